@@ -1,0 +1,57 @@
+# lockstep: everything is one command. `make help` lists them.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+GO          := go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 20s
+BUILD       := $(GO) build -trimpath -buildvcs=false
+IDFLAG       = -X lockstep/internal/buildinfo.ID=$(shell scripts/build-id)
+export SRC DST
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+check-go: ## say when Go is missing or too old
+	@scripts/check-go
+
+deps: check-go ## install with apt what is missing (nothing when all is there)
+	@scripts/deps
+
+build: deps ## the four programs, into bin/
+	@mkdir -p bin
+	CGO_ENABLED=0 $(BUILD) -ldflags '$(IDFLAG)' -o bin/ ./cmd/lockstep-helper ./cmd/lockstep-worker ./cmd/lockstep-runner
+	CGO_ENABLED=1 $(BUILD) -tags netgo,osusergo -ldflags '-linkmode external -extldflags "-static" $(IDFLAG)' -o bin/lockstep ./cmd/lockstep
+
+run: build ## show the main job on a sample tree; make run SRC=… DST=… mirrors your own
+	@scripts/run
+
+test: build ## unit tests with the race detector, and a small share of the end-to-end suite (≤ 10 minutes)
+	$(GO) test -race -timeout 10m ./...
+	LOCKSTEP_SCALE=small $(GO) test -count=1 -timeout 10m -tags e2e ./test/e2e
+
+test-long: build ## the whole end-to-end list, with the full numbers
+	$(GO) test -race -count=1 -timeout 30m ./...
+	LOCKSTEP_SCALE=full $(GO) test -count=1 -timeout 180m -tags e2e -v ./test/e2e
+
+race: deps ## all unit tests with the race detector, uncached
+	$(GO) test -race -count=1 -timeout 30m ./...
+
+fuzz: deps ## every fuzz target for FUZZTIME (20s)
+	@FUZZTIME=$(FUZZTIME) scripts/fuzz
+
+lint: deps ## gofmt, go vet, staticcheck, and the rules of layers and sizes
+	@bad=$$(gofmt -l $$(find . -name .git -prune -o -name '*.go' -print)); [ -z "$$bad" ] || { echo "gofmt:"; echo "$$bad"; exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags e2e ./test/...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) run $(STATICCHECK) -tags e2e ./test/...
+	$(GO) test ./test/layers
+
+tcb: deps ## lines, requests and system calls of what is trusted, against their budgets
+	@$(GO) run ./test/tcb
+
+clean: ## remove what was built
+	rm -rf bin
+
+.PHONY: help check-go deps build run test test-long race fuzz lint tcb clean

@@ -1,0 +1,253 @@
+package cgroup
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// mount is a mounted cgroup hierarchy.
+type mount struct {
+	unified bool
+	root    string   // which of its groups is seen at dir
+	dir     string   // mount point
+	options []string // of the file system: of v1, its controllers
+}
+
+// Detect finds out what there is and tries it: it makes a group, passes
+// controllers on to it and attaches a device filter, and removes it.
+func Detect() (*Host, error) { return detect(func(mount) bool { return true }) }
+
+// detect is Detect with the mounts that use accepts.
+func detect(use func(mount) bool) (*Host, error) {
+	file, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	mounts, err := parseMounts(file)
+	if err != nil {
+		return nil, err
+	}
+	mounts = slices.DeleteFunc(mounts, func(m mount) bool { return !use(m) })
+	h := new(Host)
+	if h.v1, err = findV1(mounts); err != nil {
+		return nil, err
+	}
+	if h.v2, err = findV2(mounts); err != nil {
+		return nil, err
+	}
+	if err := h.try(); err != nil {
+		return nil, err
+	}
+	h.missing = h.lacks()
+	return h, nil
+}
+
+// parseMounts reads mountinfo (proc_pid_mountinfo(5)) and keeps what is a
+// cgroup hierarchy.
+func parseMounts(r io.Reader) ([]mount, error) {
+	var mounts []mount
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		before, after, ok := strings.Cut(lines.Text(), " - ")
+		left, right := strings.Fields(before), strings.Fields(after)
+		if !ok || len(left) < 6 || len(right) < 2 {
+			return nil, fmt.Errorf("mountinfo: unexpected line %q", lines.Text())
+		}
+		if right[0] != "cgroup" && right[0] != "cgroup2" {
+			continue
+		}
+		m := mount{unified: right[0] == "cgroup2", root: unescape(left[3]), dir: unescape(left[4])}
+		if len(right) > 2 {
+			m.options = strings.Split(right[2], ",")
+		}
+		mounts = append(mounts, m)
+	}
+	return mounts, lines.Err()
+}
+
+// unescape undoes mountinfo's \ooo for space, tab, newline and backslash.
+func unescape(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// findV1 picks the v1 hierarchies of the controllers that we use. The library
+// wants each to be found under its controller's name: systemd makes links where
+// several controllers share a hierarchy.
+func findV1(mounts []mount) ([]v1, error) {
+	var found []v1
+	seen := map[string]bool{}
+	for _, m := range mounts {
+		if m.unified {
+			continue
+		}
+		v := v1{mount: m.dir}
+		for _, c := range []string{devices, memory, pids} {
+			if seen[c] || !slices.Contains(m.options, c) {
+				continue
+			}
+			same, err := sameFile(m.dir, filepath.Join(filepath.Dir(m.dir), c))
+			if err != nil {
+				return nil, err
+			}
+			if same {
+				seen[c] = true
+				v.controllers = append(v.controllers, c)
+			}
+		}
+		if len(v.controllers) > 0 {
+			found = append(found, v)
+		}
+	}
+	return found, nil
+}
+
+// sameFile reports whether two paths are one directory.
+func sameFile(a, b string) (bool, error) {
+	ai, err := os.Stat(a)
+	if err != nil {
+		return false, err
+	}
+	bi, err := os.Stat(b)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(ai, bi), err
+}
+
+// findV2 finds the unified hierarchy and the place for our groups in it.
+func findV2(mounts []mount) (*v2, error) {
+	i := slices.IndexFunc(mounts, func(m mount) bool { return m.unified })
+	if i < 0 {
+		return nil, nil
+	}
+	m := mounts[i]
+	data, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return nil, err
+	}
+	v := &v2{base: m.dir}
+	own, ok := ownGroup(string(data), m.root)
+	if !ok {
+		return v, nil
+	}
+	// A second Detect in this process finds it moved away.
+	own = strings.TrimSuffix(own, "/"+selfGroup)
+	if own == "" {
+		return v, nil
+	}
+	dir := filepath.Join(m.dir, own)
+	if v.delegated, err = isDelegated(dir); err != nil {
+		return nil, err
+	}
+	if v.delegated {
+		v.base = dir
+	}
+	return v, nil
+}
+
+// ownGroup is this process's v2 group (the line "0::PATH" of /proc/self/cgroup)
+// relative to the mount that shows root; false when it is not below it. The
+// root itself is "".
+func ownGroup(file, root string) (string, bool) {
+	for line := range strings.Lines(file) {
+		path, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::")
+		if !ok {
+			continue
+		}
+		rel, ok := strings.CutPrefix(path, strings.TrimSuffix(root, "/"))
+		rel = strings.TrimSuffix(rel, "/")
+		return rel, ok && (rel == "" || rel[0] == '/') && !strings.HasPrefix(rel, "/..")
+	}
+	return "", false
+}
+
+// isDelegated reports whether systemd has left the group to us (Delegate=yes
+// marks it so, see systemd's CGROUP_DELEGATION). Without the mark it is
+// systemd's, and making groups below it would be interfering, though root can.
+func isDelegated(dir string) (bool, error) {
+	var value [8]byte
+	for _, name := range []string{"trusted.delegate", "user.delegate"} {
+		n, err := unix.Lgetxattr(dir, name, value[:])
+		if err == nil && string(value[:n]) == "1" {
+			return true, nil
+		}
+		none := errors.Is(err, unix.ENODATA) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ERANGE)
+		if err != nil && !none {
+			return false, fmt.Errorf("is control group %s delegated: %w", dir, err)
+		}
+	}
+	return false, nil
+}
+
+// try finds out by doing what v2 can do here, and which v1 hierarchies can be
+// written to.
+func (h *Host) try() error {
+	name := "try-" + strconv.Itoa(os.Getpid())
+	h.v1 = slices.DeleteFunc(h.v1, func(v v1) bool { return unix.Access(v.mount, unix.W_OK) != nil })
+	if h.v2 != nil && unix.Access(h.v2.base, unix.W_OK) != nil {
+		h.v2 = nil // mounted read-only, as containers have it
+	}
+	h.devices = h.inV1(devices)
+	if h.v2 == nil {
+		return nil
+	}
+	if err := makeBelow(h.v2.base, name); err != nil {
+		return fmt.Errorf("try a control group: %w", err)
+	}
+	dir := filepath.Join(h.v2.base, top, name)
+	err := h.v2.tryControllers()
+	h.v2.refused = attachFilter(dir, Limits{})
+	h.v2.filter = h.v2.refused == nil
+	h.devices = h.devices || h.v2.filter
+	return errors.Join(err, unix.Rmdir(dir), removeTop(h.v2.base))
+}
+
+// inV1 reports whether v1 has the controller.
+func (h *Host) inV1(controller string) bool {
+	return slices.ContainsFunc(h.v1, func(v v1) bool { return slices.Contains(v.controllers, controller) })
+}
+
+// lacks says what is missing and what to do about it.
+func (h *Host) lacks() []Feature {
+	var missing []Feature
+	if h.v2 == nil && len(h.v1) == 0 {
+		missing = append(missing, Feature{"cgroup-kill",
+			"no control group can be made (/sys/fs/cgroup is not mounted, or is read-only): processes are killed one by one"})
+	}
+	if !h.devices {
+		what := "devices cannot be forbidden: there is no v1 devices hierarchy, and no v2 for a BPF filter"
+		if h.v2 != nil {
+			what = fmt.Sprintf("devices cannot be forbidden: there is no v1 devices hierarchy, and v2 refuses: %v", h.v2.refused)
+		}
+		missing = append(missing, Feature{"cgroup-devices", what})
+	}
+	for _, c := range []string{memory, pids} {
+		inV2 := h.v2 != nil && slices.Contains(h.v2.passed, c)
+		if !h.inV1(c) && !inV2 {
+			missing = append(missing, Feature{"cgroup-" + c,
+				"the " + c + " controller cannot be used: it is not enabled, or another program holds our group (under systemd, set Delegate=yes)"})
+		}
+	}
+	return missing
+}

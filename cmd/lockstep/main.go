@@ -1,0 +1,77 @@
+// Lockstep keeps directory trees in step, live. This program is the command
+// line, and as `lockstep mirror` the supervisor.
+//
+// Trust: runs as root; reads its command line, its own files and the kernel's
+// tables. It starts confined programs for whatever reads hostile input.
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"lockstep/internal/buildinfo"
+	"lockstep/sandbox"
+)
+
+// Exit codes, the contract with users.
+const (
+	exitDone  = 0
+	exitUsage = 2
+)
+
+func main() {
+	// The hidden role comes first: in it this process is on its way to become
+	// a confined program, and must not read anything else.
+	if len(os.Args) > 1 && os.Args[1] == "stage-one" {
+		sandbox.StageOne()
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is main with its surroundings as arguments. It returns the exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		print(stderr, overview)
+		return exitUsage
+	}
+	switch command, rest := args[0], args[1:]; command {
+	case "mirror":
+		return mirror(rest, stdout, stderr)
+	case "version", "--version":
+		print(stdout, fmt.Sprintf("lockstep %s (%s)\n", buildinfo.Version, buildinfo.ID))
+		return exitDone
+	case "build-id":
+		print(stdout, buildinfo.ID+"\n")
+		return exitDone
+	case "help", "--help", "-h":
+		if len(rest) == 1 && rest[0] == "mirror" {
+			return mirror([]string{"--help"}, stdout, stderr)
+		}
+		print(stdout, overview)
+		return exitDone
+	case "run", "check", "watch":
+		return usage(stderr, fmt.Sprintf("%s: not in this version; use lockstep mirror SRC DST", command))
+	default:
+		return usage(stderr, fmt.Sprintf("%q is no command; see lockstep help", command))
+	}
+}
+
+// print writes to a standard stream. There is nobody to tell when that fails.
+func print(w io.Writer, text string) { _, _ = io.WriteString(w, text) }
+
+// usage tells what is wrong with the command line.
+func usage(stderr io.Writer, text string) int {
+	print(stderr, "lockstep: "+text+"\n")
+	return exitUsage
+}
+
+const overview = `lockstep keeps directory trees in step, live.
+
+  lockstep mirror [flags] SRC DST   keep DST in step with SRC, in the foreground
+  lockstep help mirror              the flags
+  lockstep version                  version and build
+
+Must be started as root; what reads the trees' content and names runs confined.
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 70 internal, 78 locked out.
+`

@@ -1,0 +1,34 @@
+package rootid
+
+import "slices"
+
+// Roots are source and target of a mirror as they are at one moment.
+type Roots struct {
+	Source, Target Identity
+	InSource       []string // what is mounted inside, as Rels
+	InTarget       []string
+}
+
+// Look reads what source and target are now.
+func Look(source, target string) (Roots, error) {
+	var r Roots
+	mounts, err := ReadMounts()
+	if err != nil {
+		return r, err
+	}
+	if r.Source, err = Read(source); err != nil {
+		return r, err
+	}
+	if r.Target, err = Read(target); err != nil {
+		return r, err
+	}
+	r.InSource = mounts.Inside(source)
+	r.InTarget = mounts.Inside(target)
+	return r, nil
+}
+
+// Same says that two looks saw the same mounts and directories.
+func (r Roots) Same(o Roots) bool {
+	return r.Source.Same(o.Source) && r.Target.Same(o.Target) &&
+		slices.Equal(r.InSource, o.InSource) && slices.Equal(r.InTarget, o.InTarget)
+}

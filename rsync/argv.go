@@ -1,0 +1,203 @@
+// Package rsync builds rsync's command lines and filter rules, and says what
+// its exit codes mean.
+//
+// Trust: pure; used by the supervisor, which fixes the command lines before
+// distrust begins, and by the worker, which writes rules and lists.
+//
+// Invariants: no word of a command line depends on a file's name; a rule
+// matches the one path it was made for, whatever bytes are in it; what cannot
+// be said exactly is not said at all.
+//
+// What is written here was measured with rsync 3.5.0; the sections named are
+// those of rsync(1).
+package rsync
+
+import (
+	"fmt"
+	"strings"
+
+	"lockstep/ipc"
+)
+
+// Limits of rsync's own, measured. Beyond them it drops what it was given and
+// exits with 0.
+const (
+	// MaxRel is the longest path (in bytes, without the leading "./") that a
+	// list entry may have. A longer one is skipped in silence.
+	MaxRel = 4093
+	// MaxRule is the longest filter rule in bytes, prefix included. A longer
+	// one is discarded.
+	MaxRule = 4097
+)
+
+// Xattrs says which extended attributes are copied.
+type Xattrs uint8
+
+// The choices. Access control lists are attributes too, but are chosen by
+// Options.ACLs alone.
+const (
+	XattrsNone Xattrs = iota
+	XattrsUser        // user.* is made equal; every other namespace is left alone on both sides
+	XattrsAll         // security.* as well: needs CAP_SETFCAP; trusted.* needs CAP_SYS_ADMIN, else rsync drops it in silence
+)
+
+// ParseXattrs reads the word used in a configuration: none, user or all.
+func ParseXattrs(word string) (Xattrs, error) {
+	switch word {
+	case "none":
+		return XattrsNone, nil
+	case "user":
+		return XattrsUser, nil
+	case "all":
+		return XattrsAll, nil
+	}
+	return XattrsNone, fmt.Errorf("extended attributes %q: not one of none, user, all", word)
+}
+
+// Options are what one sync asks of rsync, and what the trial at start found
+// the installed rsync able to do.
+type Options struct {
+	Source string // absolute path of a directory; a trailing slash is added
+	Target string // absolute path of a directory
+
+	Devices bool // make device nodes; needs CAP_MKNOD
+	ACLs    bool
+	Xattrs  Xattrs
+	// ConfineRoot has rsync refuse a listed path that leaves Source through a
+	// link (rsync 3.5.0 on). The jail does that anyway: a second layer.
+	ConfineRoot bool
+	Excludes    []string // filter patterns in rsync's language, from Exact
+	BWLimit     string   // as --bwlimit takes it; "" is no limit
+	DryRun      bool     // change nothing, print what would be done
+}
+
+// Argv is the complete command line of a kind of job, argv[0] included.
+//
+// JobInitial and JobPrune read NUL-separated filter rules from stdin, JobList
+// and JobAttr a NUL-separated list of paths. It returns nil for any other kind.
+func Argv(kind ipc.JobKind, o Options) []string {
+	switch kind {
+	case ipc.JobInitial:
+		return o.wrap(o.whole())
+	case ipc.JobPrune:
+		// What exists is left, what is missing is not made: only deletions
+		// and the attributes of directories remain.
+		return o.wrap(append(o.whole(), "--existing", "--ignore-existing"))
+	case ipc.JobList:
+		// An edit may keep both size and time, so what was seen to change
+		// is copied whatever they say.
+		return o.wrap(append(o.listed(), "--ignore-times"))
+	case ipc.JobAttr:
+		return o.wrap(o.listed())
+	}
+	return nil
+}
+
+// Probe is the dry run of JobInitial that counts its deletions: MaxDelete's
+// word is put before the "--". It reads the same rules.
+//
+// Not --existing: a directory that became a file deletes what is in it, and
+// only the full run counts that. No hard links, ACLs or attributes: they change
+// nothing that is counted and cost a read a file.
+func Probe(o Options) []string {
+	words := []string{"-rlptgoD", o.devices(), "--specials", "--numeric-ids",
+		"--modify-window=-1", "--dry-run", "--delete", "--from0"}
+	return o.wrap(append(words, o.rules()...))
+}
+
+// MaxDelete is the word that has rsync stop deleting after n entries and exit
+// with 25 (or with 23, when what it could not delete stood in the way of a file
+// of another type: see Skipped).
+func MaxDelete(n uint64) string {
+	// rsync reads the number as an int; it has no use for one above that.
+	const maxInt32 = 1<<31 - 1
+	return fmt.Sprintf("--max-delete=%d", min(n, maxInt32))
+}
+
+// WithMaxDelete is argv with MaxDelete's word put before its "--".
+func WithMaxDelete(argv []string, n uint64) []string {
+	out := make([]string, 0, len(argv)+1)
+	done := false
+	for _, word := range argv {
+		if word == "--" && !done {
+			out = append(out, MaxDelete(n))
+			done = true
+		}
+		out = append(out, word)
+	}
+	if !done {
+		out = append(out, MaxDelete(n))
+	}
+	return out
+}
+
+// whole is a pass over the whole tree, with deletion. Never --ignore-errors:
+// what could not be read must not be taken for deleted.
+func (o Options) whole() []string {
+	return append(append(o.common(), "--delete", "--from0"), o.rules()...)
+}
+
+// rules are the patterns of the configuration, then the rules from stdin. The
+// first rule that matches decides, so a configured pattern protects on the
+// target also where the rules from stdin choose what to delete.
+func (o Options) rules() []string {
+	var words []string
+	for _, pattern := range o.Excludes {
+		// Not --exclude: it reads a leading "- " or "+ " as a rule of its own.
+		words = append(words, "--filter=- "+pattern)
+	}
+	return append(words, "--filter=merge -")
+}
+
+// listed is a run over the paths of a list, without recursion. --force: else a
+// directory that is not empty stays, with exit code 0. Never
+// --no-implied-dirs: it writes through a link on the target.
+func (o Options) listed() []string {
+	words := append(o.common(), "--files-from=-", "--from0", "--delete-missing-args", "--force")
+	if o.ConfineRoot {
+		words = append(words, "--confine-root="+trimSlash(o.Source))
+	}
+	return words
+}
+
+// common is what every job that writes has: owner, group, mode, times to the
+// nanosecond (the default compares whole seconds), links, hard links, FIFOs.
+func (o Options) common() []string {
+	words := []string{"-aH"}
+	if o.ACLs {
+		words = append(words, "--acls")
+	}
+	if o.Xattrs != XattrsNone {
+		words = append(words, "--xattrs")
+	}
+	if o.Xattrs == XattrsUser {
+		// Both sides skip every other namespace: neither a failure to set
+		// it nor a deletion on the target (FILTER RULE MODIFIERS, x).
+		words = append(words, "--filter=-x! user.*")
+	}
+	words = append(words, o.devices(), "--specials", "--numeric-ids", "--modify-window=-1")
+	if o.BWLimit != "" {
+		words = append(words, "--bwlimit="+o.BWLimit)
+	}
+	if o.DryRun {
+		words = append(words, "--dry-run", "--itemize-changes")
+	}
+	return words
+}
+
+func (o Options) devices() string {
+	if o.Devices {
+		return "--devices"
+	}
+	return "--no-devices" // -a alone would make them
+}
+
+// wrap adds the program's name and the two places.
+func (o Options) wrap(words []string) []string {
+	argv := append([]string{"rsync"}, words...)
+	return append(argv, "--", trimSlash(o.Source)+"/", trimSlash(o.Target)+"/")
+}
+
+func trimSlash(path string) string {
+	return strings.TrimRight(path, "/")
+}

@@ -1,0 +1,242 @@
+package runner
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"lockstep/internal/testenv"
+	"lockstep/ipc"
+	"lockstep/rsync"
+)
+
+// pair is a source and a target with rsync as the command.
+type pair struct {
+	src, dst string
+	cfg      ipc.RunnerConfig
+}
+
+func newPair(t *testing.T, percent uint32, entries uint64) *pair {
+	t.Helper()
+	path := testenv.NeedTool(t, "rsync")
+	p := &pair{src: t.TempDir(), dst: t.TempDir(), cfg: program(t, path)}
+	o := rsync.Options{Source: p.src, Target: p.dst}
+	for kind := ipc.JobInitial; kind < ipc.NumJobKinds; kind++ {
+		p.cfg.Argv[kind] = rsync.Argv(kind, o)
+	}
+	p.cfg.Probe = rsync.Probe(o)
+	p.cfg.Source, p.cfg.Target = p.src, p.dst
+	p.cfg.MaxDeletePercent, p.cfg.MaxDeleteEntries = percent, entries
+	return p
+}
+
+func touch(t *testing.T, dir, prefix string, n int) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		if err := os.WriteFile(fmt.Sprintf("%s/%s%d", dir, prefix, i), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func count(t *testing.T, dir string) int {
+	t.Helper()
+	n, err := countTree(dir, func() bool { return false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(n)
+}
+
+func TestGuardEmptySource(t *testing.T) {
+	p := newPair(t, 50, 1000)
+	touch(t, p.dst, "old", 3)
+	b := serve(t, p.cfg)
+	if got := b.run(ipc.JobInitial, ""); got.End != ipc.EndHeldEmpty || got.Entries != 3 || got.Deletes != 3 {
+		t.Errorf("%+v", got)
+	}
+	if count(t, p.dst) != 3 {
+		t.Error("a held pass deleted")
+	}
+	// Something in the source: few enough.
+	touch(t, p.src, "new", 1)
+	if got := b.run(ipc.JobInitial, ""); got.End != ipc.EndExited || got.Code != 0 {
+		t.Errorf("%+v %s", got, got.Tail)
+	}
+	if count(t, p.dst) != 1 {
+		t.Error("not in step")
+	}
+}
+
+func TestGuardBothEmpty(t *testing.T) {
+	p := newPair(t, 50, 1000)
+	if got := serve(t, p.cfg).run(ipc.JobInitial, ""); got.End != ipc.EndExited || got.Code != 0 {
+		t.Errorf("%+v %s", got, got.Tail)
+	}
+}
+
+func TestGuardMany(t *testing.T) {
+	p := newPair(t, 50, 10)
+	touch(t, p.src, "keep", 20)
+	touch(t, p.dst, "keep", 20)
+	touch(t, p.dst+"/d", "old", 29) // 30 of 50 entries with the directory
+	b := serve(t, p.cfg)
+	got := b.run(ipc.JobInitial, "")
+	if got.End != ipc.EndHeldMany || got.Entries != 50 || got.Deletes < 26 || got.Deletes > 30 {
+		t.Errorf("%+v %s", got, got.Tail)
+	}
+	if n := count(t, p.dst); n != 50 {
+		t.Errorf("%d entries, want 50: a held pass deleted", n)
+	}
+	// What a rule protects is not deleted, and not counted.
+	rules := rsync.Rule(rsync.Exclude, "d/", rsync.Itself) + "\x00"
+	if got := b.run(ipc.JobInitial, rules); got.End != ipc.EndExited || got.Code != 0 || count(t, p.dst) != 50 {
+		t.Errorf("%+v %s", got, got.Tail)
+	}
+	// One entry less than half, and it may go.
+	touch(t, p.src+"/d", "old", 5)
+	if got := b.run(ipc.JobInitial, ""); got.End != ipc.EndExited || got.Code != 0 || count(t, p.dst) != 26 {
+		t.Errorf("%+v %s", got, got.Tail)
+	}
+}
+
+func TestGuardDirectoryThatBecameAFile(t *testing.T) {
+	p := newPair(t, 50, 10)
+	touch(t, p.src, "keep", 1)
+	touch(t, p.src, "d", 1)
+	touch(t, p.dst+"/d0", "old", 40)
+	b := serve(t, p.cfg)
+	if got := b.run(ipc.JobInitial, ""); got.End != ipc.EndHeldMany || got.Deletes < 21 {
+		t.Errorf("%+v %s", got, got.Tail)
+	}
+	if n := count(t, p.dst); n != 41 {
+		t.Errorf("%d entries: a held pass deleted", n)
+	}
+}
+
+func TestGuardConsent(t *testing.T) {
+	p := newPair(t, 50, 10)
+	p.cfg.Accept = true
+	touch(t, p.src, "keep", 1)
+	touch(t, p.dst, "old", 100)
+	b := serve(t, p.cfg)
+	if got := b.run(ipc.JobInitial, ""); got.End != ipc.EndExited || got.Code != 0 || count(t, p.dst) != 1 {
+		t.Errorf("%+v %s", got, got.Tail)
+	}
+	// The consent was for one pass.
+	touch(t, p.dst, "old", 100)
+	if got := b.run(ipc.JobInitial, ""); got.End != ipc.EndHeldMany || got.Entries != 101 {
+		t.Errorf("%+v %s", got, got.Tail)
+	}
+}
+
+func TestGuardOff(t *testing.T) {
+	p := newPair(t, 0, 0)
+	touch(t, p.dst, "old", 100)
+	if got := serve(t, p.cfg).run(ipc.JobInitial, ""); got.End != ipc.EndExited || got.Code != 0 || count(t, p.dst) != 0 {
+		t.Errorf("%+v %s", got, got.Tail)
+	}
+}
+
+func TestGuardMissingPlaces(t *testing.T) {
+	p := newPair(t, 50, 10)
+	touch(t, p.dst, "old", 1)
+	for _, c := range []struct{ src, dst string }{{p.src + "/none", p.dst}, {p.src, p.dst + "/none"}} {
+		p.cfg.Source, p.cfg.Target = c.src, c.dst
+		if got := serve(t, p.cfg).run(ipc.JobInitial, ""); got.End != ipc.EndRefused || len(got.Tail) == 0 {
+			t.Errorf("%v: %+v %s", c, got, got.Tail)
+		}
+	}
+}
+
+func TestLimit(t *testing.T) {
+	for _, c := range []struct {
+		entries uint64
+		percent uint32
+		number  uint64
+		want    uint64
+	}{
+		{0, 50, 0, 0}, {100, 50, 10, 50}, {100, 50, 1000, 1000}, {101, 50, 0, 50},
+		{1 << 63, 50, 0, 1 << 62}, {^uint64(0), 100, 0, ^uint64(0)}, {100, 200, 0, 100}, {100, 0, 7, 7},
+	} {
+		if got := limit(c.entries, c.percent, c.number); got != c.want {
+			t.Errorf("limit(%d, %d, %d) = %d, want %d", c.entries, c.percent, c.number, got, c.want)
+		}
+	}
+}
+
+func TestCountTree(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	touch(t, outside, "x", 5)
+	touch(t, dir+"/a/b", "x", 1000)
+	if err := os.Symlink(outside, dir+"/link"); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(dir+"/fifo", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := count(t, dir); got != 1004 { // a, b, link, fifo
+		t.Errorf("%d entries, want 1004", got)
+	}
+	if err := os.Symlink(dir, outside+"/root"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := countTree(outside+"/root", func() bool { return false }); err == nil {
+		t.Error("a link was taken for a root")
+	}
+	if _, err := countTree(dir, func() bool { return true }); err == nil {
+		t.Error("counted on after a stop")
+	}
+}
+
+func TestCountTreeIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	deep := dir
+	for range maxDepth + 20 {
+		deep = filepath.Join(deep, "d")
+	}
+	if err := os.MkdirAll(deep, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if got := count(t, dir); got != maxDepth {
+		t.Errorf("%d entries, want %d", got, maxDepth)
+	}
+}
+
+func TestCountTreeStaysOnItsFileSystem(t *testing.T) {
+	testenv.NeedRoot(t)
+	dir := t.TempDir()
+	touch(t, dir+"/mnt", "x", 3)
+	if err := unix.Mount("none", dir+"/mnt", "tmpfs", 0, "size=1m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir+"/mnt", unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	touch(t, dir+"/mnt", "y", 7)
+	if got := count(t, dir); got != 1 {
+		t.Errorf("%d entries, want 1", got)
+	}
+}
+
+func TestEmptyDir(t *testing.T) {
+	dir := t.TempDir()
+	if empty, err := emptyDir(dir); !empty || err != nil {
+		t.Error(empty, err)
+	}
+	touch(t, dir, "x", 1)
+	if empty, err := emptyDir(dir); empty || err != nil {
+		t.Error(empty, err)
+	}
+	if _, err := emptyDir(dir + "/none"); err == nil {
+		t.Error("a missing directory is empty")
+	}
+}

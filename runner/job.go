@@ -1,0 +1,272 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lockstep/ipc"
+	"lockstep/rsync"
+)
+
+// job is one run of the target's command, with its guard before it.
+type job struct {
+	r    *Runner
+	id   ipc.JobID
+	kind ipc.JobKind
+	list *os.File
+
+	stopOnce  sync.Once
+	stopped   chan struct{} // closed by stop
+	abortOnce sync.Once
+	aborted   chan struct{} // closed by abort
+}
+
+func newJob(r *Runner, m *ipc.RunStart, list *os.File) *job {
+	return &job{
+		r: r, id: m.Job, kind: m.Kind, list: list,
+		stopped: make(chan struct{}),
+		aborted: make(chan struct{}),
+	}
+}
+
+// stop ends the job with SIGTERM, and SIGKILL after the grace.
+func (j *job) stop() { j.stopOnce.Do(func() { close(j.stopped) }) }
+
+// abort ends the job with SIGKILL.
+func (j *job) abort() { j.abortOnce.Do(func() { close(j.aborted) }) }
+
+// run does the job and closes its list.
+func (j *job) run() ipc.RunExited {
+	begin := time.Now()
+	out := j.guarded()
+	out.Job = j.id
+	out.Wall = uint64(max(time.Since(begin), 0) / time.Microsecond)
+	if err := j.list.Close(); err != nil {
+		j.r.logf("<4>job %d: close its list: %v", j.id, err)
+	}
+	return out
+}
+
+func (j *job) guarded() ipc.RunExited {
+	if int(j.kind) >= len(j.r.cfg.Argv) || len(j.r.cfg.Argv[j.kind]) == 0 {
+		return refused(j.id, fmt.Errorf("there is no command for job kind %d", j.kind))
+	}
+	argv := j.r.cfg.Argv[j.kind]
+	if j.kind != ipc.JobInitial {
+		return j.command(argv, j.r.cfg.ShowOutput)
+	}
+	g, held := j.guard()
+	if held != nil {
+		return *held
+	}
+	if g.active {
+		argv = rsync.WithMaxDelete(argv, g.limit)
+	}
+	out := j.command(argv, j.r.cfg.ShowOutput)
+	if g.active {
+		out = g.judge(out)
+	}
+	if out.End == ipc.EndExited && out.Code == 0 && !j.r.cfg.ShowOutput {
+		j.r.mu.Lock()
+		j.r.accepted = true
+		j.r.mu.Unlock()
+	}
+	return out
+}
+
+// command runs one command line with the list as its stdin and waits for its
+// end. It is called twice for a job with a guard.
+func (j *job) command(argv []string, show bool) ipc.RunExited {
+	if _, err := unix.Seek(int(j.list.Fd()), 0, io.SeekStart); err != nil {
+		return refused(j.id, fmt.Errorf("rewind the list: %w", err))
+	}
+	if err := j.r.checkProgram(); err != nil {
+		return refused(j.id, err)
+	}
+	o, err := j.r.newOutput(show)
+	if err != nil {
+		return refused(j.id, err)
+	}
+	pid, end, err := j.r.procs.start(j.r.cfg.Program, argv, j.r.cfg.Env,
+		[3]int{int(j.list.Fd()), o.stdout, o.stderr})
+	err = errors.Join(err, o.started())
+	if err != nil {
+		if pid != 0 {
+			err = errors.Join(err, j.r.procs.signal(pid, syscall.SIGKILL))
+			<-end
+		}
+		o.finish()
+		return refused(j.id, err)
+	}
+	s, why := j.wait(pid, end)
+	return account(s, why, o.finish())
+}
+
+// wait returns the end of the command, and why the runner ended it (EndNone:
+// it did not).
+func (j *job) wait(pid int, end <-chan status) (status, ipc.End) {
+	var deadline, grace <-chan time.Time
+	if j.r.cfg.Timeout > 0 {
+		timer := time.NewTimer(j.r.cfg.Timeout)
+		defer timer.Stop()
+		deadline = timer.C
+	}
+	stopped, aborted := j.stopped, j.aborted
+	why := ipc.EndNone
+	ask := func(reason ipc.End) {
+		deadline, stopped = nil, nil
+		why = reason
+		j.send(pid, syscall.SIGTERM)
+		timer := time.NewTimer(j.r.cfg.Grace)
+		grace = timer.C
+	}
+	for {
+		select {
+		case s := <-end:
+			return s, why
+		case <-deadline:
+			ask(ipc.EndTimeout)
+		case <-stopped:
+			ask(ipc.EndStopped)
+		case <-grace:
+			j.send(pid, syscall.SIGKILL)
+		case <-aborted:
+			aborted = nil
+			why = ipc.EndStopped
+			j.send(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+func (j *job) send(pid int, sig syscall.Signal) {
+	if err := j.r.procs.signal(pid, sig); err != nil {
+		j.r.logf("<3>job %d: %v", j.id, err)
+	}
+}
+
+// over says that the job was asked to end, for the guard, which is no command.
+func (j *job) over() bool {
+	select {
+	case <-j.stopped:
+		return true
+	case <-j.aborted:
+		return true
+	default:
+		return false
+	}
+}
+
+// account turns a process's end into the message's fields.
+func account(s status, why ipc.End, tail []byte) ipc.RunExited {
+	cpu := time.Duration(s.usage.Utime.Nano() + s.usage.Stime.Nano())
+	out := ipc.RunExited{
+		End:    ipc.EndExited,
+		Code:   uint8(s.wait.ExitStatus()),
+		CPU:    uint64(cpu / time.Microsecond),
+		MaxRSS: uint64(s.usage.Maxrss) << 10, // getrusage(2): kilobytes
+		Tail:   tail,
+	}
+	if s.wait.Signaled() {
+		out.End, out.Code = ipc.EndSignalled, uint8(s.wait.Signal())
+	}
+	// A command that came to its own good end while it was asked to stop has
+	// done its work.
+	if why != ipc.EndNone && !(out.End == ipc.EndExited && out.Code == 0) {
+		out.End = why
+	}
+	return out
+}
+
+// checkProgram makes sure that the program is still the file it was when the
+// supervisor looked: a package's upgrade must not mix versions unnoticed.
+func (r *Runner) checkProgram() error {
+	var st unix.Stat_t
+	if err := unix.Stat(r.cfg.Program, &st); err != nil {
+		return fmt.Errorf("%s: %w", r.cfg.Program, err)
+	}
+	if st.Dev != r.cfg.ProgDev || st.Ino != r.cfg.ProgIno {
+		return fmt.Errorf("%s is not the file it was at start: restart lockstep", r.cfg.Program)
+	}
+	return nil
+}
+
+// output is the two pipes of one command.
+type output struct {
+	stdout, stderr int // writing ends, for the child
+	readers        []*os.File
+	done           []<-chan struct{}
+	tail           *lockedTail
+	lines          *lineWriter
+}
+
+// newOutput makes the pipe that both stdout and stderr go to, so that their
+// order is kept; with show, stdout has one of its own and goes to the log.
+func (r *Runner) newOutput(show bool) (*output, error) {
+	reader, writer, err := pipe()
+	if err != nil {
+		return nil, err
+	}
+	o := &output{stdout: writer, stderr: writer, tail: &lockedTail{}}
+	o.readers = append(o.readers, reader)
+	if show {
+		shown, end, err := pipe()
+		if err != nil {
+			return nil, errors.Join(err, unix.Close(writer), reader.Close())
+		}
+		o.stdout = end
+		o.readers = append(o.readers, shown)
+		o.lines = &lineWriter{emit: func(line []byte) { r.logf("<6>%s", line) }}
+		o.done = append(o.done, collect(shown, io.MultiWriter(o.lines, o.tail)))
+	}
+	o.done = append(o.done, collect(reader, o.tail))
+	return o, nil
+}
+
+// started closes the writing ends, which the child has now: else the output
+// would never end.
+func (o *output) started() error {
+	err := unix.Close(o.stderr)
+	if o.stdout != o.stderr {
+		err = errors.Join(err, unix.Close(o.stdout))
+	}
+	if err != nil {
+		return fmt.Errorf("close a pipe: %w", err)
+	}
+	return nil
+}
+
+// finish waits for the rest of the output, but not longer than drainTime, and
+// returns the end of it. The command's group must be dead.
+func (o *output) finish() []byte {
+	until := time.Now().Add(drainTime)
+	for _, reader := range o.readers {
+		// The error is ErrClosed when the reader has come to the end.
+		_ = reader.SetReadDeadline(until)
+	}
+	for _, done := range o.done {
+		<-done
+	}
+	if o.lines != nil {
+		o.lines.flush()
+	}
+	return o.tail.buf
+}
+
+// lockedTail is a tail that two pipes may write to.
+type lockedTail struct {
+	mu sync.Mutex
+	tail
+}
+
+func (t *lockedTail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.tail.Write(b)
+}

@@ -1,0 +1,96 @@
+package runner
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lockstep/ipc"
+)
+
+// tail keeps the last bytes written to it, at most ipc.MaxTail.
+type tail struct {
+	buf []byte
+}
+
+func (t *tail) Write(b []byte) (int, error) {
+	n := len(b)
+	if n >= ipc.MaxTail {
+		t.buf = append(t.buf[:0], b[n-ipc.MaxTail:]...)
+		return n, nil
+	}
+	if over := len(t.buf) + n - ipc.MaxTail; over > 0 {
+		t.buf = t.buf[:copy(t.buf, t.buf[over:])]
+	}
+	t.buf = append(t.buf, b...)
+	return n, nil
+}
+
+// lineWriter passes whole lines on, at most maxLine bytes each, so that they
+// reach the supervisor unmixed. A longer line is cut into several.
+type lineWriter struct {
+	emit func(line []byte)
+	buf  []byte
+}
+
+const maxLine = 2048
+
+func (w *lineWriter) Write(b []byte) (int, error) {
+	n := len(b)
+	for len(b) > 0 {
+		line, rest, whole := bytes.Cut(b, []byte{'\n'})
+		if room := maxLine - len(w.buf); len(line) > room {
+			line, rest, whole = b[:room], b[room:], true
+		}
+		w.buf = append(w.buf, line...)
+		b = rest
+		if whole {
+			w.flush()
+		}
+	}
+	return n, nil
+}
+
+func (w *lineWriter) flush() {
+	if len(w.buf) > 0 {
+		w.emit(w.buf)
+		w.buf = w.buf[:0]
+	}
+}
+
+// pipe makes a pipe whose reading end is served by the runtime's poller, and
+// whose writing end is a plain number for a child.
+func pipe() (*os.File, int, error) {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return nil, -1, fmt.Errorf("pipe: %w", err)
+	}
+	if err := unix.SetNonblock(p[0], true); err != nil {
+		return nil, -1, errors.Join(fmt.Errorf("pipe: %w", err), unix.Close(p[0]), unix.Close(p[1]))
+	}
+	return os.NewFile(uintptr(p[0]), "output"), p[1], nil
+}
+
+// collect reads a command's output to its end in a goroutine of its own, and
+// closes the descriptor. The channel is closed then.
+func collect(from *os.File, to io.Writer) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		// An error ends the output as its end does: the command has gone, or
+		// drainTime is over.
+		buf := make([]byte, 8<<10)
+		_, _ = io.CopyBuffer(to, struct{ io.Reader }{from}, buf)
+		_ = from.Close()
+	}()
+	return done
+}
+
+// drainTime bounds the wait for the rest of the output of a command that has
+// ended: a process that left its group may hold the pipe open.
+const drainTime = 2 * time.Second

@@ -1,0 +1,117 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// status is how a process ended.
+type status struct {
+	wait  syscall.WaitStatus
+	usage syscall.Rusage
+}
+
+// procs starts process groups and reaps. As process 1 of its namespace the
+// runner gets every orphan, so that it waits for any child and not for one.
+type procs struct {
+	children chan os.Signal
+	alone    bool // process 1 of a namespace that has nobody else's processes
+
+	mu      sync.Mutex
+	leaders map[int]chan<- status // process groups that are alive, by their leader
+}
+
+func newProcs() *procs {
+	p := &procs{children: make(chan os.Signal, 1), leaders: make(map[int]chan<- status)}
+	signal.Notify(p.children, syscall.SIGCHLD)
+	return p
+}
+
+// close ends reap. No process group may be alive.
+func (p *procs) close() {
+	signal.Stop(p.children) // from here on nothing is sent
+	close(p.children)
+}
+
+// start runs the program as the leader of a new process group, in /, with the
+// three descriptors as its 0, 1 and 2 and no other. Its end comes on the
+// channel, once, when the rest of its group has been killed.
+func (p *procs) start(program string, argv, env []string, fds [3]int) (int, <-chan status, error) {
+	// The runner's own descriptors are close-on-exec; this is for any that
+	// came in by a mistake made elsewhere.
+	if err := unix.CloseRange(3, ^uint(0)>>32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return 0, nil, fmt.Errorf("close_range: %w", err)
+	}
+	// Held over fork and registration: the reaper must know the pid.
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pid, err := syscall.ForkExec(program, argv, &syscall.ProcAttr{
+		Dir:   "/",
+		Env:   env,
+		Files: []uintptr{uintptr(fds[0]), uintptr(fds[1]), uintptr(fds[2])},
+		Sys:   &syscall.SysProcAttr{Setpgid: true},
+	})
+	if err != nil {
+		return 0, nil, fmt.Errorf("start %s: %w", program, err)
+	}
+	end := make(chan status, 1)
+	p.leaders[pid] = end
+	return pid, end, nil
+}
+
+// signal sends a signal to the group of a leader that has not been reaped. A
+// group that has just ended is no error.
+func (p *procs) signal(leader int, sig syscall.Signal) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, alive := p.leaders[leader]; !alive {
+		return nil
+	}
+	if err := syscall.Kill(-leader, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("signal %d to process group %d: %w", sig, leader, err)
+	}
+	return nil
+}
+
+// reap serves SIGCHLD until close. One signal may stand for many children.
+func (p *procs) reap() {
+	for range p.children {
+		for p.reapOne() {
+		}
+	}
+}
+
+func (p *procs) reapOne() bool {
+	// Held over wait4 and kill: a group's number cannot be given to a new
+	// group before the old one has been killed.
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var s status
+	pid, err := syscall.Wait4(-1, &s.wait, syscall.WNOHANG, &s.usage)
+	if errors.Is(err, syscall.EINTR) {
+		return true
+	}
+	if err != nil || pid <= 0 {
+		return false // ECHILD or none that has ended
+	}
+	end, isLeader := p.leaders[pid]
+	if !isLeader {
+		return true // an orphan
+	}
+	// What the command left behind in its group ends with it. ESRCH: nothing.
+	// EPERM cannot be: it runs under our own uid.
+	_ = syscall.Kill(-pid, syscall.SIGKILL)
+	delete(p.leaders, pid)
+	if p.alone && len(p.leaders) == 0 {
+		// What left its group as well: all but ourselves, in this namespace.
+		_ = syscall.Kill(-1, syscall.SIGKILL)
+	}
+	end <- s
+	return true
+}

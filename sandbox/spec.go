@@ -1,0 +1,225 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"lockstep/sandbox/landlock"
+)
+
+// Spec is one program's jail. The supervisor writes it, stage one reads it from
+// a sealed memfd. All paths are absolute and clean.
+type Spec struct {
+	Role string   // for messages and for ps
+	Argv []string // the program's, complete
+	Env  []string // the program's, complete but for LOCKSTEP_FDS
+	// UID and GID are the program's only ids; it has no other groups.
+	UID, GID int
+	// Caps are the capabilities (bit numbers of capabilities(7)) in all five
+	// sets of the program; ambient, so that they survive execve.
+	Caps uint64
+	// Namespaces are CLONE_NEW* flags. CLONE_NEWNS is always needed.
+	Namespaces uintptr
+
+	// What the root, an otherwise empty read-only tmpfs, holds. Directories
+	// above a path need not be named. A link is made last and never followed.
+	Dirs  []string
+	Links []Link
+	Files []File
+	Binds []Bind
+	// Opens are directories inside the jail that are opened for reading and
+	// donated.
+	Opens []Open
+
+	// Landlock names what may be done below which path; nothing else may be
+	// done to any file, with network ports, or with processes outside.
+	Landlock []Rule
+	// AllowNoLandlock: go on where the kernel has no Landlock at all.
+	AllowNoLandlock bool
+
+	Rlimits     []Rlimit
+	DeviceProbe DeviceProbe
+}
+
+// Link is a symbolic link; Target may be relative.
+type Link struct{ Path, Target string }
+
+// File is a small read-only file (mode 0444) of the jail's own.
+type File struct {
+	Path string
+	Data []byte
+}
+
+// Bind shows a directory or file of the host inside the jail: read-only,
+// nosuid, nodev and noexec except where it says otherwise. No component of
+// Source may be a symbolic link. Mounts below Source are shown only when
+// Recursive, with the same flags; later mounts of the host never are.
+type Bind struct {
+	Source, Target string
+	Writable       bool
+	Exec           bool
+	Devices        bool // device nodes work (the device filter still decides)
+	Recursive      bool
+	File           bool // Source is a file, not a directory
+	// Dev and Ino (st_dev, st_ino) are what Source was found to be; 0: not
+	// compared. Another object, or none, ends stage one with 75.
+	Dev, Ino uint64
+}
+
+// Open is a directory inside the jail, opened and donated under Name.
+type Open struct{ Name, Path string }
+
+// Rule grants Landlock access rights below a path inside the jail.
+type Rule = landlock.Rule
+
+// Rlimit sets a resource limit (RLIMIT_*) of the program.
+type Rlimit struct {
+	Resource   int
+	Soft, Hard uint64
+}
+
+// DeviceProbe says which proof stage one demands that the device filter of its
+// control group is in force.
+type DeviceProbe int
+
+const (
+	ProbeSkip  DeviceProbe = iota // none: there is no filter (allow_missing)
+	ProbeNone                     // opening /dev/null must be refused
+	ProbeBasic                    // /dev/null must open, /dev/full must be refused
+)
+
+// Donation is a file that the program gets, and its name there.
+type Donation struct {
+	Name string
+	File *os.File
+}
+
+// ownNames are descriptors of stage one itself; joinN belongs to them too.
+const (
+	nameSelf   = "self"
+	nameImage  = "image"
+	nameSpec   = "spec"
+	nameParent = "parent"
+	nameJoin   = "join"
+)
+
+// isOwn reports whether name is one of stage one's own descriptors.
+func isOwn(name string) bool {
+	switch name {
+	case nameSelf, nameImage, nameSpec, nameParent:
+		return true
+	}
+	return strings.HasPrefix(name, nameJoin)
+}
+
+// encode checks the spec and returns it as stage one reads it.
+func (s *Spec) encode() ([]byte, error) {
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("jail of %s: %w", s.Role, err)
+	}
+	data, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("jail of %s: %w", s.Role, err)
+	}
+	return data, nil
+}
+
+// decodeSpec reads what encode wrote, and checks it again.
+func decodeSpec(data []byte) (*Spec, error) {
+	s := new(Spec)
+	if err := json.Unmarshal(data, s); err != nil {
+		return nil, err
+	}
+	return s, s.check()
+}
+
+// check refuses what cannot be meant.
+func (s *Spec) check() error {
+	if s.Role == "" || len(s.Argv) == 0 {
+		return errors.New("a role and an argv are needed")
+	}
+	// Without a mount namespace of its own stage one would take the host apart.
+	if s.Namespaces&unix.CLONE_NEWNS == 0 {
+		return errors.New("CLONE_NEWNS is needed")
+	}
+	// The kernel would cut a larger number to 32 bits; the largest means "none".
+	if max(s.UID, s.GID) >= math.MaxUint32 || min(s.UID, s.GID) < 0 {
+		return fmt.Errorf("uid %d, gid %d: out of range", s.UID, s.GID)
+	}
+	for _, e := range s.Env {
+		if strings.HasPrefix(e, fdsVar+"=") {
+			return fmt.Errorf("%s is set by stage one", fdsVar)
+		}
+	}
+	if s.DeviceProbe < ProbeSkip || s.DeviceProbe > ProbeBasic {
+		return fmt.Errorf("device probe %d is unknown", s.DeviceProbe)
+	}
+	return s.checkPaths()
+}
+
+// checkPaths demands absolute, clean paths; only a link's target, a directory
+// and a rule may be the root itself or, of a link, relative.
+func (s *Spec) checkPaths() error {
+	below := make([]string, 0, len(s.Links)+len(s.Files)+len(s.Binds))
+	clean := append([]string(nil), s.Dirs...)
+	for _, l := range s.Links {
+		below = append(below, l.Path)
+		if l.Target == "" {
+			return fmt.Errorf("link %q has no target", l.Path)
+		}
+	}
+	for _, f := range s.Files {
+		below = append(below, f.Path)
+	}
+	for _, b := range s.Binds {
+		below, clean = append(below, b.Target), append(clean, b.Source)
+	}
+	for _, o := range s.Opens {
+		clean = append(clean, o.Path)
+	}
+	for _, r := range s.Landlock {
+		clean = append(clean, r.Path)
+	}
+	for _, p := range append(clean, below...) {
+		if !path.IsAbs(p) || path.Clean(p) != p || strings.ContainsRune(p, 0) {
+			return fmt.Errorf("%q is not an absolute, clean path", p)
+		}
+	}
+	for _, p := range below {
+		if p == "/" {
+			return errors.New("the root itself cannot be a link, a file or a bind's target")
+		}
+	}
+	return nil
+}
+
+// tree returns every path that has to exist on the root's tmpfs, the root not
+// counted.
+func (s *Spec) tree() map[string]bool {
+	all := make(map[string]bool)
+	add := func(p string) {
+		for ; p != "/"; p = path.Dir(p) {
+			all[p] = true
+		}
+	}
+	for _, d := range s.Dirs {
+		add(d)
+	}
+	for _, l := range s.Links {
+		add(l.Path)
+	}
+	for _, f := range s.Files {
+		add(f.Path)
+	}
+	for _, b := range s.Binds {
+		add(b.Target)
+	}
+	return all
+}

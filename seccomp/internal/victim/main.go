@@ -1,0 +1,232 @@
+// Command victim puts itself under a filter and then behaves well, or tries
+// what it must not; with the tag twin it tries the same unconfined.
+//
+// Trust: tests only; it is pure Go, like the programs that it stands for.
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lockstep/sandbox/lock"
+)
+
+// prepared is what must be made before the filter.
+type prepared struct {
+	inotify  int
+	dir      int
+	sockets  [2]int
+	pipeR    *os.File
+	pipeW    *os.File
+	watches  []uint32
+	exitCode int
+}
+
+func main() {
+	if len(os.Args) < 2 {
+		lock.Fail("arguments", fmt.Errorf("no mode"))
+	}
+	p, err := prepare()
+	if err != nil {
+		lock.Fail("prepare", err)
+	}
+	fds, err := lock.Donated()
+	if err != nil {
+		lock.Fail("descriptors", err)
+	}
+	if err := lock.Enter(fds["filter"]); err != nil {
+		lock.Fail("enter", err)
+	}
+	switch os.Args[1] {
+	case "benign":
+		p.benign(os.Args[2] == "helper")
+	case "call":
+		attempt(os.Args[2:])
+	case "exec":
+		err := syscall.Exec(os.Args[2], os.Args[2:], []string{"LC_ALL=C"})
+		lock.Fail("exec", err)
+	case "spawn":
+		p.exitCode = spawn(os.Args[2:])
+	}
+	os.Exit(p.exitCode)
+}
+
+func prepare() (*prepared, error) {
+	p := &prepared{}
+	if err := lock.Poller(); err != nil {
+		return nil, err
+	}
+	var err error
+	if p.inotify, err = unix.InotifyInit1(unix.IN_CLOEXEC); err != nil {
+		return nil, err
+	}
+	for _, dir := range []string{"/", "/proc"} {
+		wd, err := unix.InotifyAddWatch(p.inotify, dir, unix.IN_DELETE_SELF)
+		if err != nil {
+			return nil, err
+		}
+		p.watches = append(p.watches, uint32(wd))
+	}
+	if p.dir, err = unix.Open("/", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return nil, err
+	}
+	if p.sockets, err = unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0); err != nil {
+		return nil, err
+	}
+	if p.pipeR, p.pipeW, err = os.Pipe(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// attempt marks the attempt, so that a death before it does not count, and
+// makes one raw call.
+func attempt(words []string) {
+	var a [7]uintptr
+	for i, w := range words {
+		n, err := strconv.ParseUint(w, 0, 64)
+		if err != nil {
+			lock.Fail("arguments", err)
+		}
+		a[i] = uintptr(n)
+	}
+	say("ATTEMPT")
+	r, _, errno := syscall.RawSyscall6(a[0], a[1], a[2], a[3], a[4], a[5], a[6])
+	say(fmt.Sprintf("RETURNED %d %d", r, int(errno)))
+}
+
+func say(s string) {
+	if _, err := os.Stdout.WriteString(s + "\n"); err != nil {
+		os.Exit(3)
+	}
+}
+
+// spawn runs a command as the runner does, and passes its exit code on.
+func spawn(argv []string) int {
+	proc, err := os.StartProcess(argv[0], argv, &os.ProcAttr{
+		Env:   []string{"LC_ALL=C"},
+		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
+		Sys:   &syscall.SysProcAttr{Setpgid: true},
+	})
+	if err != nil {
+		lock.Fail("start", err)
+	}
+	state, err := proc.Wait()
+	if err != nil {
+		lock.Fail("wait", err)
+	}
+	return state.ExitCode()
+}
+
+// benign is what a Go program does all day, as much of it as can be provoked:
+// each allowed call of the runtime is made at least once.
+func (p *prepared) benign(helper bool) {
+	say("READY")
+	end := time.Now().Add(time.Second)
+	for round := 0; round == 0 || time.Now().Before(end); round++ {
+		var wg sync.WaitGroup
+		wg.Go(p.poller)
+		wg.Go(threads)
+		wg.Go(spin)
+		wg.Go(sleepers)
+		if round == 0 {
+			wg.Go(heap)
+		}
+		wg.Wait()
+	}
+	faults()
+	p.roleCalls(helper)
+	say("DONE")
+}
+
+// poller reads from a pipe that is empty first, so that the poller waits.
+func (p *prepared) poller() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		buf := make([]byte, 1)
+		for range 50 {
+			if _, err := p.pipeR.Read(buf); err != nil {
+				os.Exit(4)
+			}
+		}
+	}()
+	for range 50 {
+		time.Sleep(time.Millisecond)
+		if _, err := p.pipeW.Write([]byte("x")); err != nil {
+			os.Exit(4)
+		}
+	}
+	<-done
+}
+
+// threads makes threads that end.
+func threads() {
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			runtime.LockOSThread() // and never unlocked: the thread ends with it
+			time.Sleep(time.Millisecond)
+		})
+	}
+	wg.Wait()
+}
+
+// spin gives the scheduler something to preempt.
+func spin() {
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			n := 0
+			for i := range 100_000_000 {
+				n += i
+			}
+			runtime.KeepAlive(n)
+		})
+	}
+	runtime.GC()
+	wg.Wait()
+}
+
+func sleepers() {
+	var wg sync.WaitGroup
+	for i := range 1000 {
+		wg.Go(func() { time.Sleep(time.Duration(i) * time.Microsecond * 100) })
+	}
+	wg.Wait()
+}
+
+// heap grows the heap until the runtime's tables are moved, and shrinks it.
+func heap() {
+	var keep [][]byte
+	for range 24_000 {
+		keep = append(keep, make([]byte, 8192))
+	}
+	runtime.KeepAlive(keep)
+	keep = nil
+	for range 3 {
+		debug.FreeOSMemory()
+	}
+	big := make([]byte, 128<<20)
+	big[len(big)-1] = 1
+	runtime.KeepAlive(big)
+}
+
+// faults takes a fault as a panic, and recovers.
+func faults() {
+	defer func() {
+		if recover() == nil {
+			os.Exit(5)
+		}
+	}()
+	var nowhere *prepared
+	nowhere.exitCode = 1
+}

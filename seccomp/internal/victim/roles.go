@@ -1,0 +1,77 @@
+package main
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"lockstep/sandbox/lock"
+)
+
+// roleCalls makes each call of the role's own table.
+func (p *prepared) roleCalls(helper bool) {
+	for _, wd := range p.watches {
+		if helper {
+			break // the worker's alone
+		}
+		if _, err := unix.InotifyRmWatch(p.inotify, wd); err != nil {
+			lock.Fail("inotify_rm_watch", err)
+		}
+	}
+	if !helper {
+		return
+	}
+	if err := unix.Sendmsg(p.sockets[0], []byte("x"), nil, nil, unix.MSG_NOSIGNAL); err != nil {
+		lock.Fail("sendmsg", err)
+	}
+	if _, _, _, _, err := unix.Recvmsg(p.sockets[1], make([]byte, 8), nil, unix.MSG_CMSG_CLOEXEC); err != nil {
+		lock.Fail("recvmsg", err)
+	}
+	p.verbs()
+	list, err := unix.MemfdCreate("list", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_NOEXEC_SEAL)
+	if err != nil {
+		lock.Fail("memfd_create", err)
+	}
+	if _, err := unix.FcntlInt(uintptr(list), unix.F_ADD_SEALS, unix.F_SEAL_WRITE); err != nil {
+		lock.Fail("F_ADD_SEALS", err)
+	}
+	if err := unix.Close(list); err != nil {
+		lock.Fail("close", err)
+	}
+}
+
+// verbs does what the helper does with a directory.
+func (p *prepared) verbs() {
+	fd, err := unix.Openat2(p.dir, "usr", &unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
+	})
+	if err != nil {
+		lock.Fail("openat2", err)
+	}
+	if err := unix.Fchdir(fd); err != nil {
+		lock.Fail("fchdir", err)
+	}
+	if _, err := unix.InotifyAddWatch(p.inotify, ".", unix.IN_CREATE); err != nil {
+		lock.Fail("inotify_add_watch", err)
+	}
+	if _, err := unix.Getdents(fd, make([]byte, 4096)); err != nil {
+		lock.Fail("getdents64", err)
+	}
+	var st unix.Statx_t
+	for _, what := range []struct {
+		name  string
+		flags int
+	}{{"bin", 0}, {"", unix.AT_EMPTY_PATH}} {
+		flags := what.flags | unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
+		if err := unix.Statx(fd, what.name, flags, unix.STATX_BASIC_STATS, &st); err != nil {
+			lock.Fail("statx", err)
+		}
+	}
+	if st.Mode == 0 {
+		os.Exit(6)
+	}
+	if err := unix.Close(fd); err != nil {
+		lock.Fail("close", err)
+	}
+}

@@ -1,0 +1,224 @@
+package seccomp
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lockstep/internal/testenv"
+)
+
+// victims are the two builds of internal/victim.
+type victims struct {
+	confined string
+	twin     string // leaves its filter out
+}
+
+func buildVictims(t *testing.T) victims {
+	t.Helper()
+	dir := t.TempDir()
+	v := victims{filepath.Join(dir, "victim"), filepath.Join(dir, "twin")}
+	for out, tags := range map[string]string{v.confined: "", v.twin: "twin"} {
+		cmd := exec.Command("go", "build", "-tags", tags, "-o", out, "./internal/victim")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+		if text, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("build victim: %v\n%s", err, text)
+		}
+	}
+	return v
+}
+
+// outcome is how a victim ended.
+type outcome struct {
+	pid    int
+	status syscall.WaitStatus
+	out    string
+	stderr string
+}
+
+func (o outcome) String() string {
+	return fmt.Sprintf("exit %d signal %d\nstdout: %s\nstderr: %s", o.status.ExitStatus(), o.status.Signal(), o.out, o.stderr)
+}
+
+func (o outcome) sigsys() bool { return o.status.Signaled() && o.status.Signal() == unix.SIGSYS }
+
+// run starts a victim as process 1 of its own pid namespace, with the filter
+// donated. ready, when not nil, is called once it says READY.
+func run(t *testing.T, f Filter, ready func(*os.Process), program string, args ...string) outcome {
+	t.Helper()
+	file, err := Compile(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = []string{"LOCKSTEP_FDS=filter=3", "TZ=UTC", "GODEBUG=updatemaxprocs=0,containermaxprocs=0,decoratemappings=0"}
+	cmd.ExtraFiles = []*os.File{file}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		out.WriteString(lines.Text() + "\n")
+		if lines.Text() == "READY" && ready != nil {
+			ready(cmd.Process)
+		}
+	}
+	// Its state says more than Wait's error.
+	_ = cmd.Wait()
+	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if !ok {
+		t.Fatalf("no wait status: %v", cmd.ProcessState)
+	}
+	return outcome{cmd.Process.Pid, status, out.String(), stderr.String()}
+}
+
+// stopAndGo stops a process in its sleeps and lets it go on, so that the
+// kernel restarts them.
+func stopAndGo(p *os.Process) {
+	for range 20 {
+		_ = p.Signal(unix.SIGSTOP)
+		_ = p.Signal(unix.SIGCONT)
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// TestBenign: a Go program at work lives under the worker's and the helper's
+// filter.
+func TestBenign(t *testing.T) {
+	testenv.NeedRoot(t)
+	v := buildVictims(t)
+	for _, role := range []Role{Worker, Helper} {
+		t.Run(string(role), func(t *testing.T) {
+			o := run(t, Table(role, runtime.GOARCH), stopAndGo, v.confined, "benign", string(role))
+			if !o.status.Exited() || o.status.ExitStatus() != 0 || !strings.HasSuffix(o.out, "DONE\n") {
+				t.Errorf("the well-behaved victim ended by %v", o)
+			}
+		})
+	}
+}
+
+// TestEachRuleIsNeeded: with any rule of the worker's or the helper's table
+// taken away (fallbacks apart), the well-behaved victim dies.
+func TestEachRuleIsNeeded(t *testing.T) {
+	testenv.NeedRoot(t)
+	if testing.Short() {
+		t.Skip("short")
+	}
+	v := buildVictims(t)
+	for _, role := range []Role{Worker, Helper} {
+		f := Table(role, runtime.GOARCH)
+		for i, c := range f.Allow {
+			if c.Fallback || role == Helper && strings.HasPrefix(c.Who, "go: ") {
+				continue
+			}
+			t.Run(string(role)+"-"+c.Name+describeConds(c.If), func(t *testing.T) {
+				less := f
+				less.Allow = append(append([]Call{}, f.Allow[:i]...), f.Allow[i+1:]...)
+				if o := run(t, less, stopAndGo, v.confined, "benign", string(role)); !o.sigsys() {
+					t.Errorf("lives without the rule: %v", o)
+				}
+			})
+		}
+	}
+}
+
+// attack is a call that must end the process that makes it.
+type attack struct {
+	name string
+	args []uint64
+}
+
+func attacks() []attack {
+	const cwd = ^uint64(99) // AT_FDCWD
+	return []attack{
+		{"execve", nil}, {"execveat", []uint64{3}}, {"openat", []uint64{cwd}}, {"openat2", []uint64{cwd}},
+		{"clone", []uint64{uint64(unix.SIGCHLD)}}, {"clone", []uint64{unix.CLONE_NEWUSER | uint64(unix.SIGCHLD)}}, {"clone3", nil},
+		{"mmap", []uint64{0, 4096, unix.PROT_READ | unix.PROT_EXEC, unix.MAP_PRIVATE | unix.MAP_ANONYMOUS, ^uint64(0)}},
+		{"mmap", []uint64{0, 4096, unix.PROT_READ, unix.MAP_SHARED | unix.MAP_ANONYMOUS, ^uint64(0)}},
+		{"mmap", []uint64{0, 4096, unix.PROT_READ, unix.MAP_PRIVATE, 0}},
+		{"mprotect", []uint64{0, 4096, unix.PROT_EXEC}}, {"pkey_mprotect", nil}, {"mremap", nil}, {"personality", []uint64{0xffffffff}},
+		{"socket", []uint64{unix.AF_UNIX, unix.SOCK_STREAM}}, {"socket", []uint64{unix.AF_INET, unix.SOCK_STREAM}}, {"socketpair", nil}, {"connect", nil},
+		{"ptrace", []uint64{unix.PTRACE_ATTACH, 1}}, {"process_vm_readv", nil}, {"pidfd_open", []uint64{1}}, {"pidfd_getfd", nil},
+		{"kill", []uint64{1, 0}}, {"tgkill", []uint64{1, 1, uint64(unix.SIGKILL)}}, {"tkill", []uint64{1, 0}}, {"rt_sigqueueinfo", nil},
+		{"madvise", []uint64{0, 0, unix.MADV_MERGEABLE}}, {"futex", []uint64{0, 6 | 128}},
+		{"unshare", []uint64{unix.CLONE_NEWUSER}}, {"setns", nil}, {"mount", nil}, {"pivot_root", nil}, {"chroot", nil}, {"open_tree", nil},
+		{"bpf", nil}, {"perf_event_open", nil}, {"userfaultfd", nil}, {"io_uring_setup", nil}, {"keyctl", nil},
+		{"seccomp", []uint64{unix.SECCOMP_SET_MODE_FILTER}}, {"prctl", []uint64{unix.PR_SET_DUMPABLE, 1}}, {"capset", nil}, {"setresuid", nil}, {"ioctl", []uint64{0, unix.TIOCSTI}},
+		{"open_by_handle_at", nil}, {"init_module", nil}, {"epoll_ctl", nil}, {"epoll_create1", nil}, {"prlimit64", nil},
+		{"rt_sigaction", nil}, {"dup", nil}, {"sched_getaffinity", nil},
+	}
+}
+
+func (a attack) words(t *testing.T) []string {
+	words := []string{"call", strconv.Itoa(int(nr(t, a.name, runtime.GOARCH)))}
+	for _, arg := range a.args {
+		words = append(words, strconv.FormatUint(arg, 10))
+	}
+	return words
+}
+
+// TestKernelKills: each attack ends worker and helper after the attempt was
+// marked, and the kernel's record names the call; the unconfined twin returns
+// from it.
+func TestKernelKills(t *testing.T) {
+	testenv.NeedRoot(t)
+	v := buildVictims(t)
+	log := openAudit(t)
+	for _, role := range []Role{Worker, Helper} {
+		f := Table(role, runtime.GOARCH)
+		m := newModel(t, f)
+		for _, a := range attacks() {
+			d := a.data(t, f.Arch)
+			if m.verdict(d) == retAllow {
+				continue // the helper's own
+			}
+			t.Run(fmt.Sprintf("%s-%s-%x", role, a.name, a.args), func(t *testing.T) {
+				o := run(t, f, nil, v.confined, a.words(t)...)
+				if !o.sigsys() || o.out != "ATTEMPT\n" {
+					t.Fatalf("ended by %v", o)
+				}
+				log.expect(t, o.pid, d)
+			})
+		}
+	}
+}
+
+// TestTwinLives: the same attempts return when nothing confines them, so that
+// TestKernelKills is a test of the filter.
+func TestTwinLives(t *testing.T) {
+	testenv.NeedRoot(t)
+	v := buildVictims(t)
+	f := Table(Worker, runtime.GOARCH)
+	for _, a := range attacks() {
+		switch {
+		case a.name == "tgkill", a.name == "clone", a.name == "clone3":
+			continue // it would kill or split the twin itself
+		}
+		o := run(t, f, nil, v.twin, a.words(t)...)
+		if o.status.ExitStatus() != 0 || !strings.HasPrefix(o.out, "ATTEMPT\nRETURNED ") || !strings.Contains(o.stderr, "NOT CONFINED") {
+			t.Errorf("%s %x: %v", a.name, a.args, o)
+		}
+	}
+}

@@ -1,0 +1,39 @@
+package seccomp
+
+import "golang.org/x/sys/unix"
+
+// Flags of the ways in which a process is made. CHILD_SETTID and CHILD_CLEARTID
+// only write a number into the child's own memory.
+const (
+	goFork   = unix.CLONE_VM | unix.CLONE_VFORK | uint64(unix.SIGCHLD)                    // syscall/exec_linux.go, without a pidfd
+	libcFork = unix.CLONE_CHILD_SETTID | unix.CLONE_CHILD_CLEARTID | uint64(unix.SIGCHLD) // glibc's fork
+)
+
+// runner is what starting, ending and reaping one command needs beyond the
+// runtime, with what the child does between clone and execve.
+func runner() Set {
+	return Set{"runner", []Call{
+		{Name: "tgkill", If: when(eq(2, uint32(unix.SIGURG))), Who: "preemption of its own threads"},
+		{Name: "recvmsg", If: when(eq(2, unix.MSG_CMSG_CLOEXEC)), Who: "a request, with the descriptor of its list"},
+		{Name: "sendmsg", If: when(eq(2, unix.MSG_NOSIGNAL)), Who: "how the job ended"},
+		{Name: "newfstatat", Who: "the program is still the one of the start"},
+		{Name: "fstat", Who: "what a received list is"},
+		{Name: "fcntl", Who: "whether the list is sealed; pipes that do not block"},
+		{Name: "lseek", Who: "rewinds the list"},
+		{Name: "openat", Who: "counts the target's entries"},
+		{Name: "getdents64", Who: "counts the target's entries"},
+		{Name: "pipe2", Who: "the command's output; the pipe that tells of a failed execve"},
+		{Name: "epoll_ctl", Who: "the pipes come into the poller and leave it"},
+		{Name: "close_range", If: when(eq(2, unix.CLOSE_RANGE_CLOEXEC)), Who: "nothing but 0 to 2 goes to the command"},
+		{Name: "clone", If: when(eq64(0, goFork)), Who: "syscall.ForkExec"},
+		{Name: "rt_sigaction", Who: "the child: default handlers"},
+		{Name: "setpgid", Who: "the child: a process group of its own"},
+		{Name: "chdir", Who: "the child: /"},
+		{Name: "dup3", Who: "the child: descriptors 0 to 2"},
+		{Name: "prlimit64", Fallback: true, Who: "the child: the limit of open files, where Go has raised it"},
+		{Name: "execve", Who: "the child: the command"},
+		{Name: "close", Who: "the list, the pipes"},
+		{Name: "kill", Who: "ends the command's group"},
+		{Name: "wait4", Who: "reaps"},
+	}}
+}

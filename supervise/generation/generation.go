@@ -1,0 +1,280 @@
+// Package generation starts a helper, a runner and a worker that belong
+// together, introduces them to each other, and ends them together.
+//
+// Trust: linked into the supervisor. Of what it starts it reads packets of
+// numbers only.
+//
+// Invariants: a generation's event queue and sockets are its own, so that
+// nothing of an earlier one reaches it; End leaves nothing behind, however far
+// Start had come.
+package generation
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lockstep/config"
+	"lockstep/internal/memfd"
+	"lockstep/ipc"
+	"lockstep/rootid"
+	"lockstep/rsync"
+	"lockstep/sandbox"
+	"lockstep/seccomp"
+	"lockstep/supervise/brief"
+	"lockstep/supervise/host"
+	"lockstep/supervise/jail"
+	"lockstep/supervise/proc"
+)
+
+// Maker is what all generations of a session have in common.
+type Maker struct {
+	Starter  proc.Starter
+	Programs *host.Programs
+	Filters  map[seccomp.Role]*os.File
+	Command  host.Command
+	Machine  jail.Machine
+	UID, GID int         // the worker's
+	Reports  chan Report // newest first wins: an unread one is thrown away for room
+}
+
+// Plan is what one generation is for.
+type Plan struct {
+	Config  config.Config
+	Options rsync.Options
+	Roots   rootid.Roots
+	Source  jail.Tree
+	Target  jail.Tree
+	Rights  jail.Rights
+	Accept  bool // a person's consent to the next whole pass
+}
+
+// Report is one packet of the worker's numbers, or why it was none: then it is
+// a violation.
+type Report struct {
+	From *Generation
+	ipc.Report
+	Err error
+}
+
+// Generation is a helper, a worker and a runner that live and die together (but
+// for the runner, which can be replaced).
+type Generation struct {
+	Roots  rootid.Roots
+	Begun  time.Time
+	Ready  time.Time  // set by the owner; zero before
+	Last   ipc.Report // set by the owner
+	Helper *proc.Process
+	Worker *proc.Process
+	Runner *proc.Process
+
+	control *os.File // to the helper
+	status  *os.File // numbers from the worker, commands to it
+}
+
+// Has says that a process belongs to the generation as it is now.
+func (g *Generation) Has(p *proc.Process) bool {
+	return p != nil && (p == g.Helper || p == g.Worker || p == g.Runner)
+}
+
+// Start starts helper, runner and worker, in this order. On an error the
+// generation is there to be ended.
+func (m *Maker) Start(plan Plan) (g *Generation, err error) {
+	g = &Generation{Roots: plan.Roots, Begun: time.Now()}
+	var files proc.Files
+	defer func() { err = errors.Join(err, files.Close()) }()
+	inotify := files.Take(newInotify())
+	if err := m.helper(g, plan, inotify, &files); err != nil {
+		return g, err
+	}
+	if err := m.Replace(g, plan); err != nil {
+		return g, err
+	}
+	return g, m.worker(g, inotify, &files)
+}
+
+// newInotify makes the event queue that the helper fills with watches and the
+// worker reads.
+func newInotify() (*os.File, error) {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("inotify: %w; raise fs.inotify.max_user_instances by sysctl", err)
+	}
+	// Non-blocking only now: os.NewFile would give a non-blocking one to this
+	// process's poller, which would then wake for each event.
+	f := os.NewFile(uintptr(fd), "inotify")
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, errors.Join(fmt.Errorf("inotify: %w", err), f.Close())
+	}
+	return f, nil
+}
+
+func (m *Maker) helper(g *Generation, plan Plan, inotify *os.File, files *proc.Files) error {
+	control, theirs, err := proc.Pair("control")
+	g.control = control
+	files.Take(theirs, err)
+	// After 0 to 2 and the four donations below; see sandbox's package comment.
+	const firstOpen = 7
+	data, err := brief.Helper(plan.Config, plan.Options, plan.Roots.InSource, firstOpen)
+	if err != nil {
+		return err
+	}
+	config := files.Take(memfd.Sealed("lockstep-helper-config", data))
+	if err := files.Err(); err != nil {
+		return err
+	}
+	spec := jail.Helper(m.Machine, []jail.Tree{plan.Source})
+	g.Helper, err = m.Starter.Start(spec, m.Programs.Helper, []sandbox.Donation{
+		proc.Donate("control", theirs), proc.Donate("config", config),
+		proc.Donate("inotify", inotify), proc.Donate("filter", m.Filters[seccomp.Helper]),
+	}, brief.Limits(spec.Role, false))
+	return err
+}
+
+func (m *Maker) worker(g *Generation, inotify *os.File, files *proc.Files) error {
+	toHelper, toWorker, err := proc.Pair("worker")
+	files.Take(toHelper, err)
+	files.Take(toWorker, err)
+	status, theirs, err := proc.Pair("status")
+	g.status = status
+	files.Take(theirs, err)
+	if err := files.Err(); err != nil {
+		return err
+	}
+	if err := errors.Join(proc.Plain(toHelper), proc.PassCred(toHelper)); err != nil {
+		return err
+	}
+	spec := jail.Worker(m.Machine, m.UID, m.GID)
+	g.Worker, err = m.Starter.Start(spec, m.Programs.Worker, []sandbox.Donation{
+		proc.Donate("helper", toWorker), proc.Donate("status", theirs),
+		proc.Donate("inotify", inotify), proc.Donate("filter", m.Filters[seccomp.Worker]),
+	}, brief.Limits(spec.Role, false))
+	if err != nil {
+		return err
+	}
+	g.Worker.Go(func() { m.read(g, status) })
+	return g.send(&ipc.CtlWorker{PID: uint32(g.Worker.PID), UID: uint32(m.UID)}, toHelper)
+}
+
+// Replace starts a runner, the first or another, and hands its socket to the
+// helper.
+func (m *Maker) Replace(g *Generation, plan Plan) error {
+	cfg := brief.Runner(plan.Config, plan.Options, m.Command, plan.Accept)
+	p, conn, err := m.Runner(cfg, plan.Source, plan.Target, plan.Rights)
+	if err != nil {
+		return err
+	}
+	g.Runner = p
+	err = proc.Plain(conn)
+	if err == nil {
+		err = g.send(&ipc.CtlRunner{Target: brief.Target}, conn)
+	}
+	return errors.Join(err, conn.Close())
+}
+
+// Runner starts a runner in its jail, and returns the other end of its socket.
+func (m *Maker) Runner(cfg ipc.RunnerConfig, source, target jail.Tree, rights jail.Rights) (p *proc.Process, conn *os.File, err error) {
+	var files proc.Files
+	defer func() { err = errors.Join(err, files.Close()) }()
+	data, err := cfg.Encode()
+	if err != nil {
+		return nil, nil, fmt.Errorf("configuration of the runner: %w", err)
+	}
+	config := files.Take(memfd.Sealed("lockstep-runner-config", data))
+	conn, theirs, err := proc.Pair("runner")
+	files.Take(theirs, err)
+	if err := files.Err(); err != nil {
+		return nil, nil, err
+	}
+	spec := jail.Runner(m.Machine, source, target, m.Command, rights)
+	p, err = m.Starter.Start(spec, m.Programs.Runner, []sandbox.Donation{
+		proc.Donate("helper", theirs), proc.Donate("config", config), proc.Donate("filter", m.Filters[seccomp.Runner]),
+	}, brief.Limits(spec.Role, rights.Devices))
+	if err != nil {
+		return nil, nil, errors.Join(err, conn.Close())
+	}
+	return p, conn, nil
+}
+
+// send sends one message to the helper, with a descriptor when f is not nil.
+func (g *Generation) send(m ipc.Message, f *os.File) error {
+	pkt, err := ipc.Append(nil, 0, m)
+	if err != nil {
+		return fmt.Errorf("message to the helper: %w", err)
+	}
+	conn, err := g.control.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("message to the helper: %w", err)
+	}
+	fd := -1
+	if f != nil {
+		fd = int(f.Fd())
+	}
+	if err := ipc.Send(conn, pkt, fd); err != nil {
+		return fmt.Errorf("message to the helper: %w", err)
+	}
+	return nil
+}
+
+// ShutDown has the helper refuse new commands and the worker finish.
+func (g *Generation) ShutDown() error { return g.send(&ipc.CtlShutdown{}, nil) }
+
+// Order sends the worker a command.
+func (g *Generation) Order(c ipc.Command) error {
+	_, err := g.status.Write(binary.LittleEndian.AppendUint64(nil, uint64(c)))
+	return err
+}
+
+// read passes the worker's packets on until it has gone. One of another size
+// than a report's is a violation.
+func (m *Maker) read(g *Generation, status *os.File) {
+	buf := make([]byte, ipc.ReportSize+1)
+	for {
+		n, err := status.Read(buf)
+		if errors.Is(err, io.EOF) || errors.Is(err, os.ErrClosed) || errors.Is(err, unix.ECONNRESET) {
+			return
+		}
+		r := Report{From: g}
+		if err == nil {
+			r.Report, err = ipc.DecodeReport(buf[:n])
+		}
+		r.Err = err
+		m.put(r)
+		if err != nil {
+			return
+		}
+	}
+}
+
+// put never waits for the session, which may be waiting for this worker's end.
+// A newer report says all that an older one did, so that one makes room.
+func (m *Maker) put(r Report) {
+	for {
+		select {
+		case m.Reports <- r:
+			return
+		default:
+		}
+		select {
+		case <-m.Reports:
+		default:
+		}
+	}
+}
+
+// End ends all three, the worker first: it must see no end of the others that
+// it would take for a failure.
+func (g *Generation) End() error {
+	err := errors.Join(g.Worker.End(), g.Runner.End(), g.Helper.End())
+	for _, f := range []*os.File{g.control, g.status} {
+		if f != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	return err
+}

@@ -1,0 +1,100 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"lockstep/internal/escape"
+)
+
+// RuntimeLock is the lock on a runtime directory: a flock, so that it ends
+// with its holder whatever happens.
+type RuntimeLock struct {
+	dir  string
+	file *os.File
+}
+
+// LockRuntime makes the runtime directory and locks it, or says who has it.
+func LockRuntime(dir string) (*RuntimeLock, error) {
+	name := escape.Name(dir)
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return nil, fmt.Errorf("runtime directory %s: %w", name, err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("runtime directory %s: %w", name, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return nil, fmt.Errorf("runtime directory %s: %w", name, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Uid != 0 || st.Mode&0o022 != 0 {
+		return nil, fmt.Errorf("runtime directory %s: must be a directory of root's that nobody else can write; remove it, or name another with --runtime-dir", name)
+	}
+	for {
+		file, err := tryLock(filepath.Join(dir, "lock"))
+		if err != nil {
+			return nil, fmt.Errorf("runtime directory %s: %w", name, err)
+		}
+		if file != nil {
+			return &RuntimeLock{dir, file}, nil
+		}
+	}
+}
+
+// tryLock returns nil, nil when the file was removed by its holder between
+// open and flock: then there is a new one to be made.
+func tryLock(path string) (*os.File, error) {
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock file: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), path)
+	err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, errors.Join(inUse(file), file.Close())
+	}
+	var st unix.Stat_t
+	if err == nil {
+		err = unix.Fstat(fd, &st)
+	}
+	if err == nil && st.Nlink == 0 {
+		return nil, file.Close()
+	}
+	if err == nil {
+		err = file.Truncate(0)
+	}
+	if err == nil {
+		_, err = fmt.Fprintf(file, "%d\n", os.Getpid())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock file: %w", err), file.Close())
+	}
+	return file, nil
+}
+
+// inUse names the holder of the lock.
+func inUse(file *os.File) error {
+	const longest = 16
+	data, err := io.ReadAll(io.LimitReader(file, longest))
+	pid := strings.TrimSpace(string(data))
+	if err != nil || pid == "" || strings.Trim(pid, "0123456789") != "" {
+		pid = "unknown"
+	}
+	return fmt.Errorf("is in use by another lockstep (pid %s); stop that one, or give this one another --runtime-dir", pid)
+}
+
+// Release removes what is in the directory, and unlocks. The parents go too
+// when nothing else is in them.
+func (l *RuntimeLock) Release() error {
+	err := os.Remove(l.file.Name())
+	if e := unix.Rmdir(l.dir); e != nil && !errors.Is(e, unix.ENOTEMPTY) && !errors.Is(e, unix.EBUSY) {
+		err = errors.Join(err, fmt.Errorf("runtime directory %s: %w", escape.Name(l.dir), e))
+	}
+	return errors.Join(err, l.file.Close())
+}

@@ -1,0 +1,123 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"lockstep/config"
+	"lockstep/internal/buildinfo"
+	"lockstep/internal/escape"
+	"lockstep/internal/memfd"
+)
+
+// Programs are the sealed images of this program and its siblings. They serve
+// every restart, so that a package upgrade never mixes versions.
+type Programs struct {
+	Self, Helper, Worker, Runner *os.File
+}
+
+// libexec is where an installed package keeps the siblings.
+const libexec = "/usr/libexec/lockstep"
+
+// SealPrograms finds the siblings beside this program, else in libexec, never
+// by PATH. They must belong to root (or, in a checkout, to who owns this
+// program, who rules it anyway) and carry the same build id.
+func SealPrograms() (*Programs, error) {
+	self, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return nil, fmt.Errorf("this program cannot be found: %w", err)
+	}
+	if strings.HasSuffix(self, " (deleted)") {
+		return nil, fmt.Errorf("%s was replaced while it was started; start it again", escape.Name(strings.TrimSuffix(self, " (deleted)")))
+	}
+	var st syscall.Stat_t
+	if err := syscall.Stat("/proc/self/exe", &st); err != nil {
+		return nil, fmt.Errorf("%s: %w", escape.Name(self), err)
+	}
+	dir := filepath.Dir(self)
+	if _, err := os.Stat(filepath.Join(dir, "lockstep-helper")); errors.Is(err, os.ErrNotExist) {
+		dir = libexec
+	}
+	p := &Programs{}
+	for _, one := range []struct {
+		to   **os.File
+		path string
+		open string
+	}{
+		// What runs is sealed, not what has its name by now.
+		{&p.Self, self, "/proc/self/exe"},
+		{&p.Helper, filepath.Join(dir, "lockstep-helper"), ""},
+		{&p.Worker, filepath.Join(dir, "lockstep-worker"), ""},
+		{&p.Runner, filepath.Join(dir, "lockstep-runner"), ""},
+	} {
+		if one.open == "" {
+			one.open = one.path
+		}
+		if *one.to, err = seal(one.path, one.open, st.Uid); err != nil {
+			return nil, errors.Join(err, p.Close())
+		}
+	}
+	return p, nil
+}
+
+// Close gives the images back.
+func (p *Programs) Close() error {
+	var err error
+	for _, f := range []*os.File{p.Self, p.Helper, p.Worker, p.Runner} {
+		if f != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	return err
+}
+
+// seal checks one program and copies it into a sealed memfd. Its build is asked
+// of the copy, which nobody can change any more.
+func seal(path, open string, owner uint32) (*os.File, error) {
+	name := escape.Name(path)
+	if err := config.CheckOwned(path, 0, owner); err != nil {
+		return nil, fmt.Errorf("program %s: not safe to run as root: %w; build or install lockstep again", name, err)
+	}
+	src, err := os.Open(open)
+	if err != nil {
+		return nil, fmt.Errorf("program %s: %w; build or install lockstep again", name, err)
+	}
+	image, err := memfd.Image(filepath.Base(path), src)
+	err = errors.Join(err, src.Close())
+	if err != nil {
+		return nil, fmt.Errorf("program %s: cannot be sealed: %w", name, err)
+	}
+	id, err := buildID(image)
+	if err == nil && id != buildinfo.ID {
+		err = fmt.Errorf("is of build %s, this program of %s", escape.Name(id), buildinfo.ID)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("program %s: %w; build or install all of lockstep again", name, err), image.Close())
+	}
+	return image, nil
+}
+
+// buildID runs an image once, with an empty environment.
+func buildID(image *os.File) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limitTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, fmt.Sprintf("/proc/self/fd/%d", image.Fd()), "build-id")
+	cmd.Env = []string{}
+	cmd.Dir = "/"
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("does not tell its build: %w", err)
+	}
+	const longest = 64
+	id := strings.TrimSuffix(string(out), "\n")
+	if id == "" || len(id) > longest {
+		return "", fmt.Errorf("tells an odd build id of %d bytes", len(id))
+	}
+	return id, nil
+}

@@ -1,0 +1,185 @@
+// Package jail says what each confined program's jail holds: the declarative
+// profile that sandbox builds. Who wants to know what a role can reach reads
+// this file.
+//
+// Trust: linked into the supervisor; pure.
+//
+// Invariants: nothing of the host is in a jail but what is named here; only a
+// runner's target is writable; only a runner's command can be executed.
+package jail
+
+import (
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"lockstep/sandbox"
+	"lockstep/supervise/host"
+)
+
+// Tree is a source or target as a jail shows it.
+type Tree struct {
+	Host     string // where it is on the host
+	Path     string // where the runner's jail shows it
+	Dev, Ino uint64 // what it was found to be
+	// Recursive shows what is mounted inside as well.
+	Recursive bool
+}
+
+// Machine is what the running kernel cannot do and a person has allowed.
+type Machine struct {
+	NoLandlock bool
+	NoDevices  bool // no device filter
+	NoMDWE     bool
+}
+
+const (
+	// every role has these of its own.
+	namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
+
+	readFile = unix.LANDLOCK_ACCESS_FS_READ_FILE
+	readDir  = unix.LANDLOCK_ACCESS_FS_READ_DIR
+	execute  = unix.LANDLOCK_ACCESS_FS_EXECUTE
+	writeAll = unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_TRUNCATE | unix.LANDLOCK_ACCESS_FS_REFER |
+		unix.LANDLOCK_ACCESS_FS_REMOVE_DIR | unix.LANDLOCK_ACCESS_FS_REMOVE_FILE | unix.LANDLOCK_ACCESS_FS_MAKE_DIR |
+		unix.LANDLOCK_ACCESS_FS_MAKE_REG | unix.LANDLOCK_ACCESS_FS_MAKE_SYM | unix.LANDLOCK_ACCESS_FS_MAKE_FIFO |
+		unix.LANDLOCK_ACCESS_FS_MAKE_SOCK
+	makeDevices = unix.LANDLOCK_ACCESS_FS_MAKE_CHAR | unix.LANDLOCK_ACCESS_FS_MAKE_BLOCK
+)
+
+func capability(bits ...uint) uint64 {
+	var set uint64
+	for _, b := range bits {
+		set |= 1 << b
+	}
+	return set
+}
+
+// environment is that of the Go programs: without these the runtime would read
+// files of a host that is not there, or make calls that the filters refuse.
+func (m Machine) environment() []string {
+	env := []string{"GODEBUG=updatemaxprocs=0,containermaxprocs=0,decoratemappings=0", "TZ=UTC"}
+	if m.NoMDWE {
+		env = append(env, "LOCKSTEP_ALLOW=mdwe")
+	}
+	return env
+}
+
+func (m Machine) probe(p sandbox.DeviceProbe) sandbox.DeviceProbe {
+	if m.NoDevices {
+		return sandbox.ProbeSkip
+	}
+	return p
+}
+
+func rlimits(files, processes uint64) []sandbox.Rlimit {
+	limits := []sandbox.Rlimit{
+		{Resource: unix.RLIMIT_CORE},
+		{Resource: unix.RLIMIT_MEMLOCK},
+		{Resource: unix.RLIMIT_MSGQUEUE},
+		{Resource: unix.RLIMIT_NOFILE, Soft: files, Hard: files},
+	}
+	if processes > 0 {
+		limits = append(limits, sandbox.Rlimit{Resource: unix.RLIMIT_NPROC, Soft: processes, Hard: processes})
+	}
+	return limits
+}
+
+// RootPath is where the helper's jail shows root number n (from 1).
+func RootPath(n int) string { return "/roots/" + strconv.Itoa(n) }
+
+// Helper is the jail in which only the watched roots exist, read-only. It stays
+// in the host's pid namespace, to see the real pids of SCM_CREDENTIALS. With
+// CAP_DAC_READ_SEARCH it lists every directory; Landlock keeps it from opening
+// any file.
+func Helper(m Machine, roots []Tree) sandbox.Spec {
+	s := sandbox.Spec{
+		Role: "helper", Argv: []string{"lockstep-helper"}, Env: m.environment(),
+		Caps:            capability(unix.CAP_DAC_READ_SEARCH),
+		Namespaces:      namespaces,
+		AllowNoLandlock: m.NoLandlock,
+		Rlimits:         rlimits(1024, 0),
+		DeviceProbe:     m.probe(sandbox.ProbeNone),
+	}
+	for i, r := range roots {
+		path := RootPath(i + 1)
+		s.Binds = append(s.Binds, sandbox.Bind{Source: r.Host, Target: path, Recursive: r.Recursive, Dev: r.Dev, Ino: r.Ino})
+		s.Opens = append(s.Opens, sandbox.Open{Name: "root" + strconv.Itoa(i+1), Path: path})
+		s.Landlock = append(s.Landlock, sandbox.Rule{Path: path, Access: readDir})
+	}
+	return s
+}
+
+// Worker is the empty jail: no file, no capability, a uid of its own.
+func Worker(m Machine, uid, gid int) sandbox.Spec {
+	return sandbox.Spec{
+		Role: "worker", Argv: []string{"lockstep-worker"}, Env: m.environment(),
+		UID: uid, GID: gid,
+		Namespaces:      namespaces | unix.CLONE_NEWPID,
+		AllowNoLandlock: m.NoLandlock,
+		Rlimits:         rlimits(32, 256),
+		DeviceProbe:     m.probe(sandbox.ProbeNone),
+	}
+}
+
+// Rights are what a runner's command needs beyond the usual.
+type Rights struct {
+	Devices  bool // make device nodes
+	FileCaps bool // set security.capability
+	DryRun   bool // the target is read-only
+}
+
+// Runner is the jail of a local copy: source read-only and target writable at
+// their own paths, and the files without which the command does not start. Uid
+// 0 without root's powers: under another uid rsync drops owners silently.
+func Runner(m Machine, source, target Tree, c host.Command, r Rights) sandbox.Spec {
+	s := sandbox.Spec{
+		Role: "runner", Argv: []string{"lockstep-runner"}, Env: m.environment(),
+		Caps:            capability(unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER, unix.CAP_FSETID),
+		Namespaces:      namespaces | unix.CLONE_NEWPID,
+		AllowNoLandlock: m.NoLandlock,
+		Rlimits:         rlimits(1024, 0),
+		DeviceProbe:     m.probe(sandbox.ProbeBasic),
+	}
+	// Data first, the command's files last: a source that holds them (/usr)
+	// is noexec, and must not hide them.
+	s.Binds = []sandbox.Bind{
+		{Source: source.Host, Target: source.Path, Recursive: source.Recursive, Dev: source.Dev, Ino: source.Ino},
+		{Source: target.Host, Target: target.Path, Recursive: target.Recursive, Dev: target.Dev, Ino: target.Ino, Writable: !r.DryRun},
+	}
+	write := uint64(readFile | readDir | writeAll)
+	if r.Devices {
+		s.Caps |= capability(unix.CAP_MKNOD)
+		write |= makeDevices
+	}
+	if r.FileCaps {
+		s.Caps |= capability(unix.CAP_SETFCAP)
+	}
+	if r.DryRun {
+		write = readFile | readDir
+	}
+	s.Landlock = []sandbox.Rule{
+		{Path: source.Path, Access: readFile | readDir},
+		{Path: target.Path, Access: write},
+	}
+	for _, file := range c.Files {
+		access := uint64(readFile)
+		if file == c.Program || file == c.Loader {
+			access |= execute
+		}
+		// Libraries as well need a mount without noexec: they are mapped
+		// executable. Landlock keeps them from being executed.
+		s.Binds = append(s.Binds, sandbox.Bind{Source: file, Target: file, File: true, Exec: true})
+		s.Landlock = append(s.Landlock, sandbox.Rule{Path: file, Access: access})
+	}
+	for link, text := range c.Links {
+		if !within(link, source.Path) && !within(link, target.Path) {
+			s.Links = append(s.Links, sandbox.Link{Path: link, Target: text})
+		}
+	}
+	return s
+}
+
+// within says that path is in the tree at dir, which then has it already.
+func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }

@@ -1,0 +1,186 @@
+// Package proc starts one confined process in a control group of its own,
+// passes its messages on, and ends it with all that it has started.
+//
+// Trust: linked into the supervisor. What a process writes is hostile, and goes
+// through console's escaper.
+//
+// Invariants: a process that was started is waited for; when End has returned,
+// neither it, nor a child of it, nor its control group is left, and its last
+// message has been passed on.
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lockstep/cgroup"
+	"lockstep/console"
+	"lockstep/sandbox"
+)
+
+// Process is one confined process.
+type Process struct {
+	*sandbox.Process
+	Role  string
+	Begun time.Time
+
+	leaf *cgroup.Leaf
+	done sync.WaitGroup // its waiter, the reader of its messages, and what Go was given
+}
+
+// Exit is a process's end: Code, or -1 and Sig.
+type Exit struct {
+	Process *Process
+	Code    int
+	Sig     syscall.Signal
+	Err     error // it could not be waited for
+}
+
+// Starter starts processes.
+type Starter struct {
+	Launcher *sandbox.Launcher
+	Group    *cgroup.Group
+	Exits    chan<- Exit // must have room for all that can be alive at a time
+	// Lines makes the writer of a role's messages.
+	Lines func(role string) *console.Lines
+	// Lost is told of messages that could not be read.
+	Lost func(role string, err error)
+
+	starts int
+}
+
+// Start starts one program in a fresh leaf: cgroup.kill poisons one that was
+// used, and kills what is born into it later.
+func (s *Starter) Start(spec sandbox.Spec, image *os.File, fds []sandbox.Donation, limits cgroup.Limits) (*Process, error) {
+	s.starts++
+	leaf, err := s.Group.Leaf(fmt.Sprintf("%s-%d", spec.Role, s.starts), limits)
+	if err != nil {
+		return nil, fmt.Errorf("control group of the %s: %w", spec.Role, err)
+	}
+	messages, write, err := newPipe()
+	if err != nil {
+		return nil, errors.Join(err, leaf.Remove())
+	}
+	p := &Process{Role: spec.Role, Begun: time.Now(), leaf: leaf}
+	p.Process, err = s.Launcher.Start(spec, image, fds, write, leaf)
+	err = errors.Join(err, write.Close())
+	if p.Process == nil {
+		return nil, errors.Join(err, messages.Close(), leaf.Remove())
+	}
+	lines := s.Lines(p.Role)
+	p.Go(func() {
+		if err := console.Copy(messages, lines); err != nil {
+			s.Lost(p.Role, err)
+		}
+	})
+	p.Go(func() {
+		e := Exit{Process: p}
+		e.Code, e.Sig, e.Err = p.Wait()
+		s.Exits <- e
+	})
+	if err != nil {
+		return nil, errors.Join(err, p.End())
+	}
+	return p, nil
+}
+
+// Go runs f in a goroutine that End waits for: f must return when the process
+// has ended.
+func (p *Process) Go(f func()) { p.done.Go(f) }
+
+// End kills the process with all that it has started, and waits until nothing
+// is left of it. A nil process has ended.
+func (p *Process) End() error {
+	if p == nil {
+		return nil
+	}
+	// Both: a group may be empty still, when stage one has not joined it yet.
+	err := errors.Join(p.leaf.Kill(), p.Kill())
+	p.done.Wait()
+	return errors.Join(err, p.Close(), p.leaf.Remove())
+}
+
+// newPipe makes a pipe: the reading end is served by this process's poller, the
+// writing end blocks, as programs expect of their standard error.
+func newPipe() (read, write *os.File, err error) {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, fmt.Errorf("pipe: %w", err)
+	}
+	write = os.NewFile(uintptr(p[1]), "messages")
+	if err := unix.SetNonblock(p[0], true); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("pipe: %w", err), unix.Close(p[0]), write.Close())
+	}
+	return os.NewFile(uintptr(p[0]), "messages"), write, nil
+}
+
+// Pair makes a socket pair that keeps packets apart. Ours is served by this
+// process's poller; theirs is a plain blocking one until its owner decides.
+func Pair(name string) (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("socketpair: %w", err)
+	}
+	theirs = os.NewFile(uintptr(fds[1]), name)
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("socketpair: %w", err), unix.Close(fds[0]), theirs.Close())
+	}
+	return os.NewFile(uintptr(fds[0]), name), theirs, nil
+}
+
+// Plain makes a socket blocking, as a process expects that is not told of it
+// before its filter forbids to change that.
+func Plain(f *os.File) error {
+	if err := unix.SetNonblock(int(f.Fd()), false); err != nil {
+		return fmt.Errorf("socket: %w", err)
+	}
+	return nil
+}
+
+// PassCred has the kernel tell the sender of every packet that arrives at f.
+// The receiver's own filter allows no setsockopt.
+func PassCred(f *os.File) error {
+	if err := unix.SetsockoptInt(int(f.Fd()), unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
+		return fmt.Errorf("SO_PASSCRED: %w", err)
+	}
+	return nil
+}
+
+// Donate names a descriptor that a process gets.
+func Donate(name string, f *os.File) sandbox.Donation {
+	return sandbox.Donation{Name: name, File: f}
+}
+
+// Files are descriptors that are only needed until a process has its copy.
+type Files struct {
+	list []*os.File
+	err  error
+}
+
+// Take keeps a file that was just made, or why it was not.
+func (l *Files) Take(f *os.File, err error) *os.File {
+	l.err = errors.Join(l.err, err)
+	if err == nil {
+		l.list = append(l.list, f)
+	}
+	return f
+}
+
+// Err is what went wrong so far.
+func (l *Files) Err() error { return l.err }
+
+// Close closes them.
+func (l *Files) Close() error {
+	var err error
+	for _, f := range l.list {
+		err = errors.Join(err, f.Close())
+	}
+	l.list = nil
+	return err
+}

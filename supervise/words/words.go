@@ -1,0 +1,201 @@
+// Package words turns numbers and codes of the other processes into what a
+// person reads.
+//
+// Trust: linked into the supervisor; pure. Its input is numbers only.
+//
+// Invariant: each text names the thing, the reason and, where there is
+// something to do, what to do.
+package words
+
+import (
+	"fmt"
+	"log/slog"
+	"reflect"
+	"strings"
+	"syscall"
+
+	"lockstep/console"
+	"lockstep/ipc"
+	"lockstep/rsync"
+)
+
+// Exit codes of the confined programs that mean something to the supervisor.
+const (
+	CodeInternal  = 70
+	CodeConfine   = 71
+	CodeRootGone  = 75
+	CodeViolation = 76
+)
+
+// Death says how a process ended that was not asked to.
+func Death(role string, pid, code int, sig syscall.Signal, err error) string {
+	who := fmt.Sprintf("the %s (pid %d) ", role, pid)
+	switch {
+	case err != nil:
+		return who + "was lost: " + err.Error()
+	case sig == syscall.SIGSYS:
+		return who + "made a forbidden system call and was killed: a bug or an attack; the kernel's log names the call"
+	case sig == syscall.SIGKILL:
+		return who + "was killed"
+	case sig != 0:
+		return who + "was ended by signal: " + sig.String()
+	}
+	switch code {
+	case CodeConfine:
+		return who + "could not confine itself, and ended"
+	case CodeRootGone:
+		return who + "found another directory in a root's place, and ended"
+	case CodeViolation:
+		return who + "saw a violation of the protocol, and ended"
+	case CodeInternal:
+		return who + "ended with an internal error"
+	}
+	return who + fmt.Sprintf("ended with code %d, unasked", code)
+}
+
+// Failure says how the last command failed, and what to do.
+func Failure(r ipc.Report) string {
+	var text, advice string
+	switch ipc.End(r.LastEnd) {
+	case ipc.EndExited:
+		m := rsync.ExitMeaning(int(r.LastCode))
+		text, advice = fmt.Sprintf("rsync ended with code %d: %s", r.LastCode, m.Text), m.Advice
+	case ipc.EndSignalled:
+		text = fmt.Sprintf("rsync was killed by signal %d", r.LastCode)
+	case ipc.EndTimeout:
+		text, advice = "rsync took longer than --timeout and was killed", "raise --timeout"
+	case ipc.EndLost:
+		text = "the runner was lost with its command"
+	case ipc.EndRefused:
+		text = "rsync could not be started"
+	default:
+		text = "the command failed"
+	}
+	if advice != "" {
+		text += "; " + advice
+	}
+	return text
+}
+
+// Limits are what a held pass is measured by.
+type Limits struct {
+	Percent uint32
+	Entries uint64
+}
+
+// Held says that a guard holds, why, and what a person can do.
+func Held(r ipc.Report, l Limits) string {
+	const start = "stop lockstep and start it once with --accept-root"
+	switch ipc.End(r.Held) {
+	case ipc.EndNone:
+		return "no longer held"
+	case ipc.EndHeldEmpty:
+		return fmt.Sprintf("held: the source is empty and the target is not (%s entries); nothing is deleted; if the source is meant to be empty, %s",
+			console.Number(r.HeldEntries), start)
+	}
+	return fmt.Sprintf("held: a whole pass would delete %s or more of the target's %s entries, above the limit of %d %% and %s entries; nothing is deleted; if that is meant, %s",
+		console.Number(r.HeldDeletes), console.Number(r.HeldEntries), l.Percent, console.Number(l.Entries), start)
+}
+
+// Line is one line of the log.
+type Line struct {
+	Level slog.Level
+	Text  string
+	Attrs []any
+}
+
+// Troubles are the lines about what became worse, or better, between two
+// reports of one worker.
+func Troubles(old, r ipc.Report, l Limits) []Line {
+	var out []Line
+	add := func(level slog.Level, text string, attrs ...any) { out = append(out, Line{level, text, attrs}) }
+	if r.Attempts > old.Attempts {
+		add(slog.LevelWarn, Failure(r)+"; it is tried again, nothing is lost", "attempt", r.Attempts, "in_doubt", r.Doubt)
+	}
+	if r.Attempts == 0 && old.Attempts > 0 {
+		add(slog.LevelInfo, "the target takes changes again")
+	}
+	if r.Overflows > old.Overflows {
+		add(slog.LevelWarn, "events were lost: the queue overflowed; all is looked at again; if this repeats, raise fs.inotify.max_queued_events by sysctl",
+			"overflows", r.Overflows)
+	}
+	if r.Rescans > old.Rescans {
+		add(slog.LevelInfo, "rescanning", "rescans", r.Rescans)
+	}
+	if r.Unwatched > 0 && old.Unwatched == 0 {
+		// Half as much again leaves room for others.
+		need := (r.Dirs + r.Unwatched) * 3 / 2
+		add(slog.LevelWarn, fmt.Sprintf("watch limit reached: %s of %s directories are not watched and are kept in step by rescans; run: sysctl fs.inotify.max_user_watches=%d",
+			console.Number(r.Unwatched), console.Number(r.Dirs+r.Unwatched), need))
+	}
+	if r.TooLong > 0 && old.TooLong == 0 {
+		add(slog.LevelWarn, "paths too long to be named to rsync are left out; shorten them", "paths", r.TooLong)
+	}
+	if r.Held != old.Held || r.Held != 0 && (r.HeldDeletes != old.HeldDeletes || r.HeldEntries != old.HeldEntries) {
+		level := slog.LevelWarn
+		if r.Held == 0 {
+			level = slog.LevelInfo
+		}
+		add(level, Held(r, l))
+	}
+	return out
+}
+
+// Numbers are all fields of a report, for the log.
+func Numbers(r ipc.Report) []any {
+	var attrs []any
+	v := reflect.ValueOf(r)
+	for i := range v.NumField() {
+		attrs = append(attrs, snake(v.Type().Field(i).Name), v.Field(i).Uint())
+	}
+	return attrs
+}
+
+// snake turns HeldDeletes into held_deletes.
+func snake(name string) string {
+	var b strings.Builder
+	for i, c := range name {
+		if c >= 'A' && c <= 'Z' {
+			if i > 0 && name[i-1] >= 'a' {
+				b.WriteByte('_')
+			}
+			c += 'a' - 'A'
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}
+
+// NotInStep lists what keeps a finished --once from being in step.
+func NotInStep(r ipc.Report) []string {
+	var bad []string
+	for _, one := range []struct {
+		n    uint64
+		what string
+	}{
+		{r.Skipped, "sockets or devices were not copied"},
+		{r.TooLong, "paths are too long to be named"},
+		{r.Doubt, "paths are in doubt"},
+		{r.Held, "pass is held"},
+	} {
+		if one.n > 0 {
+			bad = append(bad, console.Number(one.n)+" "+one.what)
+		}
+	}
+	return bad
+}
+
+// Totals add up what all workers of a session have done.
+type Totals struct{ Synced, Jobs, Failed uint64 }
+
+// Add adds one worker's last report.
+func (t *Totals) Add(r ipc.Report) {
+	t.Synced += r.Synced
+	t.Jobs += r.Jobs
+	t.Failed += r.Failed
+}
+
+func (t Totals) String() string {
+	return fmt.Sprintf("%s paths brought up to date by %s commands, of which %s failed",
+		console.Number(t.Synced), console.Number(t.Jobs), console.Number(t.Failed))
+}

@@ -1,0 +1,103 @@
+package words
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"strings"
+	"syscall"
+	"testing"
+
+	"lockstep/ipc"
+)
+
+func TestDeath(t *testing.T) {
+	for want, got := range map[string]string{
+		"the worker (pid 7) was killed": Death("worker", 7, -1, syscall.SIGKILL, nil),
+		"the helper (pid 7) made a forbidden system call and was killed: a bug or an attack; the kernel's log names the call": Death("helper", 7, -1, syscall.SIGSYS, nil),
+		"the runner (pid 7) could not confine itself, and ended":                                                              Death("runner", 7, CodeConfine, 0, nil),
+		"the runner (pid 7) found another directory in a root's place, and ended":                                             Death("runner", 7, CodeRootGone, 0, nil),
+		"the helper (pid 7) saw a violation of the protocol, and ended":                                                       Death("helper", 7, CodeViolation, 0, nil),
+		"the worker (pid 7) ended with an internal error":                                                                     Death("worker", 7, CodeInternal, 0, nil),
+		"the worker (pid 7) ended with code 0, unasked":                                                                       Death("worker", 7, 0, 0, nil),
+		"the worker (pid 7) was lost: x":                                                                                      Death("worker", 7, 0, 0, errors.New("x")),
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// Every way a command can end has words of its own, and a full disk has advice.
+func TestFailure(t *testing.T) {
+	seen := map[string]ipc.End{}
+	for _, end := range []ipc.End{ipc.EndExited, ipc.EndSignalled, ipc.EndTimeout, ipc.EndLost, ipc.EndRefused} {
+		text := Failure(ipc.Report{LastEnd: uint64(end), LastCode: 11})
+		if other, ok := seen[text]; ok {
+			t.Errorf("ends %d and %d have the same words: %s", end, other, text)
+		}
+		seen[text] = end
+	}
+	if text := Failure(ipc.Report{LastEnd: uint64(ipc.EndExited), LastCode: 11}); !strings.Contains(text, "full disk") {
+		t.Errorf("%q", text)
+	}
+}
+
+func TestTroubles(t *testing.T) {
+	limits := Limits{50, 1000}
+	for name, c := range map[string]struct {
+		old, now ipc.Report
+		level    slog.Level
+		want     string
+	}{
+		"failure":   {ipc.Report{}, ipc.Report{Attempts: 1, LastEnd: uint64(ipc.EndExited), LastCode: 23}, slog.LevelWarn, "rsync ended with code 23"},
+		"recovery":  {ipc.Report{Attempts: 2}, ipc.Report{}, slog.LevelInfo, "takes changes again"},
+		"overflow":  {ipc.Report{Overflows: 1}, ipc.Report{Overflows: 2}, slog.LevelWarn, "fs.inotify.max_queued_events"},
+		"rescan":    {ipc.Report{}, ipc.Report{Rescans: 1}, slog.LevelInfo, "rescanning"},
+		"limit":     {ipc.Report{}, ipc.Report{Dirs: 100, Unwatched: 100}, slog.LevelWarn, "sysctl fs.inotify.max_user_watches=300"},
+		"too long":  {ipc.Report{}, ipc.Report{TooLong: 1}, slog.LevelWarn, "too long"},
+		"empty":     {ipc.Report{}, ipc.Report{Held: uint64(ipc.EndHeldEmpty), HeldEntries: 1234}, slog.LevelWarn, "(1,234 entries)"},
+		"many":      {ipc.Report{}, ipc.Report{Held: uint64(ipc.EndHeldMany), HeldDeletes: 2000, HeldEntries: 3000}, slog.LevelWarn, "2,000 or more of the target's 3,000 entries, above the limit of 50 % and 1,000 entries"},
+		"more":      {ipc.Report{Held: uint64(ipc.EndHeldMany), HeldDeletes: 1}, ipc.Report{Held: uint64(ipc.EndHeldMany), HeldDeletes: 2}, slog.LevelWarn, "--accept-root"},
+		"held over": {ipc.Report{Held: uint64(ipc.EndHeldMany)}, ipc.Report{}, slog.LevelInfo, "no longer held"},
+	} {
+		got := Troubles(c.old, c.now, limits)
+		if len(got) != 1 || got[0].Level != c.level || !strings.Contains(got[0].Text, c.want) {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if again := Troubles(c.now, c.now, limits); len(again) != 0 {
+			t.Errorf("%s is told twice: %+v", name, again)
+		}
+	}
+}
+
+func TestNumbersAreAll(t *testing.T) {
+	got := fmt.Sprint(Numbers(ipc.Report{HeldDeletes: 7, Dirs: 3}))
+	for _, want := range []string{"held_deletes 7", "dirs 3", "list_done 0"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s lacks %s", got, want)
+		}
+	}
+	if n := len(Numbers(ipc.Report{})); n != 2*reflect.TypeFor[ipc.Report]().NumField() {
+		t.Errorf("%d words", n)
+	}
+}
+
+func TestNotInStep(t *testing.T) {
+	if bad := NotInStep(ipc.Report{Dirs: 3, Queue: 1}); bad != nil {
+		t.Errorf("%q", bad)
+	}
+	if bad := NotInStep(ipc.Report{Skipped: 1200, TooLong: 1, Doubt: 2, Held: 1}); len(bad) != 4 || bad[0] != "1,200 sockets or devices were not copied" {
+		t.Errorf("%q", bad)
+	}
+}
+
+func TestTotals(t *testing.T) {
+	var sum Totals
+	sum.Add(ipc.Report{Synced: 1000, Jobs: 2})
+	sum.Add(ipc.Report{Synced: 500, Jobs: 1, Failed: 1})
+	if got, want := sum.String(), "1,500 paths brought up to date by 3 commands, of which 1 failed"; got != want {
+		t.Errorf("%q", got)
+	}
+}

@@ -1,0 +1,292 @@
+//go:build e2e
+
+// Package e2e drives bin/lockstep from outside, as a person and as /proc see
+// it: real trees, real rsync, real signals.
+//
+// Trust: tests only; it shares no code with the product.
+//
+// Environment: LOCKSTEP_SCALE=small|full (sizes), LOCKSTEP_SEED=N (repeat a
+// run), LOCKSTEP_BIN=DIR (programs; bin/ of the checkout).
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"lockstep/internal/testenv"
+	"lockstep/test/compare"
+)
+
+// record is one JSON log line.
+type record map[string]any
+
+func (r record) str(key string) string { s, _ := r[key].(string); return s }
+func (r record) num(key string) int64  { f, _ := r[key].(float64); return int64(f) }
+
+func (r record) String() string {
+	b, err := json.Marshal(map[string]any(r))
+	if err != nil {
+		return fmt.Sprint(map[string]any(r))
+	}
+	return string(b)
+}
+
+// mirror is one running `lockstep mirror`.
+type mirror struct {
+	t        *testing.T
+	src, dst string
+	run      string // runtime directory
+	state    string // state directory
+	flags    []string
+	opts     compare.Options
+
+	cmd    *exec.Cmd
+	exited chan struct{} // closed after Wait
+	code   int
+
+	mu      sync.Mutex
+	records []record      // guarded by mu
+	raw     []string      // guarded by mu; lines that were no JSON
+	news    chan struct{} // guarded by mu; closed and replaced with each line
+
+	seen *witness
+}
+
+// newMirror prepares a source and a target without starting anything.
+func newMirror(t *testing.T, flags ...string) *mirror {
+	t.Helper()
+	testenv.NeedRoot(t)
+	testenv.NeedTool(t, "rsync")
+	base := t.TempDir()
+	m := &mirror{t: t, src: base + "/src", dst: base + "/dst", run: base + "/run", state: base + "/state", flags: flags, seen: newWitness()}
+	m.opts.Skip = unmirrored
+	for _, d := range []string{m.src, m.dst} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return m
+}
+
+// unmirrored leaves out what is skipped by design: sockets and devices.
+func unmirrored(_ string, kind uint32) bool {
+	return kind == syscall.S_IFSOCK || kind == syscall.S_IFCHR || kind == syscall.S_IFBLK
+}
+
+// program is the path of one of the programs under test.
+func program(t testing.TB, name string) string {
+	t.Helper()
+	dir := os.Getenv("LOCKSTEP_BIN")
+	if dir == "" {
+		dir = "../../bin"
+	}
+	path, err := filepath.Abs(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("%v; run: make build", err)
+	}
+	return path
+}
+
+func (m *mirror) args(extra ...string) []string {
+	args := []string{"mirror", "--runtime-dir", m.run, "--state-dir", m.state, "--log-format", "json"}
+	args = append(append(args, m.flags...), extra...)
+	return append(args, m.src, m.dst)
+}
+
+// start runs the mirror in the background and stops it at the test's end.
+func (m *mirror) start(extra ...string) *mirror {
+	m.t.Helper()
+	m.cmd = exec.Command(program(m.t, "lockstep"), m.args(extra...)...)
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := m.cmd.StderrPipe()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.cmd.Stdout = m.cmd.Stderr
+	m.mu.Lock()
+	m.records, m.raw, m.news = nil, nil, make(chan struct{})
+	m.mu.Unlock()
+	m.exited = make(chan struct{})
+	if err := m.cmd.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	exited := m.exited
+	cmd := m.cmd
+	go func() {
+		m.read(bufio.NewReaderSize(out, 1<<20))
+		err := cmd.Wait()
+		m.code = cmd.ProcessState.ExitCode()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			m.code = -2
+		}
+		close(exited)
+	}()
+	m.t.Cleanup(m.cleanup)
+	return m
+}
+
+// read takes log lines until the pipe ends.
+func (m *mirror) read(r *bufio.Reader) {
+	for {
+		line, err := r.ReadString('\n')
+		if line != "" {
+			m.line(strings.TrimRight(line, "\n"))
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (m *mirror) line(text string) {
+	var rec record
+	err := json.Unmarshal([]byte(text), &rec)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err != nil {
+		m.raw = append(m.raw, text)
+		rec = record{"raw": text}
+	}
+	m.records = append(m.records, rec)
+	close(m.news)
+	m.news = make(chan struct{})
+}
+
+// cleanup ends a mirror that a test left running, and shows the log of one
+// that failed.
+func (m *mirror) cleanup() {
+	select {
+	case <-m.exited:
+	default:
+		_ = m.cmd.Process.Kill()
+		<-m.exited
+		m.sweepWait()
+	}
+	if m.t.Failed() {
+		m.dump(80)
+	}
+}
+
+// dump logs the last lines.
+func (m *mirror) dump(most int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	from := max(0, len(m.records)-most)
+	for _, r := range m.records[from:] {
+		m.t.Logf("  %s", r)
+	}
+}
+
+// mark is a place in the log: what comes after it is new.
+func (m *mirror) mark() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.records)
+}
+
+// await returns the first record from place on that want accepts.
+func (m *mirror) await(place int, what string, limit time.Duration, want func(record) bool) record {
+	m.t.Helper()
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	for at := place; ; {
+		m.mu.Lock()
+		fresh, news := m.records[at:], m.news
+		m.mu.Unlock()
+		for _, r := range fresh {
+			if want(r) {
+				return r
+			}
+		}
+		at += len(fresh)
+		select {
+		case <-news:
+		case <-m.exited:
+			m.t.Fatalf("lockstep ended with code %d while waiting for %s", m.code, what)
+		case <-deadline.C:
+			m.t.Fatalf("no %s within %v", what, limit)
+		}
+	}
+}
+
+// says accepts records whose message or any text holds one of the words.
+func says(words ...string) func(record) bool {
+	return func(r record) bool {
+		all := r.String()
+		for _, w := range words {
+			if strings.Contains(all, w) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// signal sends a signal to the supervisor.
+func (m *mirror) signal(s syscall.Signal) {
+	m.t.Helper()
+	if err := m.cmd.Process.Signal(s); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// wait waits for the end and returns the exit code.
+func (m *mirror) wait(limit time.Duration) int {
+	m.t.Helper()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-m.exited:
+		return m.code
+	case <-timer.C:
+		m.t.Fatalf("lockstep did not end within %v", limit)
+		return -1
+	}
+}
+
+// stop drains the mirror, wants exit code 0 and nothing left behind.
+func (m *mirror) stop() {
+	m.t.Helper()
+	m.seen.look(m.cmd.Process.Pid)
+	m.signal(syscall.SIGTERM)
+	if code := m.wait(30 * time.Second); code != 0 {
+		m.t.Errorf("exit code %d after SIGTERM, want 0", code)
+	}
+	m.nothingLeft()
+}
+
+// once runs the mirror with words to its end.
+func (m *mirror) once(extra ...string) int {
+	m.t.Helper()
+	m.start(extra...)
+	return m.wait(5 * time.Minute)
+}
+
+// output is everything it has said, for tests of messages.
+func (m *mirror) output() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var b strings.Builder
+	for _, r := range m.records {
+		if raw, ok := r["raw"]; ok {
+			fmt.Fprintln(&b, raw)
+			continue
+		}
+		fmt.Fprintln(&b, r)
+	}
+	return b.String()
+}

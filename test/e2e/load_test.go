@@ -1,0 +1,104 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"lockstep/test/churn"
+)
+
+// A burst as fast as the machine writes, with the kernel's usual queue and
+// with one that overflows.
+func TestBurst(t *testing.T) {
+	s := scaled()
+	for _, queue := range []string{"default", "1024"} {
+		t.Run("max_queued_events="+queue, func(t *testing.T) {
+			if queue != "default" {
+				sysctl(t, "fs.inotify.max_queued_events", queue)
+			}
+			seeded(t, s.burstSeeds, func(t *testing.T, seed uint64) {
+				m := newMirror(t).start().ready()
+				if err := churn.Burst(m.src, seed, s.burstDirs, s.burstFiles); err != nil {
+					t.Fatal(err)
+				}
+				t.Logf("%d files in %d directories: equal %v after the last", s.burstFiles, s.burstDirs, m.equal())
+				t.Logf("at the end: %s", m.report())
+				m.stop()
+			})
+		})
+	}
+}
+
+// A steady stream of changes, most of them edits that keep the size, many in
+// the same second.
+func TestStream(t *testing.T) {
+	s := scaled()
+	seeded(t, 1, func(t *testing.T, seed uint64) {
+		m := newMirror(t)
+		if err := churn.StreamFiles(m.src, seed); err != nil {
+			t.Fatal(err)
+		}
+		m.start().ready()
+		c, err := churn.Stream(context.Background(), m.src, seed, s.streamRate, s.streamFor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%d changes, %d of them edits of the same size: equal %v after the last", c.Changes, c.SameSize, m.equal())
+		m.stop()
+	})
+}
+
+// Directories that move, vanish, come back and exchange names while four
+// workers change them at once. Afterwards the daemon's tree must hold what the
+// file system holds, both ways.
+func TestDirectoryChurn(t *testing.T) {
+	s := scaled()
+	seeded(t, s.churnSeeds, func(t *testing.T, seed uint64) {
+		m := newMirror(t).start().ready()
+		outside := m.src + "-outside"
+		if err := os.Mkdir(outside, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := churn.Dirs(m.src, outside, seed, s.churnOps); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%d changes: equal %v after the last", s.churnOps, m.equal())
+		// What the tree holds shows in whether later changes are seen, too.
+		if err := churn.Dirs(m.src, outside, seed+1000, 40); err != nil {
+			t.Fatal(err)
+		}
+		m.equal()
+		m.stop()
+	})
+}
+
+// A start on a tree that is there already, with a target that is nearly right:
+// wrong content, things too many, things missing.
+func TestInitialMends(t *testing.T) {
+	m := newMirror(t)
+	for _, root := range []string{m.src, m.dst} {
+		if err := churn.Burst(root, 1, 20, 400); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := churn.Dirs(m.dst, t.TempDir(), 2, 400); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 50 {
+		old := time.Now().Add(-time.Hour)
+		name := fmt.Sprintf("%s/dir%03d/too-many%d", m.dst, i%3, i)
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(name, old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.start().ready()
+	m.stop()
+}

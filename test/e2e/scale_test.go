@@ -1,0 +1,78 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"lockstep/internal/testenv"
+)
+
+// scale is how much of everything a run does.
+type scale struct {
+	burstDirs, burstFiles, burstSeeds int
+	streamRate                        int
+	streamFor                         time.Duration
+	churnOps, churnSeeds              int
+	kills                             int
+	hostileNames, hostileSeeds        int
+	hostileDeletes                    int
+}
+
+func scaled() scale {
+	if os.Getenv("LOCKSTEP_SCALE") == "full" {
+		return scale{burstDirs: 200, burstFiles: 20000, burstSeeds: 10,
+			streamRate: 2000, streamFor: 30 * time.Second,
+			churnOps: 6000, churnSeeds: 10,
+			kills:        100,
+			hostileNames: 3000, hostileSeeds: 2, hostileDeletes: 60}
+	}
+	return scale{burstDirs: 40, burstFiles: 4000, burstSeeds: 1,
+		streamRate: 1000, streamFor: 4 * time.Second,
+		churnOps: 1500, churnSeeds: 2,
+		kills:        8,
+		hostileNames: 400, hostileSeeds: 1, hostileDeletes: 5}
+}
+
+// seeded runs test once for each of n fresh seeds, or once for LOCKSTEP_SEED.
+func seeded(t *testing.T, n int, test func(t *testing.T, seed uint64)) {
+	t.Helper()
+	first := uint64(time.Now().UnixNano())
+	if s := os.Getenv("LOCKSTEP_SEED"); s != "" {
+		v, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatalf("LOCKSTEP_SEED: %v", err)
+		}
+		first, n = v, 1
+	}
+	for i := range uint64(n) {
+		t.Run(fmt.Sprintf("seed=%d", first+i), func(t *testing.T) {
+			t.Logf("to repeat it: LOCKSTEP_SEED=%d", first+i)
+			test(t, first+i)
+		})
+	}
+}
+
+// sysctl sets a kernel variable until the test's end.
+func sysctl(t *testing.T, name, value string) {
+	t.Helper()
+	testenv.NeedRoot(t)
+	path := "/proc/sys/" + strings.ReplaceAll(name, ".", "/")
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(value), 0o644); err != nil {
+		testenv.Lacks(t, fmt.Sprintf("%s cannot be set here: %v", name, err))
+	}
+	t.Cleanup(func() {
+		if err := os.WriteFile(path, before, 0o644); err != nil {
+			t.Errorf("%s was not restored to %s: %v", name, strings.TrimSpace(string(before)), err)
+		}
+	})
+}

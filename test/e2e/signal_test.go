@@ -1,0 +1,142 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// slow makes a mirror with a command under way that takes many seconds.
+func slow(t *testing.T, flags ...string) *mirror {
+	t.Helper()
+	m := newMirror(t, append(flags, "--bwlimit", "300KiB")...).start().ready()
+	write(t, m.src+"/big", strings.Repeat("0123456789abcdef", 3<<20/16))
+	m.any("rsync")
+	m.seen.look(m.cmd.Process.Pid)
+	return m
+}
+
+// SIGTERM lets the running command finish.
+func TestTermDrains(t *testing.T) {
+	m := slow(t, "--stop-timeout", "60s")
+	m.signal(syscall.SIGTERM)
+	if code := m.wait(60 * time.Second); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	if b, err := os.ReadFile(m.dst + "/big"); err != nil || len(b) != 3<<20 {
+		t.Errorf("the running command was not let finish: %d bytes, %v", len(b), err)
+	}
+	m.nothingLeft()
+}
+
+// The command gets no longer than stop_timeout.
+func TestStopTimeout(t *testing.T) {
+	m := slow(t, "--stop-timeout", "1s")
+	start := time.Now()
+	m.signal(syscall.SIGTERM)
+	m.wait(15 * time.Second)
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("it took %v to stop with --stop-timeout 1s", took)
+	}
+	m.nothingLeft()
+	noDebris(t, m.dst)
+}
+
+// noDebris tells of rsync's temporary files, which a killed one leaves.
+func noDebris(t *testing.T, dir string) {
+	t.Helper()
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range names {
+		if strings.HasPrefix(n.Name(), ".big.") {
+			t.Logf("left on the target until the next start: %s", n.Name())
+		}
+	}
+}
+
+// A second SIGINT ends it at once.
+func TestSecondInt(t *testing.T) {
+	m := slow(t, "--stop-timeout", "60s")
+	at := m.mark()
+	m.signal(syscall.SIGINT)
+	m.await(at, "word of the drain", 5*time.Second, says("drain", "stopping", "finish", "SIGINT", "interrupt"))
+	start := time.Now()
+	m.signal(syscall.SIGINT)
+	m.wait(10 * time.Second)
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("it took %v to end after the second SIGINT", took)
+	}
+	m.nothingLeft()
+}
+
+// What a killed command left on the target is gone after the next start.
+func TestDebrisIsRemoved(t *testing.T) {
+	m := slow(t)
+	p := m.any("rsync")
+	if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	m.equal() // nothing may be there that the source lacks
+	m.stop()
+}
+
+// SIGHUP is refused with a word; USR2 starts a whole pass, which mends what
+// somebody did on the target.
+func TestHupAndUsr2(t *testing.T) {
+	m := newMirror(t)
+	write(t, m.src+"/f", "x")
+	m.start().ready()
+	at := m.mark()
+	m.signal(syscall.SIGHUP)
+	m.await(at, "word of SIGHUP", 10*time.Second, says("HUP", "hangup"))
+	write(t, m.dst+"/too-many", "x")
+	if err := os.Remove(m.dst + "/f"); err != nil {
+		t.Fatal(err)
+	}
+	m.signal(syscall.SIGUSR2)
+	m.equal()
+	m.stop()
+}
+
+// sd_notify: READY when in service, STATUS, STOPPING.
+func TestNotify(t *testing.T) {
+	dir := t.TempDir()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: dir + "/notify"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 30}); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("NOTIFY_SOCKET", dir+"/notify")
+	m := newMirror(t).start()
+	var all strings.Builder
+	until := func(word string) {
+		t.Helper()
+		buf := make([]byte, 4096)
+		for !strings.Contains(all.String(), word) {
+			n, _, err := unix.Recvfrom(fd, buf, 0)
+			if err != nil {
+				t.Fatalf("no %s: %v; so far:\n%s", word, err, all.String())
+			}
+			all.Write(append(buf[:n], '\n'))
+		}
+	}
+	until("READY=1")
+	until("STATUS=")
+	m.ready()
+	m.stop()
+	until("STOPPING=1")
+}

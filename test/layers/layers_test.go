@@ -1,0 +1,130 @@
+package layers
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The layers. What is in none of them is a shared leaf or a main.
+func trusted() []string {
+	return []string{"privileged", "supervise", "sandbox", "cgroup", "seccomp", "config", "rootid", "console", "trial", "uidpool"}
+}
+func untrusted() []string { return []string{"worker", "monitor"} }
+
+// shared are leaves that both sides may use. (sandbox/lock lies below a
+// trusted folder, but is every program's own first act.)
+func shared() []string {
+	return []string{"ipc", "rsync", "sandbox/lock", "internal"}
+}
+
+// pure packages take values and a time: no system, no clock.
+func pure() []string {
+	return []string{"worker/tree", "worker/track", "worker/rules", "worker/queue", "worker/plan", "worker/links"}
+}
+
+func is(path string, dirs []string) bool {
+	return under(path, dirs...) && !under(path, "sandbox/lock")
+}
+
+func TestTrustedAndUntrustedNeverMeet(t *testing.T) {
+	for _, p := range list(t, nil, "./...") {
+		name, _ := own(p.ImportPath)
+		for _, dep := range p.Deps {
+			d, ours := own(dep)
+			switch {
+			case !ours:
+			case is(name, trusted()) && is(d, untrusted()):
+				t.Errorf("%s is trusted and depends on %s, which is not", name, d)
+			case is(name, untrusted()) && is(d, trusted()):
+				t.Errorf("%s is not trusted and depends on %s, which is", name, d)
+			case under(name, shared()...) && (is(d, trusted()) || is(d, untrusted())):
+				if !under(name, "internal/testenv") {
+					t.Errorf("%s is shared and depends on %s, which belongs to one side", name, d)
+				}
+			case under(name, "runner") && (is(d, trusted()) || is(d, untrusted())):
+				t.Errorf("runner depends on %s", d)
+			}
+		}
+	}
+}
+
+// Code of the tests stays in tests.
+func TestProductLinksNoTestCode(t *testing.T) {
+	for _, p := range list(t, nil, "./cmd/...") {
+		for _, dep := range p.Deps {
+			if d, ours := own(dep); ours && under(d, "test", "internal/testenv") || dep == "testing" {
+				t.Errorf("%s links %s", p.ImportPath, dep)
+			}
+		}
+	}
+}
+
+// The comparer and the generators share no code with what they test.
+func TestProofIsIndependent(t *testing.T) {
+	for _, p := range list(t, []string{"GOFLAGS=-tags=e2e"}, "./test/compare", "./test/churn", "./test/e2e") {
+		for _, dep := range slices.Concat(p.Deps, p.TestImports, p.XTestImports) {
+			if d, ours := own(dep); ours && !under(d, "test", "internal/testenv") {
+				t.Errorf("%s uses %s of the product", p.ImportPath, d)
+			}
+		}
+	}
+}
+
+func TestPurePackages(t *testing.T) {
+	forbidden := []string{"os", "net", "syscall", "unsafe", "golang.org/x/sys/unix", "log", "log/slog", "math/rand", "math/rand/v2"}
+	for _, p := range list(t, nil, "./worker/...") {
+		name, _ := own(p.ImportPath)
+		if !under(name, pure()...) {
+			continue
+		}
+		for _, i := range p.Imports {
+			if slices.Contains(forbidden, i) || strings.HasPrefix(i, "os/") || strings.HasPrefix(i, "net/") {
+				t.Errorf("%s is pure and imports %s", name, i)
+			}
+		}
+	}
+	noClock(t)
+}
+
+// TestProgramsLinkOnly checks what each long-lived confined program links.
+func TestProgramsLinkOnly(t *testing.T) {
+	sys := []string{"golang.org/x/sys/unix"}
+	cases := map[string]struct {
+		own   []string // folders of ours
+		other []string // packages of others; nil: not checked
+	}{
+		"lockstep-helper": {[]string{"privileged", "ipc", "internal", "sandbox/lock"}, sys},
+		"lockstep-runner": {[]string{"runner", "rsync", "ipc", "internal", "sandbox/lock"}, sys},
+		"lockstep-worker": {[]string{"worker", "monitor", "rsync", "ipc", "internal", "sandbox/lock"},
+			append(sys, "github.com/bmatcuk/doublestar/v4")},
+	}
+	for program, c := range cases {
+		for _, p := range list(t, []string{"CGO_ENABLED=0", "GOARCH=amd64"}, "-deps", "./cmd/"+program) {
+			name, ours := own(p.ImportPath)
+			switch {
+			case p.Standard, name == "cmd/"+program:
+			case ours:
+				if !under(name, c.own...) {
+					t.Errorf("%s links %s", program, p.ImportPath)
+				}
+			case !slices.Contains(c.other, p.ImportPath):
+				t.Errorf("%s links %s", program, p.ImportPath)
+			}
+			if len(p.CgoFiles) > 0 {
+				t.Errorf("%s needs cgo for %s", program, p.ImportPath)
+			}
+		}
+	}
+}
+
+// The codec is written by hand, and the trusted and confined side parse
+// nothing by reflection.
+func TestHelperHasNoParsers(t *testing.T) {
+	forbidden := []string{"encoding/json", "encoding/gob", "encoding/xml", "net/http", "text/template", "html/template", "plugin", "os/exec", "net", "regexp"}
+	for _, p := range list(t, []string{"CGO_ENABLED=0"}, "-deps", "./cmd/lockstep-helper") {
+		if slices.Contains(forbidden, p.ImportPath) {
+			t.Errorf("lockstep-helper links %s", p.ImportPath)
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"lockstep/ipc"
+)
+
+// send is one thing for the writer: a message, and after a Start its list.
+// The sequence numbers were given by the engine: seq for the message, the
+// following ones for the list's Data packets.
+type send struct {
+	seq  uint32
+	msg  ipc.Message
+	list []byte
+}
+
+// chunk is how much of a list goes into one Data packet: what a packet holds
+// after its header and the length of the bytes.
+const chunk = ipc.MaxPacket - 64
+
+// client is the worker's end of the boundary.
+type client struct {
+	seq     uint32
+	out     chan send
+	answers chan []byte // whole packets; give each back with release
+	free    chan []byte
+	errs    chan error
+}
+
+// newClient starts the two goroutines that move packets. outstanding bounds
+// the messages the engine ever has waiting, so that queueing never blocks it.
+func newClient(conn *os.File, outstanding int) *client {
+	c := &client{
+		out:     make(chan send, outstanding),
+		answers: make(chan []byte, 8),
+		free:    make(chan []byte, 16),
+		errs:    make(chan error, 2),
+	}
+	go c.write(conn)
+	go c.read(conn)
+	return c
+}
+
+// request queues a message and returns the number its answer will carry.
+func (c *client) request(m ipc.Message, list []byte) uint32 {
+	c.seq++
+	seq := c.seq
+	c.seq += uint32((len(list) + chunk - 1) / chunk)
+	c.out <- send{seq: seq, msg: m, list: list}
+	return seq
+}
+
+func (c *client) release(p []byte) {
+	select {
+	case c.free <- p[:cap(p)]:
+	default:
+	}
+}
+
+func (c *client) write(w io.Writer) {
+	buf := make([]byte, 0, ipc.MaxPacket)
+	put := func(seq uint32, m ipc.Message) error {
+		pkt, err := ipc.Append(buf[:0], seq, m)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(pkt)
+		return err
+	}
+	for s := range c.out {
+		err := put(s.seq, s.msg)
+		for seq := s.seq; err == nil && len(s.list) > 0; {
+			n := min(len(s.list), chunk)
+			seq++
+			err = put(seq, &ipc.Data{Bytes: s.list[:n]})
+			s.list = s.list[n:]
+		}
+		if err != nil {
+			c.errs <- fmt.Errorf("writing to the helper: %w", err)
+			return
+		}
+	}
+}
+
+// errTooLarge is a packet larger than the protocol allows: read(2) would cut a
+// SOCK_SEQPACKET message silently, so the buffer has one byte to spare.
+var errTooLarge = errors.New("the helper sent a packet that is too large")
+
+func (c *client) read(r io.Reader) {
+	for {
+		var buf []byte
+		select {
+		case buf = <-c.free:
+		default:
+			buf = make([]byte, ipc.MaxPacket+1)
+		}
+		n, err := r.Read(buf)
+		if err == nil && n > ipc.MaxPacket {
+			err = errTooLarge
+		}
+		if err != nil {
+			c.errs <- fmt.Errorf("reading from the helper: %w", err)
+			return
+		}
+		c.answers <- buf[:n]
+	}
+}

@@ -1,0 +1,293 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"lockstep/ipc"
+	"lockstep/monitor"
+)
+
+// Descriptors are what the supervisor donated.
+type Descriptors struct {
+	Helper  *os.File // the boundary: requests go out, answers and notices come in
+	Status  *os.File // reports go to the supervisor, commands come back
+	Inotify *os.File // the event queue; the helper adds the watches
+	Log     io.Writer
+}
+
+const (
+	maxWalks    = 4    // Watch requests under way a root
+	maxStats    = 4    // Stat requests under way a batch
+	outstanding = 1024 // bound of messages waiting for the writer
+)
+
+// engine owns all state; only run and what it calls touch it.
+type engine struct {
+	log      logger
+	client   *client
+	reporter *reporter
+	inotify  *os.File
+	source   *source
+	passed   []*root // their passes have ended; told once the events up to then were applied
+	fatal    error
+	now      time.Time
+	roots    []*root
+	// flights knows what each unanswered request was for. An answer may come
+	// in several packets; all but the last have Final unset.
+	flights  map[uint32]flight
+	jobs     map[ipc.JobID]*task
+	early    map[ipc.JobID]ipc.Exited // ended before their StartAnswer was read
+	draining bool
+	drained  bool
+	events   uint64
+	verified uint64
+}
+
+// flight consumes the packets of one request's answer.
+type flight func(h ipc.Header, payload []byte) error
+
+// ErrRootGone says that a root is no longer what it was. The process ends with
+// exit code 75, and the supervisor looks at the path again.
+var ErrRootGone = errors.New("the root is gone")
+
+// errDrained ends the engine when it was asked to leave and has left.
+var errDrained = errors.New("drained")
+
+// Run is the worker's life: greet, watch, keep in step, until the helper says
+// Shutdown and the last job has ended. Any error is fatal: the supervisor
+// starts afresh and every root is compared again.
+func Run(d Descriptors, build string) error {
+	e := &engine{
+		log:      logger{d.Log},
+		client:   newClient(d.Helper, outstanding),
+		reporter: newReporter(d.Status),
+		inotify:  d.Inotify,
+		now:      time.Now(),
+		flights:  make(map[uint32]flight),
+		jobs:     make(map[ipc.JobID]*task),
+		early:    make(map[ipc.JobID]ipc.Exited),
+	}
+	commands := make(chan ipc.Command, 4)
+	go readCommands(d.Status, commands)
+	full, empty := make(chan []byte, eventBuffers), make(chan []byte, eventBuffers)
+	e.source = &source{f: d.Inotify, full: full, empty: empty}
+	go func() { e.client.errs <- e.source.run() }()
+
+	e.ask(&ipc.Hello{Version: ipc.Version, Build: build}, nil, e.hello)
+	err := e.run(full, empty, commands)
+	if errors.Is(err, errDrained) {
+		return nil
+	}
+	return err
+}
+
+// run is the one loop. Whatever arrives is applied; then everything that can
+// go on does, and the timer is set to the next moment at which something is
+// due. Nothing due, no timer.
+func (e *engine) run(full <-chan []byte, empty chan<- []byte, commands <-chan ipc.Command) error {
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	for {
+		select {
+		case err := <-e.client.errs:
+			if e.drained && errors.Is(err, io.EOF) {
+				return errDrained
+			}
+			return err
+		case b := <-full:
+			e.now = time.Now()
+			if b == nil {
+				e.caughtUp()
+				break
+			}
+			err := e.decode(b)
+			empty <- b[:cap(b)]
+			if err != nil {
+				return err
+			}
+		case p := <-e.client.answers:
+			e.now = time.Now()
+			err := e.packet(p)
+			e.client.release(p)
+			if err != nil {
+				return err
+			}
+		case c := <-commands:
+			e.now = time.Now()
+			e.command(c)
+		case <-timer.C:
+			e.now = time.Now()
+		}
+		if e.fatal == nil {
+			e.advance()
+		}
+		if e.fatal != nil {
+			return e.fatal
+		}
+		if next := e.next(); next.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(max(next.Sub(e.now), 0))
+		}
+	}
+}
+
+// advance lets every part take the steps it can take now.
+func (e *engine) advance() {
+	for _, r := range e.roots {
+		r.advance()
+	}
+	if !e.draining || e.drained || len(e.jobs) > 0 || e.starting() {
+		return
+	}
+	// Nothing runs and nothing will: say so, and leave when it is heard.
+	e.drained = true
+	e.ask(&ipc.Drain{}, nil, func(ipc.Header, []byte) error { return errDrained })
+}
+
+// starting says whether a Start is on its way and not yet answered.
+func (e *engine) starting() bool {
+	for _, r := range e.roots {
+		for _, t := range r.targets {
+			for _, k := range t.lanes {
+				if k != nil && k.phase == phaseStarting {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// next is the earliest moment at which something is due, zero for never.
+func (e *engine) next() time.Time {
+	next := e.reporter.offer(e.report(), e.now)
+	for _, r := range e.roots {
+		next = earlier(next, r.next())
+	}
+	return next
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}
+
+// ask sends a request; f gets the packets of its answer.
+func (e *engine) ask(m ipc.Message, list []byte, f flight) {
+	e.flights[e.client.request(m, list)] = f
+}
+
+func (e *engine) packet(p []byte) error {
+	h, payload, err := ipc.ParseHeader(p)
+	if err != nil {
+		return fmt.Errorf("the helper's packet: %w", err)
+	}
+	switch h.Type {
+	case ipc.TypeExited:
+		x, err := ipc.DecodeExited(payload)
+		if err != nil {
+			return err
+		}
+		e.exited(x)
+		return nil
+	case ipc.TypeShutdown:
+		e.draining = true
+		return nil
+	}
+	f, ok := e.flights[h.Seq]
+	if !ok {
+		return fmt.Errorf("an answer of type %d to no request (%d)", h.Type, h.Seq)
+	}
+	if h.Final {
+		delete(e.flights, h.Seq)
+	}
+	return f(h, payload)
+}
+
+func (e *engine) hello(_ ipc.Header, payload []byte) error {
+	a, err := ipc.DecodeHelloAnswer(payload)
+	if err != nil {
+		return err
+	}
+	cfg, err := ipc.DecodeWorkerConfig(a.Config)
+	if err != nil {
+		return err
+	}
+	names := make(map[ipc.RootID]string, len(a.Roots))
+	for _, r := range a.Roots {
+		names[r.ID] = r.Name
+	}
+	targets := make(map[ipc.TargetID]string, len(a.Targets))
+	for _, t := range a.Targets {
+		targets[t.ID] = t.Name
+	}
+	for i := range cfg.Syncs {
+		r, err := newRoot(e, &cfg.Syncs[i], names, targets)
+		if err != nil {
+			return err
+		}
+		e.roots = append(e.roots, r)
+	}
+	for _, r := range e.roots {
+		r.demand("start")
+	}
+	return nil
+}
+
+// decode applies one buffer of kernel events. A watch descriptor belongs to
+// one root at most, which its tracker knows.
+func (e *engine) decode(b []byte) error {
+	return monitor.Decode(b, func(ev monitor.Event) {
+		e.events++
+		for _, r := range e.roots {
+			r.track.Event(ev, e.now)
+		}
+	})
+}
+
+func (e *engine) command(c ipc.Command) {
+	for _, r := range e.roots {
+		switch c {
+		case ipc.CommandVerify:
+			r.verify()
+		case ipc.CommandResync:
+			r.demand("asked for")
+			for _, t := range r.targets {
+				t.queue.Retry(e.now)
+			}
+		}
+	}
+}
+
+// rnd spreads retries. It decides nothing that must not be guessed.
+func (e *engine) rnd() float64 { return rand.Float64() } //nolint:gosec // jitter
+
+// readCommands ends when the supervisor is gone, which ends this process too.
+func readCommands(r io.Reader, out chan<- ipc.Command) {
+	var b [8]byte
+	for {
+		n, err := r.Read(b[:])
+		if err != nil {
+			return
+		}
+		if n == len(b) {
+			out <- ipc.Command(leUint64(b))
+		}
+	}
+}
+
+func leUint64(b [8]byte) uint64 {
+	var v uint64
+	for i, c := range b {
+		v |= uint64(c) << (8 * i)
+	}
+	return v
+}

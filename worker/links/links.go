@@ -1,0 +1,231 @@
+// Package links knows the names of files that have several.
+//
+// rsync keeps hard links only between the paths of one list: names that are
+// left out stay as they were on the target, stale and split, with exit code 0.
+// So a list must hold all names of such a file, and this index knows them.
+//
+// Trust: runs in the worker. Names are hostile, and never looked into here
+// beyond their slashes.
+// Imports: the standard library.
+//
+// Invariants: only inodes with several links are kept; a name has one inode;
+// moving a directory moves one node.
+package links
+
+import (
+	"slices"
+	"strings"
+)
+
+// Index is of one root. It is not safe for concurrent use.
+type Index struct {
+	// Left, if set, is told that rel is no longer a name of ino, which has
+	// others. A change made through rel, of which the kernel told under rel
+	// alone, concerns them: who has such a change of rel waiting must queue
+	// Names(ino) for it.
+	Left func(rel string, ino uint64)
+
+	root  node
+	inos  map[uint64]*inode
+	names int
+}
+
+type inode struct {
+	names []*node
+	// away is how many links have names outside this root (or in what is
+	// excluded), by the last search; -1 before one.
+	away int64
+}
+
+// node is a path component: a directory on the way to a name, or a name.
+type node struct {
+	parent *node
+	name   string
+	kids   map[string]*node
+	ino    uint64 // 0: not a name
+}
+
+// New makes an empty index.
+func New() *Index { return &Index{inos: map[uint64]*inode{}} }
+
+// Set notes that rel is a name of inode ino, which has nlink links. With fewer
+// than two it is Forget. An inode 0 is no inode.
+func (x *Index) Set(rel string, ino uint64, nlink uint32) {
+	if nlink < 2 || ino == 0 || rel == "" {
+		x.Forget(rel)
+		return
+	}
+	n := x.find(rel, true)
+	if n.ino == ino {
+		return
+	}
+	x.unname(n)
+	in := x.inos[ino]
+	if in == nil {
+		in = &inode{away: -1}
+		x.inos[ino] = in
+	}
+	n.ino = ino
+	in.names = append(in.names, n)
+	x.names++
+}
+
+// Forget drops one name, and nothing below it.
+func (x *Index) Forget(rel string) {
+	if n := x.find(rel, false); n != nil {
+		x.unname(n)
+		prune(n)
+	}
+}
+
+// ForgetTree drops a name and all below it; "" drops all.
+func (x *Index) ForgetTree(rel string) {
+	n := x.find(rel, false)
+	if n == nil {
+		return
+	}
+	x.drop(n)
+	n.kids = nil
+	prune(n)
+}
+
+// MoveTree gives what was known as old, and below it, the name to. What was
+// known there is dropped.
+func (x *Index) MoveTree(old, to string) {
+	if old == to || old == "" || to == "" || strings.HasPrefix(to, old+"/") {
+		return // no rename(2) does this
+	}
+	x.ForgetTree(to)
+	n := x.find(old, false)
+	if n == nil {
+		return
+	}
+	delete(n.parent.kids, n.name)
+	prune(n.parent)
+	dir, name := "", to
+	if i := strings.LastIndexByte(to, '/'); i >= 0 {
+		dir, name = to[:i], to[i+1:]
+	}
+	n.parent, n.name = x.find(dir, true), strings.Clone(name)
+	n.parent.add(n)
+}
+
+// Names lists the known names of an inode, sorted.
+func (x *Index) Names(ino uint64) []string {
+	in := x.inos[ino]
+	if in == nil {
+		return nil
+	}
+	names := make([]string, len(in.names))
+	for i, n := range in.names {
+		names[i] = n.path()
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Ino is the inode rel is known to name; 0 when it is not known.
+func (x *Index) Ino(rel string) uint64 {
+	if n := x.find(rel, false); n != nil {
+		return n.ino
+	}
+	return 0
+}
+
+// Complete says whether Names knows all names below this root of an inode with
+// nlink links: as many as it has links, or all but those a search did not find.
+func (x *Index) Complete(ino uint64, nlink uint32) bool {
+	in := x.inos[ino]
+	if in == nil {
+		return nlink < 2
+	}
+	return int64(nlink)-int64(len(in.names)) <= max(0, in.away)
+}
+
+// Searched notes that the whole root has been listed and Set was called for
+// every name found: what nlink counts beyond them is not below this root.
+func (x *Index) Searched(ino uint64, nlink uint32) {
+	in := x.inos[ino]
+	if in == nil {
+		return // every name has gone: nothing to complete
+	}
+	in.away = max(0, int64(nlink)-int64(len(in.names)))
+}
+
+// Len counts the names.
+func (x *Index) Len() int { return x.names }
+
+// find walks to rel's node; with create it makes what is missing.
+func (x *Index) find(rel string, create bool) *node {
+	n := &x.root
+	for rel != "" {
+		name, rest, _ := strings.Cut(rel, "/")
+		kid := n.kids[name]
+		if kid == nil {
+			if !create {
+				return nil
+			}
+			// A copy: else the node would keep the whole path alive.
+			kid = &node{parent: n, name: strings.Clone(name)}
+			n.add(kid)
+		}
+		n, rel = kid, rest
+	}
+	return n
+}
+
+func (n *node) add(kid *node) {
+	if n.kids == nil {
+		n.kids = map[string]*node{}
+	}
+	n.kids[kid.name] = kid
+}
+
+// unname takes a node's inode away.
+func (x *Index) unname(n *node) {
+	if n.ino == 0 {
+		return
+	}
+	ino := n.ino
+	in := x.inos[ino]
+	if i := slices.Index(in.names, n); i >= 0 {
+		in.names = slices.Delete(in.names, i, i+1)
+	}
+	n.ino = 0
+	x.names--
+	if len(in.names) == 0 {
+		delete(x.inos, ino)
+		return
+	}
+	if x.Left != nil {
+		x.Left(n.path(), ino)
+	}
+}
+
+func (x *Index) drop(n *node) {
+	x.unname(n)
+	for _, kid := range n.kids {
+		x.drop(kid)
+	}
+}
+
+// prune removes a node that leads to no name, and its parents that led to it
+// alone.
+func prune(n *node) {
+	for n.parent != nil && n.ino == 0 && len(n.kids) == 0 {
+		delete(n.parent.kids, n.name)
+		n = n.parent
+	}
+	if len(n.kids) == 0 {
+		n.kids = nil
+	}
+}
+
+func (n *node) path() string {
+	var parts []string
+	for ; n.parent != nil; n = n.parent {
+		parts = append(parts, n.name)
+	}
+	slices.Reverse(parts)
+	return strings.Join(parts, "/")
+}

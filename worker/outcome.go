@@ -1,0 +1,250 @@
+package worker
+
+import (
+	"bytes"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"lockstep/internal/escape"
+	"lockstep/ipc"
+	"lockstep/rsync"
+	"lockstep/worker/queue"
+)
+
+// verdict is what an ended job means for its paths.
+type verdict uint8
+
+const (
+	verdictDone     verdict = iota
+	verdictVanished         // files went while it ran: look which
+	verdictPartial          // some paths failed: all of the job's are in doubt
+	verdictFailed           // the target as a whole failed
+	verdictHeld             // a guard holds the pass
+)
+
+// judge reads a job's end. debris says that rsync may have left files of its
+// own on the target.
+func judge(x *ipc.Exited) (v verdict, debris bool) {
+	switch x.End {
+	case ipc.EndHeldEmpty, ipc.EndHeldMany:
+		return verdictHeld, false
+	case ipc.EndExited:
+	case ipc.EndRefused:
+		return verdictFailed, false
+	default:
+		return verdictFailed, true
+	}
+	m := rsync.ExitMeaning(int(x.Code))
+	switch {
+	case x.Code == 0 && len(x.Tail) > 0:
+		return verdictPartial, false // a warning on success: its path is in doubt
+	case x.Code == 0:
+		return verdictDone, false
+	case x.Code == exitVanished:
+		return verdictVanished, false
+	case m.Class == rsync.Partial:
+		return verdictPartial, m.Debris
+	}
+	return verdictFailed, m.Debris
+}
+
+// exitVanished is rsync(1)'s "some files vanished before they could be
+// transferred".
+const exitVanished = 24
+
+// exited takes a job's notice to its task. A notice may come before the answer
+// that names the job was read.
+func (e *engine) exited(x ipc.Exited) {
+	k, ok := e.jobs[x.Job]
+	if !ok {
+		x.Tail = bytes.Clone(x.Tail)
+		e.early[x.Job] = x
+		return
+	}
+	delete(e.jobs, x.Job)
+	t := k.t
+	t.ended++
+	v, debris := judge(&x)
+	t.account(v, &x)
+	if debris {
+		t.sweep(k)
+	}
+	if k.whole {
+		k.passEnded(v)
+		return
+	}
+	switch v {
+	case verdictDone:
+		k.jobs = k.jobs[1:]
+		k.step()
+	case verdictVanished:
+		k.check()
+	case verdictPartial:
+		if x.Code == 0 && worn(k.jobs[0].Entries) {
+			k.jobs = k.jobs[1:] // the warning stays whatever is done; it was told
+			k.step()
+			return
+		}
+		k.failed = append(k.failed, k.jobs[0])
+		k.jobs = k.jobs[1:]
+		k.step()
+	default:
+		k.postpone()
+	}
+}
+
+// wornAfter is how often a path whose command succeeds with a warning is done
+// again before the warning is taken for a statement rather than a doubt.
+const wornAfter = 3
+
+func worn(entries []queue.Entry) bool {
+	for _, en := range entries {
+		if en.Attempts < wornAfter {
+			return false
+		}
+	}
+	return true
+}
+
+// passEnded acts on the end of a whole pass.
+func (k *task) passEnded(v verdict) {
+	t := k.t
+	k.leave()
+	switch v {
+	case verdictDone:
+		t.redone = 0
+		t.endPass(true)
+	case verdictVanished:
+		// What vanished was there when the walk began and has its own event
+		// since, unless its directory has no watch: then the next rescan, due
+		// within limitEvery, finds it.
+		t.endPass(true)
+	case verdictPartial:
+		if t.last.Code == 0 {
+			t.endPass(true) // warnings were told; every path was compared
+			return
+		}
+		// Most of the tree is right: changes may follow until the pass is
+		// tried again. Until it succeeds the target is not in step.
+		t.endPass(true)
+		t.redo()
+	default:
+		t.endPass(false)
+	}
+}
+
+// redo has the whole pass made again after a back-off that doubles.
+func (t *target) redo() {
+	c := t.root.cfg
+	wait := max(c.RetryMin, time.Second)
+	for range min(t.redone, 30) {
+		wait = min(wait*2, max(c.RetryMax, wait))
+	}
+	t.redoAt = t.root.e.now.Add(wait)
+	t.redone++
+}
+
+// sweep has the directories that a broken-off command wrote to compared again:
+// rsync's temporary files must not stay.
+func (t *target) sweep(k *task) {
+	now := t.root.e.now
+	dirs := make(map[string]struct{})
+	if !k.whole {
+		for _, en := range k.batch.Entries {
+			d := path.Dir(en.Rel)
+			if d == "." {
+				dirs = nil
+				break
+			}
+			dirs[d] = struct{}{}
+		}
+	}
+	if len(dirs) == 0 || len(dirs) > maxSweep {
+		t.queue.AddWhole(now)
+		return
+	}
+	for d := range dirs {
+		t.queue.Add(d, queue.Replaced, now)
+	}
+}
+
+const maxSweep = 64
+
+// account counts and tells.
+func (t *target) account(v verdict, x *ipc.Exited) {
+	e := t.root.e
+	if v == verdictDone || v == verdictVanished {
+		if t.held.End != ipc.EndNone || t.attempts > 0 {
+			e.log.printf(levelNotice, "%s → %s: going on", t.root.name, t.name)
+		}
+		t.held, t.attempts, t.lastSaid = ipc.Exited{}, 0, ""
+		t.lastSync = time.Now()
+		return
+	}
+	t.failed++
+	t.attempts++
+	x.Tail = bytes.Clone(x.Tail)
+	t.last = *x
+	if v == verdictHeld {
+		t.held = *x
+		return // the supervisor tells it, with what a person can do
+	}
+	t.tell(x)
+}
+
+// tell logs a failure: the same one again only as the back-off spaces it.
+func (t *target) tell(x *ipc.Exited) {
+	e := t.root.e
+	text := describe(x)
+	if text == t.lastSaid && e.now.Sub(t.saidAt) < sayAgain {
+		return
+	}
+	t.lastSaid, t.saidAt = text, e.now
+	e.log.printf(levelWarn, "%s → %s: %s", t.root.name, t.name, text)
+	for _, line := range lastLines(x.Tail, 3) {
+		e.log.printf(levelWarn, "%s → %s: it said: %s", t.root.name, t.name, line)
+	}
+}
+
+// sayAgain is when a failure that stays the same is told again.
+const sayAgain = time.Minute
+
+func describe(x *ipc.Exited) string {
+	switch x.End {
+	case ipc.EndExited:
+		m := rsync.ExitMeaning(int(x.Code))
+		if x.Code == 0 {
+			return "the command succeeded with a warning; its paths are looked at again"
+		}
+		if m.Advice == "" {
+			return fmt.Sprintf("exit code %d: %s; it is tried again", x.Code, m.Text)
+		}
+		return fmt.Sprintf("exit code %d: %s; %s", x.Code, m.Text, m.Advice)
+	case ipc.EndSignalled:
+		return fmt.Sprintf("the command was ended by signal %d; it is tried again", x.Code)
+	case ipc.EndTimeout:
+		return "the command ran longer than its timeout and was ended; it is tried again"
+	case ipc.EndStopped:
+		return "the command was stopped"
+	case ipc.EndLost:
+		return "the runner was lost; its job is tried again"
+	case ipc.EndRefused:
+		return "the command could not be started: " + escape.Bytes(x.Tail)
+	}
+	return fmt.Sprintf("the command ended in an unknown way (%d)", x.End)
+}
+
+// lastLines gives the last n lines of output, escaped and short.
+func lastLines(tail []byte, n int) []string {
+	lines := strings.Split(strings.TrimRight(string(tail), "\n"), "\n")
+	lines = lines[max(len(lines)-n, 0):]
+	out := lines[:0]
+	for _, l := range lines {
+		if l != "" {
+			out = append(out, escape.Name(l[:min(len(l), 400)]))
+		}
+	}
+	return out
+}

@@ -1,0 +1,230 @@
+package plan
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"lockstep/ipc"
+	"lockstep/rsync"
+	"lockstep/worker/queue"
+)
+
+// unit is what must go into one list together.
+type unit struct {
+	rels    []string
+	entries []queue.Entry
+}
+
+// pack makes the jobs. What does not fit into any list asks for a whole pass.
+func (p *Plan) pack() {
+	d := &p.draft
+	if len(d.search) > 0 || d.whole {
+		return
+	}
+	var force, attr []unit
+	for _, o := range d.ops {
+		u := unit{[]string{o.rel}, o.entries}
+		if o.force {
+			force = append(force, u)
+		} else {
+			attr = append(attr, u)
+		}
+	}
+	for _, g := range d.groups {
+		u := unit{g.names, g.entries}
+		switch {
+		case len(g.names) == 0:
+			// All names went away between two stats: look again.
+			d.failed = append(d.failed, g.entries...)
+		case g.force:
+			force = append(force, u)
+		default:
+			attr = append(attr, u)
+		}
+	}
+	d.jobs = append(d.jobs, p.listJobs(ipc.JobList, force)...)
+	d.jobs = append(d.jobs, p.pruneJobs()...)
+	d.jobs = append(d.jobs, p.listJobs(ipc.JobAttr, attr)...)
+	d.rootJob()
+	if d.whole {
+		d.jobs = nil
+	}
+}
+
+// nobody is a name that no tree has: to list it is to delete it on the target.
+const nobody = ".lockstep-none"
+
+// rootJob sees to the root's own attributes, which come with any entry of a
+// list. (The root itself must not be listed: rsync takes "." for all that is
+// in it.)
+func (d *draft) rootJob() {
+	if len(d.root) == 0 {
+		return
+	}
+	for i := range d.jobs {
+		if j := &d.jobs[i]; j.Kind != ipc.JobPrune {
+			j.Entries = append(slices.Clone(d.root), j.Entries...)
+			return
+		}
+	}
+	d.jobs = append(d.jobs, Job{Kind: ipc.JobAttr, List: appendRel(nil, nobody), Entries: d.root})
+}
+
+func appendRel(b []byte, rel string) []byte { return append(append(append(b, "./"...), rel...), 0) }
+
+// listJobs fills lists with units, in order of their first paths.
+func (p *Plan) listJobs(kind ipc.JobKind, units []unit) []Job {
+	slices.SortFunc(units, func(a, b unit) int { return cmp.Compare(a.rels[0], b.rels[0]) })
+	var jobs []Job
+	var rels []string
+	var entries []queue.Entry
+	size := 0
+	flush := func() {
+		if len(rels) == 0 {
+			return
+		}
+		slices.Sort(rels)
+		list := make([]byte, 0, size)
+		for _, rel := range rels {
+			list = appendRel(list, rel)
+		}
+		jobs = append(jobs, Job{Kind: kind, List: list, Entries: unique(entries)})
+		rels, entries, size = nil, nil, 0
+	}
+	for _, u := range units {
+		cost := 0
+		for _, rel := range u.rels {
+			cost += len(rel) + len("./\x00")
+		}
+		if cost > ipc.MaxList {
+			p.draft.whole = true
+			return nil
+		}
+		if size+cost > ipc.MaxList {
+			flush()
+		}
+		rels = append(rels, u.rels...)
+		entries = append(entries, u.entries...)
+		size += cost
+	}
+	flush()
+	return jobs
+}
+
+func unique(entries []queue.Entry) []queue.Entry {
+	slices.SortFunc(entries, func(a, b queue.Entry) int { return cmp.Compare(a.Rel, b.Rel) })
+	return slices.CompactFunc(entries, func(a, b queue.Entry) bool { return a.Rel == b.Rel })
+}
+
+// ruleSet grows into the stdin of one JobPrune. rsync takes the first rule that
+// matches: what is protected, what is to be treated as missing, the ways to
+// what may be deleted, and nothing else.
+type ruleSet struct {
+	hides, includes []string
+	seen            map[string]bool
+	entries         []queue.Entry
+	size            int
+}
+
+// rest ends every rule list: all else is neither read nor deleted.
+const rest = "- *\x00"
+
+func (s *ruleSet) include(rule string) {
+	if !s.seen[rule] {
+		s.seen[rule] = true
+		s.includes = append(s.includes, rule)
+		s.size += len(rule) + 1
+	}
+}
+
+// pruneJobs makes the rules that have rsync delete what the prunes name and
+// nothing else.
+func (p *Plan) pruneJobs() []Job {
+	d := &p.draft
+	if len(d.prunes) == 0 {
+		return nil
+	}
+	var head []byte
+	for _, m := range slices.Sorted(slices.Values(p.opt.Mounts)) {
+		rule := rsync.Rule(rsync.Exclude, m, rsync.Itself)
+		if rule == "" {
+			d.whole = true // the mount could not be protected
+			return nil
+		}
+		head = append(append(head, rule...), 0)
+	}
+	var jobs []Job
+	set := &ruleSet{seen: map[string]bool{}}
+	flush := func() {
+		if len(set.entries) == 0 && len(set.includes) == 0 {
+			return
+		}
+		list := slices.Clone(head)
+		for _, rule := range slices.Concat(set.hides, set.includes) {
+			list = append(append(list, rule...), 0)
+		}
+		jobs = append(jobs, Job{Kind: ipc.JobPrune, List: append(list, rest...), Entries: unique(set.entries)})
+		set = &ruleSet{seen: map[string]bool{}}
+	}
+	for _, rel := range slices.Sorted(maps.Keys(d.prunes)) {
+		pr := d.prunes[rel]
+		hides, includes, ok := pr.rules()
+		if !ok {
+			d.whole = true
+			return nil
+		}
+		cost := 0
+		for _, rule := range slices.Concat(hides, includes) {
+			cost += len(rule) + 1
+		}
+		if len(head)+set.size+cost+len(rest) > ipc.MaxList {
+			flush()
+		}
+		for _, rule := range hides {
+			set.hides = append(set.hides, rule)
+			set.size += len(rule) + 1
+		}
+		for _, rule := range includes {
+			set.include(rule)
+		}
+		set.entries = append(set.entries, pr.entries...)
+	}
+	flush()
+	return jobs
+}
+
+// rules of one prune; false when one is too long for rsync.
+func (pr *prune) rules() (hides, includes []string, ok bool) {
+	if pr.hide {
+		hides = append(hides, rsync.Rule(rsync.Hide, pr.rel, rsync.Itself))
+	}
+	for _, dir := range above(pr.rel) {
+		includes = append(includes, rsync.Rule(rsync.Include, dir, rsync.Directory))
+	}
+	// A name as it is, a directory with what is in it, or both: "/***" alone
+	// does not match what is no directory, and the bare name matches a
+	// directory without its contents, which then keep it.
+	if pr.asFile {
+		includes = append(includes, rsync.Rule(rsync.Include, pr.rel, rsync.Itself))
+	}
+	if pr.asDir || pr.tree {
+		includes = append(includes, rsync.Rule(rsync.Include, pr.rel, rsync.ItselfBelow))
+	}
+	return hides, includes, !slices.Contains(hides, "") && !slices.Contains(includes, "")
+}
+
+// Reject is the rules, for a whole pass, that leave out what the source has at
+// rel and the patterns exclude. excluded answers for rel as one kind or the
+// other: what is excluded as a directory only is protected on the target as a
+// directory only, so that a file copied under that name before is deleted. An
+// empty string among them is a rule that rsync cannot take.
+func Reject(rel string, isDir bool, excluded func(rel string, isDir bool) bool) []string {
+	switch {
+	case excluded(rel, !isDir):
+		return []string{rsync.Rule(rsync.Exclude, rel, rsync.Itself)}
+	case isDir:
+		return []string{rsync.Rule(rsync.Exclude, rel, rsync.Directory)}
+	}
+	return []string{rsync.Rule(rsync.Include, rel, rsync.ItselfBelow), rsync.Rule(rsync.Exclude, rel, rsync.Itself)}
+}

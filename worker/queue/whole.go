@@ -1,0 +1,66 @@
+package queue
+
+import "time"
+
+// collapse trades all that waits for the need of a whole pass. What runs goes
+// on; what is added before that pass begins is its affair.
+func (q *Queue) collapse(now time.Time) {
+	clear(q.items)
+	q.items = map[string]*item{}
+	q.lanes = [2]heap{}
+	q.held = nil
+	q.doubt = 0
+	q.absorb = true
+	q.AddWhole(now)
+}
+
+// AddWhole notes that anything may have changed: a whole pass is needed.
+func (q *Queue) AddWhole(_ time.Time) {
+	q.again = q.passing
+	q.whole = true
+}
+
+// Whole says whether a whole pass is needed or under way.
+func (q *Queue) Whole() bool { return q.whole }
+
+// BeginWhole begins a whole pass. It answers false when none is needed or one
+// is under way, while a batch runs, and during back-off. Until EndWhole
+// nothing can be taken.
+func (q *Queue) BeginWhole(now time.Time) bool {
+	if !q.whole || q.passing || q.run[laneSmall] != nil || q.run[laneBig] != nil || q.offset(now) < max(q.gate, q.passAt) {
+		return false
+	}
+	q.passing, q.again, q.absorb = true, false, false
+	q.gen++
+	return true
+}
+
+// EndWhole ends a whole pass. After success, what was added before it began is
+// acknowledged, except for new content: a pass compares size and time, and a
+// file that was written twice within one tick of the file system's clock, or
+// renamed over another, may differ in neither. What came during it stays. After a failure all stays, and the
+// pass is needed still, after a back-off; batches can be taken until then.
+func (q *Queue) EndWhole(ok bool, now time.Time, rnd func() float64) {
+	if !q.passing {
+		return
+	}
+	q.passing = false
+	if !ok {
+		q.passAt = q.offset(now) + q.backoff(q.passFails, rnd)
+		q.passFails = min(q.passFails, 1<<30) + 1
+		return
+	}
+	q.fails, q.passFails, q.gate, q.passAt = 0, 0, 0, 0
+	q.whole, q.again = q.again, false
+	for _, it := range q.items {
+		if it.gen == q.gen {
+			continue
+		}
+		if it.change&(Content|Name) != 0 {
+			it.change = Content // names the pass has compared
+			continue
+		}
+		q.lanes[it.lane()].remove(q, it)
+		q.forget(it)
+	}
+}

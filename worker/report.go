@@ -1,0 +1,165 @@
+package worker
+
+import (
+	"io"
+	"time"
+
+	"lockstep/ipc"
+)
+
+// reportEvery bounds how often counters that merely run are told; a change of
+// state is told at once.
+const reportEvery = 200 * time.Millisecond
+
+// reporter hands the newest report to the supervisor without ever making the
+// engine wait: a report that was not yet written is replaced by a newer one.
+type reporter struct {
+	slot chan ipc.Report
+	last ipc.Report
+	at   time.Time
+}
+
+func newReporter(w io.Writer) *reporter {
+	r := &reporter{slot: make(chan ipc.Report, 1)}
+	go func() {
+		for rep := range r.slot {
+			b := rep.Encode()
+			if _, err := w.Write(b[:]); err != nil {
+				return // the supervisor is gone; its death ends this process
+			}
+		}
+	}()
+	return r
+}
+
+// offer passes rep on if it says something new, and returns when it wants to
+// be called again although nothing happens (zero: not at all).
+func (r *reporter) offer(rep ipc.Report, now time.Time) time.Time {
+	if rep == r.last {
+		return time.Time{}
+	}
+	if !urgent(rep, r.last) && now.Sub(r.at) < reportEvery {
+		return r.at.Add(reportEvery)
+	}
+	select {
+	case <-r.slot: // the writer did not get to it; the new one says it all
+	default:
+	}
+	r.slot <- rep
+	r.last, r.at = rep, now
+	return time.Time{}
+}
+
+// urgent says whether a person or the supervisor acts on the difference.
+func urgent(a, b ipc.Report) bool {
+	return a.State != b.State || a.Ready != b.Ready || a.Held != b.Held ||
+		a.Verified != b.Verified || a.Initials != b.Initials || a.Attempts != b.Attempts
+}
+
+// report adds up what the roots and targets have to say.
+func (e *engine) report() ipc.Report {
+	rep := ipc.Report{State: ipc.StateInStep, Ready: 1, Events: e.events}
+	if len(e.roots) == 0 {
+		rep.State, rep.Ready = ipc.StateStarting, 0
+	}
+	for _, r := range e.roots {
+		r.report(&rep)
+	}
+	if e.draining {
+		rep.State = ipc.StateDraining
+	}
+	return rep
+}
+
+func (r *root) report(rep *ipc.Report) {
+	c := r.track.Counters()
+	rep.Dirs += c.Watched
+	rep.Unwatched += c.Unwatched
+	rep.Overflows += c.Overflows
+	rep.Unpaired += c.Unpaired
+	rep.Repairs += c.Repairs
+	rep.Stale += c.Stale
+	rep.Missing += c.Missing
+	rep.Verified += c.Verified
+	rep.Rescans += r.rescans
+	rep.Walked += r.walked
+	rep.Skipped += uint64(len(r.special))
+	rep.TooLong += uint64(len(r.tooLong))
+	if !r.ready {
+		rep.Ready = 0
+	}
+	for _, t := range r.targets {
+		t.report(rep)
+		rep.State = graver(rep.State, r.state(t))
+	}
+}
+
+func (t *target) report(rep *ipc.Report) {
+	q := t.queue
+	rep.Queue += uint64(q.Len())
+	rep.Big += uint64(q.Big())
+	rep.InFlight += uint64(q.InFlight())
+	rep.Doubt += uint64(q.Doubt())
+	if !t.redoAt.IsZero() {
+		rep.Doubt++ // what the last pass left undone
+	}
+	rep.Synced += t.synced
+	rep.Jobs += t.ended
+	rep.Failed += t.failed
+	rep.Initials += t.initials
+	rep.ListDone += t.listed
+	rep.Attempts = max(rep.Attempts, t.attempts)
+	if t.attempts > 0 {
+		rep.LastCode, rep.LastEnd = uint64(t.last.Code), uint64(t.last.End)
+	}
+	if t.held.End != ipc.EndNone {
+		rep.Held, rep.HeldDeletes, rep.HeldEntries = uint64(t.held.End), t.held.Deletes, t.held.Entries
+	}
+	if !t.lastSync.IsZero() {
+		rep.LastSync = max(rep.LastSync, uint64(t.lastSync.UnixNano()))
+	}
+}
+
+// state is where one target stands.
+func (r *root) state(t *target) ipc.State {
+	switch {
+	case t.held.End != ipc.EndNone:
+		return ipc.StateHeld
+	case r.whole == wholeWalking:
+		return ipc.StateWalking
+	case t.pass == passRunning || t.pass == passWaiting:
+		return ipc.StateInitial
+	case t.attempts > 0 && !t.queue.Idle(), !t.redoAt.IsZero():
+		return ipc.StateRetrying
+	case !t.live:
+		return ipc.StateStarting
+	case !t.queue.Idle() || !r.track.Idle() || len(r.walks) > 0:
+		return ipc.StateSyncing
+	}
+	return ipc.StateInStep
+}
+
+// graver orders states by how far they are from being in step.
+func graver(a, b ipc.State) ipc.State {
+	rank := func(s ipc.State) int {
+		switch s {
+		case ipc.StateHeld:
+			return 7
+		case ipc.StateRetrying:
+			return 6
+		case ipc.StateStarting:
+			return 5
+		case ipc.StateWalking:
+			return 4
+		case ipc.StateInitial:
+			return 3
+		case ipc.StateSyncing:
+			return 2
+		}
+		return 1
+	}
+	if rank(b) > rank(a) {
+		return b
+	}
+	return a
+}

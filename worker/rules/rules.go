@@ -1,0 +1,152 @@
+// Package rules decides by gitignore(5) patterns which paths of a tree are
+// left out.
+//
+// Trust: runs in the worker. Patterns come from the configuration; the names
+// they are matched with are hostile.
+// Imports: the standard library and one glob engine (doublestar); no os, net
+// or syscall here.
+//
+// Invariants: matching is by bytes, as git's is, so a name that is not UTF-8
+// is a name like any other; the last pattern that matches decides; what is
+// below an excluded directory is excluded and no pattern brings it back.
+package rules
+
+import (
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+)
+
+// Set is an immutable list of patterns.
+type Set struct {
+	pats   []pattern
+	active bool
+}
+
+// form is how a pattern is compared: most are plain words or "*.suffix".
+type form uint8
+
+const (
+	formNone   form = iota // blank line or comment: matches nothing
+	formExact              // text equals
+	formSuffix             // name ends with text
+	formGlob               // doublestar
+)
+
+type pattern struct {
+	text    string
+	form    form
+	negate  bool // "!": brings back
+	dirOnly bool // trailing slash
+	path    bool // compared with the whole path, not with the last name
+}
+
+// New compiles patterns in gitignore(5) syntax, in order. A blank line and a
+// comment have no effect. The error names the first pattern that could never
+// match anything, and says why.
+func New(patterns []string) (*Set, error) {
+	s := &Set{pats: make([]pattern, len(patterns))}
+	for i, text := range patterns {
+		p, err := compile(text)
+		if err != nil {
+			return nil, err
+		}
+		s.pats[i] = p
+		s.active = s.active || p.form != formNone
+	}
+	return s, nil
+}
+
+// Empty says that no pattern has an effect.
+func (s *Set) Empty() bool { return !s.active }
+
+// Excluded says whether rel, or a directory that holds it, is left out. The
+// root ("") never is.
+func (s *Set) Excluded(rel string, isDir bool) bool {
+	excluded, _ := s.Decide(rel, isDir)
+	return excluded
+}
+
+// Decide is Excluded with the index of the pattern that decided, -1 when none
+// matched. The topmost excluded directory decides for all below it.
+func (s *Set) Decide(rel string, isDir bool) (excluded bool, index int) {
+	if !s.active || rel == "" {
+		return false, -1
+	}
+	for i := 0; i < len(rel); i++ {
+		if rel[i] != '/' {
+			continue
+		}
+		if excluded, index := s.Self(rel[:i], true); excluded {
+			return true, index
+		}
+	}
+	return s.Self(rel, isDir)
+}
+
+// Self decides for rel alone. It is for a walk from the top down that never
+// enters what is excluded; elsewhere use Decide.
+func (s *Set) Self(rel string, isDir bool) (excluded bool, index int) {
+	if !s.active || rel == "" {
+		return false, -1
+	}
+	base := rel[strings.LastIndexByte(rel, '/')+1:]
+	var wideRel, wideBase string // filled when a glob first needs them
+	for i := len(s.pats) - 1; i >= 0; i-- {
+		p := &s.pats[i]
+		if p.form == formNone || p.dirOnly && !isDir {
+			continue
+		}
+		name, wideName := base, &wideBase
+		if p.path {
+			name, wideName = rel, &wideRel
+		}
+		if p.form == formGlob && *wideName == "" {
+			*wideName = widen(name)
+		}
+		if p.match(name, *wideName) {
+			return !p.negate, i
+		}
+	}
+	return false, -1
+}
+
+func (p *pattern) match(name, wideName string) bool {
+	switch p.form {
+	case formExact:
+		return name == p.text
+	case formSuffix:
+		return strings.HasSuffix(name, p.text)
+	case formGlob:
+		return doublestar.MatchUnvalidated(p.text, wideName)
+	case formNone:
+	}
+	return false
+}
+
+// widen turns each byte from 0x80 on into the rune of that number. doublestar
+// matches runes and takes all invalid bytes for the same one, so that "\xff"
+// would match "\xfe"; git matches bytes.
+func widen(s string) string {
+	n := 0
+	for i := 0; i < len(s); i++ {
+		if s[i] >= 0x80 {
+			n++
+		}
+	}
+	if n == 0 {
+		return s
+	}
+	b := make([]byte, 0, len(s)+n)
+	for i := 0; i < len(s); i++ {
+		b = appendWide(b, s[i])
+	}
+	return string(b)
+}
+
+func appendWide(b []byte, c byte) []byte {
+	if c < 0x80 {
+		return append(b, c)
+	}
+	return append(b, 0xc0|c>>6, 0x80|c&0x3f)
+}

@@ -1,0 +1,152 @@
+package worker
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lockstep/internal/escape"
+	"lockstep/ipc"
+	"lockstep/rsync"
+	"lockstep/worker/queue"
+	"lockstep/worker/track"
+)
+
+// sink is the root as the tracker sees it.
+type sink root
+
+// Dirty puts a path into the queue of every target.
+func (s *sink) Dirty(rel string, c track.Change, e *track.Entry) {
+	r := (*root)(s)
+	if e != nil {
+		r.learn(rel, e)
+	}
+	for _, t := range r.targets {
+		t.queue.Add(rel, queue.Change(c), r.e.now)
+	}
+}
+
+// Seen is an entry of the walk of a whole pass: nothing is known to have
+// happened to it, but the pass needs to know what it must leave out.
+func (s *sink) Seen(rel string, e track.Entry, excluded bool) {
+	r := (*root)(s)
+	if r.whole == wholeWalking && (excluded || r.skips(ipc.Kind(e.Kind))) {
+		prefix := rsync.Hide
+		if excluded {
+			prefix = rsync.Exclude
+		}
+		r.reject(prefix, rel)
+	}
+	if !excluded {
+		r.learn(rel, &e)
+	}
+}
+
+// Walk is a directory to be listed.
+func (s *sink) Walk(w track.Walk) { s.walks = append(s.walks, w) }
+
+// Unwatch removes a watch. It needs no privilege, only the descriptor. EINVAL
+// says that the kernel removed it already, with its directory.
+func (s *sink) Unwatch(wd int32) {
+	conn, err := s.e.inotify.SyscallConn()
+	if err != nil {
+		return // closed: the engine ends with the reader's error
+	}
+	_ = conn.Control(func(fd uintptr) {
+		_, _ = unix.InotifyRmWatch(int(fd), uint32(wd))
+	})
+}
+
+// Rescan says that events were lost or are in doubt.
+func (s *sink) Rescan(cause string) { (*root)(s).demand(cause) }
+
+// Skip is a socket or a device that appeared.
+func (s *sink) Skip(rel string, kind uint8) {
+	if r := (*root)(s); r.skips(ipc.Kind(kind)) {
+		r.special[rel] = struct{}{}
+	}
+}
+
+// TooLong is a path that no request can name.
+func (s *sink) TooLong(rel string) {
+	r := (*root)(s)
+	if _, ok := r.tooLong[rel]; ok {
+		return
+	}
+	r.tooLong[rel] = struct{}{}
+	if r.whole == wholeWalking {
+		// One such path would have rsync keep everything that is to be deleted.
+		r.reject(rsync.Exclude, rel)
+	}
+	r.e.log.printf(levelWarn, "%s: path of %d bytes is too long to be copied, and so is what lies below it: %s…; shorten it",
+		r.name, len(rel), escape.Name(rel[:min(len(rel), 120)]))
+}
+
+// RootGone says that the root itself was deleted, moved or unmounted: its
+// events say nothing about the path any more.
+func (s *sink) RootGone(cause string) {
+	if s.e.fatal == nil {
+		s.e.fatal = fmt.Errorf("%s: %w: %s", s.name, ErrRootGone, cause)
+	}
+}
+
+// Failed is a directory that could not be watched or listed. For want of
+// watches the tree is kept in step by rescans (stepLimit); anything else is
+// tried again.
+func (s *sink) Failed(rel string, status uint16) {
+	r := (*root)(s)
+	if unix.Errno(status) == unix.ENOSPC {
+		return
+	}
+	if r.retryAt.IsZero() {
+		r.retryAt = r.e.now.Add(retryWalk)
+	}
+	r.e.log.printf(levelWarn, "%s: cannot watch or list %s: %s; tried again every %v, nothing below it is deleted meanwhile",
+		r.name, escape.Name(show(rel)), statusText(ipc.Status(status)), retryWalk)
+}
+
+// retryWalk is when a directory that could not be listed is tried again.
+const retryWalk = 5 * time.Second
+
+func show(rel string) string {
+	if rel == "" {
+		return "the root itself"
+	}
+	return rel
+}
+
+func statusText(s ipc.Status) string {
+	switch s {
+	case ipc.StatusTimeout:
+		return "the file system did not answer in time"
+	case ipc.StatusBusy:
+		return "too many requests wait for this file system"
+	}
+	if s < 1024 {
+		return unix.Errno(s).Error()
+	}
+	return fmt.Sprintf("status %d", s)
+}
+
+// learn keeps the index of names that share an inode.
+func (r *root) learn(rel string, e *track.Entry) {
+	switch {
+	case r.skips(ipc.Kind(e.Kind)):
+		r.special[rel] = struct{}{}
+	case ipc.Kind(e.Kind) == ipc.KindDir:
+	case e.Nlink > 1:
+		r.links.Set(rel, e.Ino, e.Nlink)
+	}
+}
+
+// skips tells the kinds that are never copied by policy.
+func (r *root) skips(k ipc.Kind) bool {
+	switch k {
+	case ipc.KindSocket:
+		return true
+	case ipc.KindChar, ipc.KindBlock:
+		return !r.cfg.Devices
+	}
+	return false
+}

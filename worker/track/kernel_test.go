@@ -1,0 +1,406 @@
+package track
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	"lockstep/monitor"
+)
+
+// inode of the model file system.
+type inode struct {
+	ino  uint64
+	dir  bool
+	kids map[string]*inode
+	up   *inode // of a directory: where it is; nil: nowhere
+	data int    // of a file: its content
+	attr int    // mode, owner; of a directory: modification time, too
+	wd   int32  // 0: not watched
+	held int    // open descriptors
+}
+
+// kernel is a file system with one inotify instance, exact in what matters:
+// marks are on inodes, descriptors are never used twice, the order of events is
+// that of fsnotify_move and vfs_rmdir, identical neighbours are merged, and
+// what does not fit into the queue is lost behind one overflow mark.
+type kernel struct {
+	root, out  *inode // the watched root, and a directory beside it
+	nextIno    uint64
+	nextWD     int32
+	cookie     uint32
+	marks      map[int32]*inode
+	maxMarks   int
+	queue      []monitor.Event
+	maxQueue   int
+	overflowed bool   // the overflow mark is in the queue
+	emit       []emit // of the operation that is under way: see (*kernel).step
+	version    int    // of contents and attributes
+}
+
+// emit is one event that an operation has not sent yet.
+type emit struct {
+	node   *inode
+	mask   monitor.Op
+	cookie uint32
+	name   string
+	evict  bool // not an event: the inode loses its last reference
+}
+
+func newKernel(maxQueue, maxMarks int) *kernel {
+	k := &kernel{nextWD: 1, marks: map[int32]*inode{}, maxQueue: maxQueue, maxMarks: maxMarks}
+	k.root, k.out = k.inode(true), k.inode(true)
+	return k
+}
+
+func (k *kernel) inode(dir bool) *inode {
+	k.nextIno++
+	n := &inode{ino: k.nextIno, dir: dir}
+	if dir {
+		n.kids = map[string]*inode{}
+	}
+	k.fresh(&n.data)
+	k.fresh(&n.attr)
+	return n
+}
+
+func (k *kernel) fresh(version *int) {
+	k.version++
+	*version = k.version
+}
+
+func (k *kernel) send(e monitor.Event) {
+	if len(k.queue) >= k.maxQueue {
+		if !k.overflowed {
+			k.overflowed = true
+			k.queue = append(k.queue, monitor.Event{WD: -1, Mask: monitor.Overflow})
+		}
+		return
+	}
+	if n := len(k.queue); n > 0 && e.Mask != monitor.Ignored {
+		last := k.queue[n-1]
+		if last.WD == e.WD && last.Mask == e.Mask && string(last.Name) == string(e.Name) {
+			return
+		}
+	}
+	k.queue = append(k.queue, e)
+}
+
+func (k *kernel) read() (monitor.Event, bool) {
+	if len(k.queue) == 0 {
+		return monitor.Event{}, false
+	}
+	e := k.queue[0]
+	k.queue = k.queue[1:]
+	if e.Mask == monitor.Overflow {
+		k.overflowed = false
+	}
+	return e, true
+}
+
+// step sends the next event of the operation under way.
+func (k *kernel) step() bool {
+	if len(k.emit) == 0 {
+		return false
+	}
+	e := k.emit[0]
+	k.emit = k.emit[1:]
+	switch {
+	case e.evict:
+		k.release(e.node)
+	case e.node.wd != 0:
+		k.send(monitor.Event{WD: e.node.wd, Mask: e.mask, Cookie: e.cookie, Name: []byte(e.name)})
+	}
+	return true
+}
+
+// release drops a reference; a directory without a name and without any ends.
+func (k *kernel) release(n *inode) {
+	n.held--
+	if n.held == 0 && n.up == nil && n != k.root && n != k.out {
+		if n.wd != 0 {
+			k.send(monitor.Event{WD: n.wd, Mask: monitor.DeleteSelf})
+			k.unmark(n.wd)
+		}
+	}
+}
+
+func (k *kernel) unmark(wd int32) {
+	if n := k.marks[wd]; n != nil {
+		delete(k.marks, wd)
+		n.wd = 0
+		k.send(monitor.Event{WD: wd, Mask: monitor.Ignored})
+	}
+}
+
+func (k *kernel) mark(n *inode) (int32, bool) {
+	if n.wd == 0 {
+		if len(k.marks) >= k.maxMarks {
+			return -1, false
+		}
+		n.wd = k.nextWD
+		k.nextWD++
+		k.marks[n.wd] = n
+	}
+	return n.wd, true
+}
+
+func (k *kernel) event(n *inode, mask monitor.Op, name string, cookie uint32) {
+	k.emit = append(k.emit, emit{node: n, mask: mask, name: name, cookie: cookie})
+}
+
+func isDir(n *inode) monitor.Op {
+	if n.dir {
+		return monitor.IsDir
+	}
+	return 0
+}
+
+func (k *kernel) create(d *inode, name string, dir bool) {
+	n := k.inode(dir)
+	d.kids[name] = n
+	if dir {
+		n.up = d
+	}
+	k.fresh(&d.attr)
+	k.event(d, monitor.Create|isDir(n), name, 0)
+	if !dir {
+		k.event(d, monitor.CloseWrite, name, 0)
+	}
+}
+
+func (k *kernel) write(d *inode, name string) {
+	n := d.kids[name]
+	k.fresh(&n.data)
+	k.fresh(&n.attr)
+	k.event(d, monitor.Modify, name, 0)
+}
+
+func (k *kernel) chmod(d *inode, name string) {
+	n := d.kids[name]
+	k.fresh(&n.attr)
+	k.event(d, monitor.Attrib|isDir(n), name, 0)
+	if n.dir {
+		k.event(n, monitor.Attrib|monitor.IsDir, "", 0)
+	}
+}
+
+// unlink removes a file or an empty directory.
+func (k *kernel) unlink(d *inode, name string) {
+	n := d.kids[name]
+	delete(d.kids, name)
+	k.fresh(&d.attr)
+	n.up = nil
+	n.held++
+	k.event(d, monitor.Delete|isDir(n), name, 0)
+	k.emit = append(k.emit, emit{node: n, evict: true})
+}
+
+// movable says whether rename(2) would do it: a directory does not go below
+// itself, and only an empty one is replaced.
+func movable(from *inode, name string, to *inode, as string, exchange bool) bool {
+	n, there := from.kids[name], to.kids[as]
+	if n == nil || from == to && name == as || n.dir && within(to, n) {
+		return false
+	}
+	if exchange {
+		return there != nil && !(there.dir && within(from, there))
+	}
+	return there == nil || there.dir == n.dir && len(there.kids) == 0 && !within(from, there)
+}
+
+func within(d, top *inode) bool {
+	for ; d != nil; d = d.up {
+		if d == top {
+			return true
+		}
+	}
+	return false
+}
+
+func (k *kernel) rename(from *inode, name string, to *inode, as string, exchange bool) {
+	n, there := from.kids[name], to.kids[as]
+	delete(from.kids, name)
+	to.kids[as] = n
+	if n.dir {
+		n.up = to
+	}
+	k.fresh(&from.attr)
+	k.fresh(&to.attr)
+	k.moveEvents(from, name, to, as, n)
+	switch {
+	case there == nil:
+	case exchange:
+		from.kids[name] = there
+		if there.dir {
+			there.up = from
+		}
+		k.moveEvents(to, as, from, name, there)
+	default:
+		there.up = nil
+		there.held++
+		if there.dir { // fsnotify_link_count(target) comes before MOVE_SELF
+			last := k.emit[len(k.emit)-1]
+			k.emit[len(k.emit)-1] = emit{node: there, mask: monitor.Attrib | monitor.IsDir}
+			k.emit = append(k.emit, last)
+		}
+		k.emit = append(k.emit, emit{node: there, evict: true})
+	}
+}
+
+func (k *kernel) moveEvents(from *inode, name string, to *inode, as string, n *inode) {
+	k.cookie++
+	k.event(from, monitor.MovedFrom|isDir(n), name, k.cookie)
+	k.event(to, monitor.MovedTo|isDir(n), as, k.cookie)
+	k.event(n, monitor.MoveSelf, "", 0)
+}
+
+// lookup resolves as the helper does: below the root, no link followed.
+func (k *kernel) lookup(rel string) (*inode, uint16) {
+	n := k.root
+	if rel == "" {
+		return n, 0
+	}
+	for _, name := range strings.Split(rel, "/") {
+		if !n.dir {
+			return nil, enotdir
+		}
+		if n = n.kids[name]; n == nil {
+			return nil, enoent
+		}
+	}
+	return n, 0
+}
+
+// names in the order in which a listing shows them.
+func (n *inode) names() []string {
+	names := make([]string, 0, len(n.kids))
+	for name := range n.kids {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// dirs below d, itself first, in a fixed order.
+func (d *inode) dirs(all []*inode) []*inode {
+	all = append(all, d)
+	for _, name := range d.names() {
+		if kid := d.kids[name]; kid.dir {
+			all = kid.dirs(all)
+		}
+	}
+	return all
+}
+
+// helper answers walks, each in four moments between which anything can happen:
+// open, watch, list (in several reads), close.
+type helper struct {
+	k       *kernel
+	next    func(int) int
+	todo    []Walk
+	now     *Walk
+	at      *inode
+	stage   int
+	wd      int32
+	status  uint16
+	after   string // the last name read
+	parts   [][]Entry
+	answers []Listing
+	flaky   int // one of so many walks fails; 0: none
+}
+
+func (h *helper) idle() bool { return len(h.todo) == 0 && h.now == nil }
+
+func (h *helper) step() {
+	if h.now == nil {
+		if len(h.todo) == 0 {
+			return
+		}
+		w := h.todo[0]
+		h.todo = h.todo[1:]
+		h.now, h.stage, h.wd, h.status, h.after, h.parts = &w, 0, -1, 0, "", nil
+	}
+	h.stage++
+	switch h.stage {
+	case 1:
+		h.open()
+	case 2:
+		if h.now.Watch {
+			var ok bool
+			if h.wd, ok = h.k.mark(h.at); !ok {
+				h.fail(enospc)
+			}
+		}
+	case 3:
+		if h.list() {
+			h.stage = 2 // there is more
+		}
+	case 4:
+		h.answer()
+	}
+}
+
+func (h *helper) open() {
+	if h.flaky > 0 && h.next(h.flaky) == 0 {
+		h.fail([]uint16{1024, eio, 13}[h.next(3)])
+		return
+	}
+	n, status := h.k.lookup(h.now.Rel)
+	if status == 0 && !n.dir {
+		status = enotdir
+	}
+	if status != 0 {
+		h.fail(status)
+		return
+	}
+	h.at = n
+	n.held++
+}
+
+func (h *helper) fail(status uint16) {
+	h.status, h.wd = status, -1
+	h.answer()
+}
+
+// list reads up to three entries, and says whether there are more.
+func (h *helper) list() bool {
+	var part []Entry
+	names := h.at.names()
+	i, found := slices.BinarySearch(names, h.after)
+	if found {
+		i++
+	}
+	more := len(names)-i > 3
+	for _, name := range names[i:min(i+3, len(names))] {
+		n := h.at.kids[name]
+		h.after = name
+		kind := KindFile
+		if n.dir {
+			kind = KindDir
+		}
+		if n.dir || h.now.All {
+			part = append(part, Entry{Kind: kind, Ino: n.ino, Nlink: 1, Name: name})
+		}
+	}
+	h.parts = append(h.parts, part)
+	return more
+}
+
+func (h *helper) answer() {
+	l := Listing{Serial: h.now.Serial, Status: h.status, WD: h.wd}
+	if h.status != 0 || len(h.parts) == 0 {
+		h.parts = [][]Entry{nil}
+	}
+	for i, part := range h.parts {
+		l.Entries, l.More = part, i < len(h.parts)-1
+		h.answers = append(h.answers, l)
+	}
+	if h.at != nil {
+		h.k.release(h.at)
+	}
+	h.now, h.at = nil, nil
+}
+
+func (e emit) String() string { return fmt.Sprint(e.mask, " ", e.name) }

@@ -1,0 +1,339 @@
+package track
+
+import (
+	"time"
+
+	"lockstep/worker/tree"
+)
+
+// Listing applies (part of) an answer.
+func (t *Tracker) Listing(l Listing, now time.Time) {
+	t.now = now
+	w := t.out[l.Serial]
+	if w == nil {
+		return
+	}
+	// Freshness: an event has touched the place, or one above it, since the
+	// walk was handed out; the answer may be about another directory, or about
+	// this one as it was before. The place is walked again.
+	if !w.drop && !t.tree.Settled(w.id, w.stamp) {
+		w.drop, w.again = true, true
+	}
+	if !w.begun {
+		w.begun = true
+		t.begin(w, l)
+	}
+	for i := range l.Entries {
+		if w.drop {
+			break
+		}
+		t.count.Walked++
+		t.entry(w, &l.Entries[i])
+	}
+	if !l.More {
+		t.end(w, l.Serial)
+	}
+	t.finish()
+}
+
+// begin applies what an answer says of the directory itself.
+func (t *Tracker) begin(w *walk, l Listing) {
+	if w.drop {
+		if l.WD >= 0 && t.tree.ByWD(l.WD) == tree.None && !t.dead(l) {
+			t.orphan(l.WD)
+		}
+		return
+	}
+	if l.Status != 0 {
+		t.refused(w, l.Status)
+		return
+	}
+	refused := isFailed
+	if w.want&wantNoWatch == 0 {
+		refused |= isUnwatched
+		if !t.place(w, l) {
+			return
+		}
+	}
+	mark := t.tree.Mark(w.id)
+	t.setMark(w.id, mark&^refused)
+	if mark&refused != 0 && !w.thorough() {
+		t.mend(w) // what the refused walk was to do is still to be done
+		return
+	}
+	switch {
+	case w.want&wantMark == 0:
+	case w.want&wantPrune != 0:
+		// Only now is it certain that no deletion below goes unseen.
+		t.doubt.add(w.rel, t.now)
+		t.dirty(w.rel, Attr|Replaced, nil)
+	default:
+		t.dirty(w.rel, Attr, nil)
+	}
+}
+
+// dead says whether the answer's descriptor was removed after the walk had been
+// handed out: the helper may have got it from the kernel before that.
+func (t *Tracker) dead(l Listing) bool {
+	removed, noted := t.removed[l.WD]
+	return noted && removed >= l.Serial
+}
+
+// place gives the node the descriptor that the answer brings, and says whether
+// what the answer lists can be used.
+func (t *Tracker) place(w *walk, l Listing) bool {
+	if l.WD < 0 {
+		t.fail(w, eio)
+		return false
+	}
+	if t.dead(l) {
+		w.drop, w.again = true, true
+		return false
+	}
+	other, before := t.tree.ByWD(l.WD), t.tree.WD(w.id)
+	switch {
+	case other == w.id:
+		return true // as it was
+	case w.id == t.tree.Root() && before >= 0:
+		t.sink.RootGone("it is another directory now")
+		t.fail(w, enoent)
+		return false
+	case other != tree.None && !t.mayTake(w, other, l.WD):
+		return false
+	}
+	t.tree.SetWD(w.id, l.WD)
+	delete(t.orphans, l.WD)
+	if other != tree.None || before >= 0 {
+		t.replaced(w, other, before)
+		return false
+	}
+	if noted, early := t.early[l.WD]; early && noted >= l.Serial {
+		// Events of this descriptor came before this answer: what it lists may
+		// be older than they are.
+		delete(t.early, l.WD)
+		w.drop, w.again = true, true
+		return false
+	}
+	if w.want&wantVerify != 0 && t.tree.Mark(w.id)&(isUnwatched|isFailed) == 0 {
+		t.count.Missing++
+		t.count.Repairs++
+		t.mend(w)
+		return false
+	}
+	return true
+}
+
+// mend has the directory, and all below it, walked again as one of which
+// nothing is known.
+func (t *Tracker) mend(w *walk) {
+	w.drop = true
+	t.request(w.id, w.mending())
+}
+
+// mending is what a walk that found a surprise asks for next. In the initial
+// walk, and after an overflow, nothing need be marked: a whole pass follows.
+func (w *walk) mending() uint16 {
+	if w.want&(wantSeen|wantVerify) == wantSeen {
+		return w.want | wantDeep
+	}
+	return w.want&^wantVerify | wantDirty | wantDeep | wantPrune
+}
+
+// thorough says whether the walk does as much as mending would ask for.
+func (w *walk) thorough() bool {
+	const all = wantDirty | wantDeep | wantPrune
+	return w.want&all == all || w.want&(wantSeen|wantVerify) == wantSeen
+}
+
+// replaced: at the walk's place is another directory than the tree had there:
+// one that no node had before, or one that the tree had at another place (or in
+// limbo). Both places are walked again. Where the directory is that was known
+// here, if it still is, an event will say, or the walk of another place.
+func (t *Tracker) replaced(w *walk, other tree.ID, before int32) {
+	if w.want&wantVerify != 0 {
+		t.count.Stale++
+		t.count.Missing++
+	}
+	t.count.Repairs++
+	t.orphan(before)
+	t.mend(w)
+	if t.tree.Attached(other) {
+		t.touch(other)
+		t.request(other, w.mending())
+	}
+}
+
+// maxFlips is how often answers alone may give a descriptor another place,
+// before the Tracker has been idle.
+const maxFlips = 16
+
+// mayTake says whether the walk's place may take the descriptor from another
+// one. Not for ever: a bind mount inside the root shows one directory at two.
+func (t *Tracker) mayTake(w *walk, other tree.ID, wd int32) bool {
+	t.flips[wd]++
+	if other == t.tree.Root() || t.flips[wd] > maxFlips {
+		t.fail(w, eloop)
+		return false
+	}
+	return true
+}
+
+// refused: the helper could not watch or list the directory.
+func (t *Tracker) refused(w *walk, status uint16) {
+	w.drop = true
+	switch {
+	case status == enametoolong:
+		t.tooLong(w.id, w.rel)
+	case status == enospc && w.want&wantNoWatch == 0:
+		t.noWatch(w)
+	case (status == enoent || status == enotdir || status == eloop) && w.id != t.tree.Root():
+		if w.want&wantVerify != 0 {
+			t.count.Stale++
+			t.count.Repairs++
+		}
+		t.drop(w.id)
+		t.vanished(w.rel)
+	default:
+		t.fail(w, status)
+	}
+}
+
+// noWatch: the kernel gives no more watches (inotify(7),
+// /proc/sys/fs/inotify/max_user_watches). The directory is listed all the same,
+// so that what can be watched below it will be.
+func (t *Tracker) noWatch(w *walk) {
+	t.orphan(t.tree.WD(w.id))
+	t.tree.SetWD(w.id, tree.NoWD)
+	mark := t.tree.Mark(w.id)
+	t.setMark(w.id, mark&^isFailed|isUnwatched)
+	if mark&isUnwatched == 0 {
+		t.sink.Failed(w.rel, enospc)
+	}
+	t.request(w.id, w.want|wantNoWatch)
+}
+
+// fail notes a refusal until a walk of the directory succeeds.
+func (t *Tracker) fail(w *walk, status uint16) {
+	w.drop = true
+	mark := t.tree.Mark(w.id)
+	t.setMark(w.id, mark|isFailed)
+	if mark&isFailed == 0 {
+		t.sink.Failed(w.rel, status)
+	}
+}
+
+// entry applies one name of a listing.
+func (t *Tracker) entry(w *walk, e *Entry) {
+	rel := t.join(w.rel, e.Name)
+	if t.ignored(rel, e.Kind) {
+		if !t.mounts[rel] {
+			t.sink.Seen(rel, *e, true)
+		}
+		return
+	}
+	if w.want&wantSeen != 0 {
+		t.sink.Seen(rel, *e, false)
+	}
+	switch e.Kind {
+	case KindDir:
+		t.listed(w, rel, e)
+		return
+	case KindNone: // it could not be looked at: a directory known there stays
+		if kid := t.tree.Child(w.id, e.Name); kid != tree.None {
+			t.setMark(kid, t.tree.Mark(kid)|isListed)
+		}
+	case KindSocket:
+		t.skip(rel, e.Kind)
+	case KindChar, KindBlock:
+		if !t.cfg.Devices {
+			t.skip(rel, e.Kind)
+		}
+	}
+	if w.want&wantMark != 0 {
+		t.dirty(rel, Name|Content|Attr, e)
+	}
+}
+
+func (t *Tracker) skip(rel string, kind uint8) {
+	t.count.Skipped++
+	t.sink.Skip(rel, kind)
+}
+
+// listed applies a directory's entry in its parent's listing.
+func (t *Tracker) listed(w *walk, rel string, e *Entry) {
+	kid, added := t.tree.Add(w.id, e.Name)
+	if kid == tree.None {
+		return // no name: the codec lets none such through
+	}
+	mark := t.tree.Mark(kid)
+	t.setMark(kid, mark|isListed)
+	want := w.want &^ (wantNoWatch | wantVerify)
+	switch {
+	case added && w.want&wantVerify != 0:
+		t.count.Missing++
+		t.count.Repairs++
+		t.vanished(rel)
+		want |= wantDirty | wantPrune
+	case added:
+		if want&wantMark != 0 {
+			t.dirty(rel, Name|Attr, e)
+			want |= t.fresh(rel)
+		}
+	case w.want&wantDeep != 0:
+		want |= w.want & wantVerify
+		if want&wantMark != 0 {
+			t.dirty(rel, Name|Attr, e)
+		}
+	default:
+		if want&wantMark != 0 {
+			t.dirty(rel, Name|Attr, e)
+		}
+		if t.tree.WD(kid) >= 0 || mark&(isQueued|isOut|isFailed|isUnwatched|isTooLong) != 0 {
+			return
+		}
+	}
+	t.request(kid, want)
+}
+
+// end follows an answer's last part: directories that were known and are not
+// listed are gone. But not those whose place was touched since the walk was
+// handed out: the listing may be older than they are.
+func (t *Tracker) end(w *walk, serial uint64) {
+	delete(t.out, serial)
+	t.underway(w.want, -1)
+	if !t.tree.Valid(w.id) {
+		return
+	}
+	t.kids = t.tree.Children(t.kids[:0], w.id)
+	for _, kid := range t.kids {
+		mark := t.tree.Mark(kid)
+		switch {
+		case mark&isListed != 0:
+			t.setMark(kid, mark&^isListed)
+		case !w.drop && t.tree.Stamp(kid) <= w.stamp:
+			t.unlisted(w, kid)
+		}
+	}
+	mark := t.tree.Mark(w.id)
+	want := mark & wants
+	if w.again {
+		want |= w.want
+	}
+	t.setMark(w.id, mark&^(isOut|wants))
+	if want != 0 && t.tree.Attached(w.id) {
+		t.request(w.id, want)
+	}
+}
+
+// unlisted removes a directory that its parent's listing does not have.
+func (t *Tracker) unlisted(w *walk, kid tree.ID) {
+	rel := t.join(w.rel, t.tree.Name(kid))
+	if w.want&wantVerify != 0 {
+		t.count.Stale++
+	}
+	if w.want&wantDeep != 0 {
+		t.count.Repairs++
+	}
+	t.drop(kid)
+	t.vanished(rel)
+}

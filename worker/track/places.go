@@ -1,0 +1,229 @@
+package track
+
+import (
+	"time"
+
+	"lockstep/worker/tree"
+)
+
+// cached is the path of the directory that the last event was about: most
+// events come in runs of one directory.
+type cached struct {
+	id  tree.ID
+	rel string
+}
+
+// path is the node's path, and whether it is attached.
+func (t *Tracker) path(id tree.ID) (string, bool) {
+	if t.last.id == id && id != tree.None {
+		return t.last.rel, true
+	}
+	rel, attached := t.tree.Path(id)
+	if attached {
+		t.last = cached{id: id, rel: rel}
+	}
+	return rel, attached
+}
+
+// moved must follow every change of the tree that changes paths.
+func (t *Tracker) moved() { t.last = cached{} }
+
+// join is rel + "/" + name; below it, its first len(rel) bytes are the parent.
+func (t *Tracker) join(rel string, name string) string {
+	if rel == "" {
+		return name
+	}
+	return rel + "/" + name
+}
+
+// dirty marks a path, unless it is too long to be named.
+func (t *Tracker) dirty(rel string, c Change, e *Entry) {
+	if len(rel) > maxRel {
+		t.sink.TooLong(rel)
+		return
+	}
+	t.sink.Dirty(rel, c, e)
+}
+
+// vanished marks the path of a directory that is no longer there, or is not
+// known to be the one it was.
+func (t *Tracker) vanished(rel string) {
+	t.doubt.add(rel, t.now)
+	t.dirty(rel, Name|Attr|Replaced, nil)
+}
+
+// doubtful says whether the target may hold, at a directory that is new at rel,
+// what was never at this directory: left over from one that was there before,
+// or copied by a pass before the directory was watched.
+func (t *Tracker) doubtful(rel string) bool { return t.passing || t.doubt.covers(rel) }
+
+// ignored says whether a name is none of ours: excluded, or a mount.
+func (t *Tracker) ignored(rel string, kind uint8) bool {
+	if kind == KindDir && t.mounts[rel] {
+		return true
+	}
+	return t.cfg.Excluded(rel, kind == KindDir)
+}
+
+// touch notes that what is at the node's place may have changed just now:
+// answers under way about it, and about places below it, are of no use.
+func (t *Tracker) touch(id tree.ID) {
+	if t.stamp == ^uint32(0) {
+		t.tree.ResetStamps()
+		t.stamp = 0
+		for _, w := range t.out {
+			w.drop, w.again = true, true
+		}
+	}
+	t.stamp++
+	t.tree.SetStamp(id, t.stamp)
+}
+
+// drop takes a directory, with all below it, out of the tree.
+func (t *Tracker) drop(id tree.ID) {
+	t.tree.Remove(id, t.forget)
+	t.moved()
+}
+
+// forget is told of each node that leaves the tree.
+func (t *Tracker) forget(wd int32, mark uint16) {
+	t.recount(mark, 0)
+	t.orphan(wd)
+}
+
+// orphan remembers a watch that no node has. It is not ended at once: mostly
+// the kernel does so itself, because the directory was deleted, or a walk that
+// is under way finds the directory at its new place. What that walk lists may
+// be older than events that were applied at the place that was wrong.
+func (t *Tracker) orphan(wd int32) {
+	if wd < 0 {
+		return
+	}
+	t.note(t.early, wd)
+	if t.orphans[wd] {
+		return
+	}
+	if len(t.orphaned) == 0 {
+		t.since = t.now
+	}
+	t.orphans[wd] = true
+	t.orphaned = append(t.orphaned, wd)
+}
+
+// unwatch ends the watches of orphans, a bounded number at a time.
+func (t *Tracker) unwatch() {
+	n := min(len(t.orphaned), 4096)
+	for _, wd := range t.orphaned[:n] {
+		if !t.orphans[wd] {
+			continue // found again, or ended by the kernel
+		}
+		delete(t.orphans, wd)
+		t.remove(wd)
+		t.sink.Unwatch(wd)
+	}
+	t.orphaned = t.orphaned[n:]
+	if len(t.orphaned) == 0 {
+		t.orphaned = nil
+	}
+}
+
+// marks are descriptors, each with the serial number of the last walk that had
+// been handed out when it was noted: answers up to that one are concerned.
+type marks map[int32]uint64
+
+// note adds a descriptor, as long as there is an answer under way to which it
+// could matter.
+func (t *Tracker) note(m marks, wd int32) {
+	if len(t.out) == 0 {
+		return
+	}
+	if len(m) >= 4096 && len(m)&(len(m)-1) == 0 { // at powers of two: amortised
+		oldest := t.serial
+		for serial := range t.out {
+			oldest = min(oldest, serial)
+		}
+		for old, serial := range m {
+			if serial < oldest {
+				delete(m, old)
+			}
+		}
+	}
+	m[wd] = t.serial
+}
+
+// remove notes that the kernel has, or will have, no such watch: an answer that
+// is under way may still bring it.
+func (t *Tracker) remove(wd int32) { t.note(t.removed, wd) }
+
+// doubts remembers where directories vanished, by the hash of the path: two
+// paths of one hash cost a needless pruning and nothing else. Bounded: the
+// oldest is forgotten first.
+type doubts struct {
+	at    map[uint64]time.Time
+	order []doubtful
+}
+
+type doubtful struct {
+	hash uint64
+	when time.Time
+}
+
+const maxDoubts = 1 << 16
+
+// FNV-1a, which gives the hash of each path on the way.
+const (
+	fnvStart = 14695981039346656037
+	fnvPrime = 1099511628211
+)
+
+func (d *doubts) add(rel string, now time.Time) {
+	hash := uint64(fnvStart)
+	for i := range len(rel) {
+		hash = (hash ^ uint64(rel[i])) * fnvPrime
+	}
+	if d.at == nil {
+		d.at = map[uint64]time.Time{}
+	}
+	if when, known := d.at[hash]; known && when.Equal(now) {
+		return
+	}
+	d.at[hash] = now
+	d.order = append(d.order, doubtful{hash, now})
+	if len(d.order) > maxDoubts {
+		d.pop()
+	}
+}
+
+// pop forgets the oldest note, unless a younger one is of the same path.
+func (d *doubts) pop() {
+	old := d.order[0]
+	d.order = d.order[1:]
+	if d.at[old.hash].Equal(old.when) {
+		delete(d.at, old.hash)
+	}
+}
+
+// covers says whether a directory vanished at rel or above it.
+func (d *doubts) covers(rel string) bool {
+	if len(d.at) == 0 {
+		return false
+	}
+	hash := uint64(fnvStart)
+	for i := range len(rel) {
+		if rel[i] == '/' {
+			if _, in := d.at[hash]; in {
+				return true
+			}
+		}
+		hash = (hash ^ uint64(rel[i])) * fnvPrime
+	}
+	_, in := d.at[hash]
+	return in
+}
+
+// forget drops what was noted before until.
+func (d *doubts) forget(until time.Time) {
+	for len(d.order) > 0 && d.order[0].when.Before(until) {
+		d.pop()
+	}
+}

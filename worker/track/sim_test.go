@@ -1,0 +1,492 @@
+package track
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"lockstep/worker/tree"
+)
+
+// sim runs a Tracker between the model kernel, helper and mirror, and lets
+// chance decide whose turn it is.
+type sim struct {
+	tb      testing.TB
+	next    func(int) int
+	k       *kernel
+	h       *helper
+	m       *mirror
+	t       *Tracker
+	now     time.Time
+	rescan  bool      // a whole pass is due
+	ended   bool      // a pass has ended; the queue was not empty since
+	flushed time.Time // of the last flush; zero: acknowledged
+	noMarks int       // watches are refused above this number; 0: never
+	gone    string
+	log     []string
+	keepLog bool
+	cover   *coverage
+	files   int // share of file operations
+	weights [6]int
+	loses   bool // now and then a watch ends without cause
+	doubts  bool // now and then a verification is asked for
+	names   string
+	deepest int
+}
+
+// coverage shows that the simulation meets what it is there for.
+type coverage struct {
+	overflows, unpaired, stale, repairs, unwatched, failed, exchanges, ops uint64
+}
+
+func excludedName(rel string, isDir bool) bool {
+	name := rel[strings.LastIndexByte(rel, '/')+1:]
+	return name == "x" || name == "y" && isDir
+}
+
+func newSim(tb testing.TB, next func(int) int) *sim {
+	s := &sim{tb: tb, next: next, now: time.Unix(1000, 0), cover: &coverage{}}
+	queue := []int{1 << 20, 1 << 20, 4, 10, 30}[next(5)]
+	marks := 1 << 20
+	if next(6) == 0 {
+		s.noMarks = 3 + next(8)
+		marks = s.noMarks
+	}
+	s.k = newKernel(queue, marks)
+	s.h = &helper{k: s.k, next: next}
+	if next(6) == 0 {
+		s.h.flaky = 3 + next(10)
+	}
+	s.m = newMirror(s.k, excludedName)
+	s.files = next(3)
+	s.loses = next(6) == 0
+	s.doubts = next(6) == 0
+	s.names = []string{"abcxy", "abc", "ab", "a"}[next(4)]
+	s.deepest = 3 + next(3)
+	for i := range s.weights { // some are quick in this life, some are slow
+		s.weights[i] = 1 << next(5)
+	}
+	s.t = New(Config{
+		PairWait: 500 * time.Millisecond,
+		MaxWalks: []int{1, 3, 4096}[next(3)],
+		Excluded: excludedName,
+	}, s)
+	return s
+}
+
+// The Sink.
+
+func (s *sim) Dirty(rel string, c Change, e *Entry) {
+	s.logf("  dirty %q %04b", rel, c)
+	if excludedName(rel, false) || excludedName(rel, true) && e != nil && e.Kind == KindDir {
+		s.tb.Fatalf("an excluded path was marked: %q", rel)
+	}
+	s.m.marks[rel] |= c
+}
+func (s *sim) Seen(string, Entry, bool) {}
+func (s *sim) Walk(w Walk) {
+	s.logf("  walk %d %q all %v watch %v", w.Serial, w.Rel, w.All, w.Watch)
+	s.h.todo = append(s.h.todo, w)
+	if len(s.h.todo) > s.t.cfg.MaxWalks {
+		s.tb.Fatal("more walks than allowed")
+	}
+}
+func (s *sim) Unwatch(wd int32) {
+	s.logf("  unwatch %d", wd)
+	s.k.unmark(wd)
+}
+func (s *sim) Rescan(cause string) {
+	s.logf("  rescan %s", cause)
+	s.rescan = true
+}
+func (s *sim) RootGone(cause string)            { s.gone = cause }
+func (s *sim) Skip(string, uint8)               {}
+func (s *sim) Failed(rel string, status uint16) { s.logf("  failed %q %d", rel, status) }
+func (s *sim) TooLong(rel string)               { s.tb.Fatalf("too long: %q", rel) }
+
+func (s *sim) logf(format string, args ...any) {
+	if s.keepLog {
+		s.log = append(s.log, fmt.Sprintf(format, args...))
+	}
+}
+
+// turn lets one of the parties do one thing.
+func (s *sim) turn() {
+	total := 0
+	for _, w := range s.weights {
+		total += w
+	}
+	party, left := 0, s.next(total)
+	for left >= s.weights[party] {
+		left -= s.weights[party]
+		party++
+	}
+	switch party {
+	case 0:
+		if len(s.k.emit) == 0 {
+			s.operation()
+			return
+		}
+		s.k.step()
+	case 1:
+		s.k.step()
+	case 2:
+		s.h.step()
+	case 3:
+		s.deliver()
+	case 4:
+		s.readEvents(1 + s.next(4))
+	case 5:
+		s.slow()
+	}
+}
+
+func (s *sim) deliver() {
+	for range 1 + s.next(3) {
+		if len(s.h.answers) == 0 {
+			return
+		}
+		l := s.h.answers[0]
+		s.h.answers = s.h.answers[1:]
+		s.logf("answer %d status %d wd %d more %v %v", l.Serial, l.Status, l.WD, l.More, l.Entries)
+		s.t.Listing(l, s.now)
+	}
+}
+
+func (s *sim) readEvents(n int) {
+	for range n {
+		e, ok := s.k.read()
+		if !ok {
+			// What a loop does when the queue is empty. The kernel sends a
+			// name's event before it unlocks the directory, so who has listed
+			// the name finds its event in the queue.
+			if len(s.k.emit) > 0 {
+				return
+			}
+			if s.ended {
+				s.ended = false
+				s.t.Pass(s.rescan)
+			}
+			if !s.flushed.IsZero() {
+				s.t.Acknowledged(s.flushed)
+				s.flushed = time.Time{}
+			}
+			return
+		}
+		s.logf("event %v", e)
+		s.t.Event(e, s.now)
+	}
+}
+
+// slow is what happens less often: time, the timer, work on the target.
+func (s *sim) slow() {
+	s.now = s.now.Add(time.Duration(s.next(100)) * time.Millisecond)
+	switch s.next(5) {
+	case 0:
+		if at, due := s.t.Next(); due && !at.After(s.now) {
+			s.logf("tick")
+			s.t.Tick(s.now)
+		}
+	case 1, 2:
+		s.target()
+	case 3:
+		if c := s.t.Counters(); c.Failed+c.Unwatched > 0 && s.next(8) == 0 {
+			s.logf("retry")
+			s.t.Retry()
+		}
+	case 4:
+		if s.doubts && s.next(8) == 0 && !s.t.Counters().Verifying {
+			s.logf("verify")
+			s.t.Verify()
+		}
+	}
+}
+
+func (s *sim) target() {
+	switch {
+	case len(s.m.pass) > 0:
+		s.m.step()
+		s.ended = len(s.m.pass) == 0
+	case s.rescan && s.t.Complete():
+		s.logf("pass")
+		s.rescan, s.ended = false, false
+		s.t.Pass(true)
+		s.m.begin()
+	case s.rescan:
+	default:
+		s.logf("flush %v", s.m.marks)
+		s.m.flush()
+		s.flushed = s.now
+	}
+}
+
+// operation changes the file system.
+func (s *sim) operation() {
+	s.cover.ops++
+	dirs := s.k.root.dirs(nil)
+	if s.loses && s.next(20) == 0 {
+		if d := dirs[s.next(len(dirs))]; d != s.k.root && d.wd != 0 {
+			s.logf("the kernel ends watch %d", d.wd)
+			s.k.unmark(d.wd)
+			return
+		}
+	}
+	dirs = s.k.out.dirs(dirs)
+	pick := func() *inode { return dirs[s.next(len(dirs))] }
+	name := func() string { return string(s.names[s.next(len(s.names))]) }
+	d, n := pick(), name()
+	switch op := s.next(10 + 4*s.files); op {
+	case 0, 1, 2:
+		if d.kids[n] == nil && depth(d) < s.deepest {
+			s.logf("mkdir %s/%s", s.where(d), n)
+			s.k.create(d, n, true)
+		}
+	case 3, 4, 5, 6:
+		to, as := pick(), name()
+		exchange := s.next(4) == 0
+		if movable(d, n, to, as, exchange) && depth(to) < s.deepest {
+			s.logf("rename %s/%s %s/%s exchange %v", s.where(d), n, s.where(to), as, exchange)
+			s.k.rename(d, n, to, as, exchange)
+			if exchange {
+				s.cover.exchanges++
+			}
+		}
+	case 7:
+		if d.kids[n] != nil && len(d.kids[n].kids) == 0 {
+			s.logf("remove %s/%s", s.where(d), n)
+			s.k.unlink(d, n)
+		}
+	case 8:
+		if d.kids[n] != nil {
+			s.logf("chmod %s/%s", s.where(d), n)
+			s.k.chmod(d, n)
+		}
+	default:
+		switch there := d.kids[n]; {
+		case there == nil:
+			s.logf("create %s/%s", s.where(d), n)
+			s.k.create(d, n, false)
+		case !there.dir && op%2 == 0:
+			s.logf("write %s/%s", s.where(d), n)
+			s.k.write(d, n)
+		case !there.dir:
+			s.logf("unlink %s/%s", s.where(d), n)
+			s.k.unlink(d, n)
+		}
+	}
+}
+
+func depth(d *inode) (n int) {
+	for ; d.up != nil; d = d.up {
+		n++
+	}
+	return n
+}
+
+func (s *sim) where(d *inode) string {
+	for _, top := range []*inode{s.k.root, s.k.out} {
+		if d == top {
+			return map[*inode]string{s.k.root: "", s.k.out: "OUT"}[top]
+		}
+	}
+	for _, name := range d.up.names() {
+		if d.up.kids[name] == d {
+			return s.where(d.up) + "/" + name
+		}
+	}
+	return "?"
+}
+
+// settle runs all parties, without further changes, until nothing is left.
+func (s *sim) settle() {
+	s.h.flaky = 0
+	s.k.maxMarks = 1 << 20
+	s.t.Retry()
+	for i := 0; ; i++ {
+		if i > 200_000 {
+			at, due := s.t.Next()
+			s.fatal("it never becomes quiet: %+v, rescan %v pass %d marks %v next %v %v now %v", s.t.Counters(), s.rescan, len(s.m.pass), s.m.marks, at, due, s.now)
+		}
+		switch {
+		case s.k.step(), len(s.k.queue) > 0 && s.next(2) == 0:
+			s.readEvents(1)
+		case len(s.h.answers) > 0 && s.next(2) == 0:
+			s.deliver()
+		case !s.h.idle():
+			s.h.step()
+		case len(s.k.queue) > 0:
+			s.readEvents(4)
+		case len(s.h.answers) > 0:
+			s.deliver()
+		case s.rescan || len(s.m.pass) > 0 || len(s.m.marks) > 0:
+			s.target()
+		case s.t.Counters().Failed+s.t.Counters().Unwatched > 0:
+			s.t.Retry()
+			if s.t.Idle() { // what failed is in limbo
+				s.now = s.now.Add(100 * time.Millisecond)
+				s.t.Tick(s.now)
+			}
+		default:
+			at, due := s.t.Next()
+			if !due {
+				if !s.t.Idle() {
+					s.fatal("a walk is waited for that the helper does not have")
+				}
+				s.readEvents(1)
+				return
+			}
+			if at.After(s.now) {
+				s.now = at
+			}
+			s.t.Tick(s.now)
+		}
+	}
+}
+
+func (s *sim) fatal(format string, args ...any) {
+	s.tb.Helper()
+	for _, line := range s.log {
+		s.tb.Log(line)
+	}
+	s.tb.Fatalf(format, args...)
+}
+
+// check: tree, watches and mirror are what the file system is.
+func (s *sim) check() {
+	s.tb.Helper()
+	if s.gone != "" {
+		s.fatal("the root is said to be gone: %s", s.gone)
+	}
+	marked := map[int32]bool{}
+	s.checkDir(s.t.tree.Root(), "", s.k.root, marked)
+	for wd, n := range s.k.marks {
+		if !marked[wd] {
+			s.fatal("watch %d of %s is left over", wd, s.where(n))
+		}
+	}
+	if s.t.tree.Len() != len(marked) {
+		s.fatal("%d nodes, %d watches", s.t.tree.Len(), len(marked))
+	}
+	if diff := s.m.differences(); len(diff) > 0 {
+		s.fatal("the mirror differs:\n%s", strings.Join(diff, "\n"))
+	}
+	if c := s.t.Counters(); c.Unwatched+c.Failed+c.InFlight+c.Queued+c.TooLong != 0 || s.t.pending != 0 || s.t.seeing != 0 {
+		s.fatal("counters when quiet: %+v", c)
+	}
+}
+
+func (s *sim) checkDir(id tree.ID, rel string, n *inode, marked map[int32]bool) {
+	wd := s.t.tree.WD(id)
+	if wd != n.wd || n.wd == 0 {
+		s.fatal("%q has watch %d, the tree says %d", rel, n.wd, wd)
+	}
+	marked[wd] = true
+	count := 0
+	for name, kid := range n.kids {
+		below := join(rel, name)
+		if !kid.dir || excludedName(below, true) {
+			continue
+		}
+		count++
+		child := s.t.tree.Child(id, name)
+		if child == tree.None {
+			s.fatal("%q is not in the tree", below)
+		}
+		s.checkDir(child, below, kid, marked)
+	}
+	if got := len(s.t.tree.Children(nil, id)); got != count {
+		s.fatal("%q has %d directories, the tree says %d", rel, count, got)
+	}
+}
+
+// run is one whole life: a tree, the initial walk, changes, quiet, and again.
+func (s *sim) run(rounds, turns int) {
+	for range s.next(30) {
+		s.operation()
+		s.k.emit = nil
+	}
+	s.t.Start(true)
+	s.rescan = true
+	for range rounds {
+		for range s.next(turns) {
+			s.turn()
+		}
+		s.settle()
+		s.check()
+	}
+	s.verify()
+	c := s.t.Counters()
+	s.cover.overflows += c.Overflows
+	s.cover.unpaired += c.Unpaired
+	s.cover.stale += c.StaleEvents
+	s.cover.repairs += c.Repairs
+}
+
+// verify: a verification of what is right finds nothing.
+func (s *sim) verify() {
+	before := s.t.Counters().Verified
+	s.t.Verify()
+	s.settle()
+	if c := s.t.Counters(); c.Verified != before+1 || c.Verifying || c.Stale+c.Missing != 0 {
+		s.fatal("verification: %+v", c)
+	}
+	s.check()
+}
+
+func runSeed(tb testing.TB, seed uint64, keep bool) *coverage {
+	rng := rand.New(rand.NewPCG(seed, 7))
+	s := newSim(tb, rng.IntN)
+	s.keepLog = keep
+	s.run(3, 300)
+	return s.cover
+}
+
+// seeds to run: SIM_SEEDS=from:count, or SIM_SEEDS=seed for one with its log.
+func seeds(t *testing.T) (from, count uint64) {
+	value := os.Getenv("SIM_SEEDS")
+	if value == "" {
+		if testing.Short() {
+			return 0, 500
+		}
+		return 0, 4000
+	}
+	first, rest, many := strings.Cut(value, ":")
+	from, err := strconv.ParseUint(first, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !many {
+		return from, 1
+	}
+	if count, err = strconv.ParseUint(rest, 10, 64); err != nil {
+		t.Fatal(err)
+	}
+	return from, count
+}
+
+func TestSimulation(t *testing.T) {
+	from, count := seeds(t)
+	total := coverage{}
+	for seed := from; seed < from+count; seed++ {
+		ok := t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
+			c := runSeed(t, seed, count == 1)
+			total.ops += c.ops
+			total.overflows += c.overflows
+			total.unpaired += c.unpaired
+			total.stale += c.stale
+			total.repairs += c.repairs
+			total.exchanges += c.exchanges
+		})
+		if !ok {
+			t.Fatalf("seed %d fails; SIM_SEEDS=%d shows how", seed, seed)
+		}
+	}
+	t.Logf("%d seeds from %d: %+v", count, from, total)
+	if count >= 500 && (total.overflows == 0 || total.unpaired == 0 || total.stale == 0 || total.repairs == 0 || total.exchanges == 0) {
+		t.Error("the simulation does not meet what it is there for")
+	}
+}

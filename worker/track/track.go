@@ -1,0 +1,341 @@
+// Package track follows one root: it turns the kernel's events and the helper's
+// listings into a tree that is true, marks for what must be synchronised, and
+// requests for directories to watch and list.
+//
+// Trust: part of the worker. Names, and the order in which things happen, are
+// chosen by whoever can write in the root.
+// Imports: the standard library, monitor and worker/tree only. Pure: time is an
+// argument.
+//
+// Why it holds. The kernel queues the events of all watches in one order, so a
+// watch descriptor's node has the right path for an event if it had when the
+// event before it was applied. Three things can spoil that: a node was never
+// right, because the answer that named its descriptor was older or newer than
+// the events applied so far; events were lost; a rename's halves were far
+// apart. Each has its remedy:
+//
+//   - An answer is used only when no event has touched the place it is about,
+//     or a place above it, since it was asked for (see freshness in walks.go).
+//     Else the place is walked again.
+//   - An answer may be newer than the events applied. It was true at its moment;
+//     the events that led there are still in the queue, and each of them leads
+//     to a walk of the place it names, which is newer still.
+//   - Events of a descriptor that no node has are not applied. If an answer that
+//     was under way by then brings that descriptor, what it lists may be older
+//     than those events, and the directory is walked once more. If none was
+//     under way, the descriptor belongs to a directory that is not in the tree:
+//     either no longer, or a walk asked for later will list it as it is then.
+//   - Events of a subtree in limbo are not applied: when it comes back, all of
+//     it is walked.
+//   - After an overflow every directory is walked again, and the target is
+//     compared as a whole.
+//
+// Invariants: a directory has one walk under way at most; the number of walks
+// handed out is bounded; every path whose state on the target may be wrong is
+// marked after the watch that would show a later change is in place.
+package track
+
+import (
+	"time"
+
+	"lockstep/worker/tree"
+)
+
+// Change says what of a path may differ: one or more bits.
+type Change uint8
+
+// What may differ.
+const (
+	Attr    Change = 1 << iota // owner, mode, times, links
+	Content                    // data of a file, target of a link
+	Name                       // it appeared or vanished
+	// Replaced: a directory at this path vanished or was exchanged. If there is
+	// a directory now, what the target holds below it is in doubt and what the
+	// source lacks must be deleted there.
+	Replaced
+)
+
+// Kinds of entries, with the values of package ipc.
+const (
+	KindNone uint8 = iota
+	KindFile
+	KindDir
+	KindLink
+	KindFIFO
+	KindSocket
+	KindChar
+	KindBlock
+)
+
+// Refusals that have a meaning here: Linux's error numbers (errno(3)).
+const (
+	enoent       uint16 = 2
+	enospc       uint16 = 28
+	enotdir      uint16 = 20
+	enametoolong uint16 = 36
+	eloop        uint16 = 40
+	eio          uint16 = 5
+)
+
+// maxRel is the longest path that the kernel takes: PATH_MAX with its NUL.
+const maxRel = 4095
+
+// Entry is one name in a directory.
+type Entry struct {
+	Kind  uint8
+	Nlink uint32
+	Ino   uint64
+	Size  uint64
+	Name  string
+}
+
+// Walk asks for one directory: to be watched (with Watch), then listed.
+type Walk struct {
+	Serial uint64
+	Rel    string
+	All    bool // every entry; else directories, entries with several links, sockets, devices
+	Watch  bool
+}
+
+// Listing is (part of) the answer to the Walk of the same Serial. Parts arrive
+// in order, More set on all but the last; every part carries WD.
+type Listing struct {
+	Serial  uint64
+	Status  uint16 // 0, an errno, or 1024 and above: the helper's own reasons
+	WD      int32  // -1 when there is no watch
+	Ino     uint64
+	More    bool
+	Entries []Entry
+}
+
+// Sink takes what a Tracker decides. Its methods must not call the Tracker.
+type Sink interface {
+	// Dirty: what rel ("" is the root) is on the target may be wrong. e is what
+	// a listing says it is, nil when an event says so; valid until return.
+	Dirty(rel string, c Change, e *Entry)
+	// Seen reports each entry listed in the initial walk, after an overflow and
+	// in a verification; and, at any time, each excluded entry that is met
+	// (after an event of kind KindDir, or KindNone when it is no directory).
+	Seen(rel string, e Entry, excluded bool)
+	// Walk asks for a directory.
+	Walk(w Walk)
+	// Unwatch ends a watch at once: before any Walk that follows is sent. That
+	// the kernel knows no such watch is no error.
+	Unwatch(wd int32)
+	// Rescan: the target must be compared as a whole.
+	Rescan(cause string)
+	// RootGone: the root itself was moved, deleted or unmounted.
+	RootGone(cause string)
+	// Skip: a listing shows a socket or a device. It is marked dirty as well,
+	// when the listing marks.
+	Skip(rel string, kind uint8)
+	// Failed: a directory is not watched (ENOSPC: it was listed all the same) or
+	// not even listed. See Retry.
+	Failed(rel string, status uint16)
+	// TooLong: the path cannot be named, so it cannot be synchronised.
+	TooLong(rel string)
+}
+
+// Config is what a Tracker must know of its root.
+type Config struct {
+	PairWait time.Duration                     // how long the halves of a rename may be apart; 0: 500 ms
+	MaxWalks int                               // walks handed out at once; 0: 4096
+	Excluded func(rel string, isDir bool) bool // nil: nothing is
+	Mounts   []string                          // directories that are not entered
+	Devices  bool                              // devices are copied, so they are not reported to Skip
+}
+
+// Counters are a Tracker's account of itself.
+type Counters struct {
+	Dirs        uint64 // directories in the tree
+	Watched     uint64 // of them with a watch
+	Unwatched   uint64 // of them without, because there are no more watches
+	Failed      uint64 // of them refused for another reason
+	TooLong     uint64 // of them with a path too long to be named
+	Events      uint64
+	StaleEvents uint64 // events of descriptors that no directory has
+	Overflows   uint64
+	Unpaired    uint64 // directories moved away whose second half never came
+	Repairs     uint64 // differences between tree and file system mended
+	Walked      uint64 // entries listed
+	Walks       uint64 // directories walked
+	InFlight    uint64 // walks handed out and not answered
+	Queued      uint64 // walks not handed out yet
+	Verified    uint64 // verifications ended
+	Stale       uint64 // by the last verification: in the tree, not in the file system
+	Missing     uint64 // by the last verification: in the file system, not in the tree or not watched
+	Skipped     uint64 // sockets and devices reported
+	Verifying   bool
+}
+
+// Tracker follows one root. Not safe for concurrent use.
+type Tracker struct {
+	cfg    Config
+	sink   Sink
+	tree   *tree.Tree
+	mounts map[string]bool
+	all    bool // Start's argument
+	now    time.Time
+	count  Counters
+
+	// Walks (walks.go).
+	serial  uint64
+	stamp   uint32 // counts changes of places
+	out     map[uint64]*walk
+	queue   []tree.ID
+	head    int
+	early   marks // descriptors of events that found no node
+	removed marks // descriptors that are no more
+	flips   map[int32]int
+	pending int // verifying walks queued or under way
+	seeing  int // walks that report Seen, queued or under way
+	kids    []tree.ID
+
+	// Places (places.go).
+	orphans  map[int32]bool
+	orphaned []int32
+	since    time.Time // when the first of them was
+	doubt    doubts
+	passing  bool
+	buf      []byte
+	last     cached
+}
+
+// New returns a Tracker that knows nothing yet: see Start.
+func New(cfg Config, sink Sink) *Tracker {
+	if cfg.PairWait == 0 {
+		cfg.PairWait = 500 * time.Millisecond
+	}
+	if cfg.MaxWalks == 0 {
+		cfg.MaxWalks = 4096
+	}
+	if cfg.Excluded == nil {
+		cfg.Excluded = func(string, bool) bool { return false }
+	}
+	t := &Tracker{
+		cfg: cfg, sink: sink, tree: tree.New(), mounts: map[string]bool{},
+		out: map[uint64]*walk{}, flips: map[int32]int{}, orphans: map[int32]bool{},
+		early: marks{}, removed: marks{},
+	}
+	for _, rel := range cfg.Mounts {
+		t.mounts[rel] = true
+	}
+	return t
+}
+
+// Start begins the initial walk. Nothing it finds is marked dirty: a whole pass
+// is due once it has ended. all lists every entry (when something is excluded),
+// else what Walk.All says.
+func (t *Tracker) Start(all bool) {
+	t.all = all
+	t.passing = true
+	t.request(t.tree.Root(), t.listAll()|wantSeen)
+	t.finish()
+}
+
+func (t *Tracker) listAll() uint16 {
+	if t.all {
+		return wantAll
+	}
+	return 0
+}
+
+// Verify has every directory listed again, reports Seen for what is there, and
+// counts and mends every difference, both ways. Counters.Verified goes up when
+// it has ended. Changes that happen meanwhile may be counted as differences.
+func (t *Tracker) Verify() {
+	t.count.Verifying = true
+	t.count.Stale, t.count.Missing = 0, 0
+	t.request(t.tree.Root(), t.listAll()|wantSeen|wantDeep|wantVerify)
+	t.finish()
+}
+
+// Retry walks again every directory that was refused.
+func (t *Tracker) Retry() {
+	if t.count.Failed+t.count.Unwatched == 0 {
+		return
+	}
+	var again []tree.ID
+	t.tree.Walk(t.tree.Root(), func(id tree.ID) {
+		if t.tree.Mark(id)&(isFailed|isUnwatched) != 0 {
+			again = append(again, id)
+		}
+	})
+	for _, id := range again {
+		t.request(id, wantDirty|wantDeep|wantPrune)
+	}
+	t.finish()
+}
+
+// Pass tells that a whole pass over the target begins (true), and (false) that
+// it has ended and that the event queue has since been read until it was empty.
+// Meanwhile the pass may copy, from a directory that is not watched yet, what is
+// gone before the watch is in place: such directories are marked Replaced then.
+// Start and Rescan set it by themselves.
+func (t *Tracker) Pass(running bool) { t.passing = running }
+
+// Acknowledged tells that every mark made before until is done on every target,
+// and that the event queue has since been read until it was empty. It frees
+// memory, and saves the target needless pruning; it is never wrong to leave out.
+func (t *Tracker) Acknowledged(until time.Time) { t.doubt.forget(until) }
+
+// Idle says whether no walk is queued or under way.
+func (t *Tracker) Idle() bool { return len(t.out) == 0 && t.head == len(t.queue) }
+
+// Complete says whether the initial walk, or the one after an overflow, or a
+// verification, has ended: what was there when it began has been Seen. A whole
+// pass that Start or Rescan calls for must not begin before. (Under constant
+// change there may be no moment when the Tracker is Idle; there is one for this.)
+func (t *Tracker) Complete() bool { return t.seeing == 0 }
+
+// Tree is the mirror of the root's directories, to be read only.
+func (t *Tracker) Tree() *tree.Tree { return t.tree }
+
+// Counters returns the account as of now.
+func (t *Tracker) Counters() Counters {
+	c := t.count
+	c.Dirs, c.Watched = uint64(t.tree.Len()), uint64(t.tree.Watched())
+	c.InFlight, c.Queued = uint64(len(t.out)), uint64(len(t.queue)-t.head)
+	return c
+}
+
+// Tick does what has become due: what was moved away and never came back leaves
+// the tree, and watches that no node has are ended.
+func (t *Tracker) Tick(now time.Time) {
+	t.now = now
+	if n := t.tree.Expire(now, t.cfg.PairWait, t.forget); n > 0 {
+		t.count.Unpaired += uint64(n)
+	}
+	if len(t.orphaned) > 0 && now.Sub(t.since) >= t.cfg.PairWait {
+		t.unwatch()
+	}
+	t.finish()
+}
+
+// Next is when Tick has something to do; false: no time soon.
+func (t *Tracker) Next() (at time.Time, due bool) {
+	if since, any := t.tree.Oldest(); any {
+		at, due = since.Add(t.cfg.PairWait), true
+	}
+	if len(t.orphaned) > 0 {
+		if orphans := t.since.Add(t.cfg.PairWait); !due || orphans.Before(at) {
+			at, due = orphans, true
+		}
+	}
+	return at, due
+}
+
+// finish ends every call from outside.
+func (t *Tracker) finish() {
+	t.pump()
+	if t.count.Verifying && t.pending == 0 {
+		t.count.Verifying = false
+		t.count.Verified++
+	}
+	if t.Idle() {
+		// No answer is under way that could bring a descriptor of old.
+		clear(t.early)
+		clear(t.removed)
+		clear(t.flips)
+	}
+}
