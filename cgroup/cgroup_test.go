@@ -41,12 +41,17 @@ func member(args []string) {
 		fmt.Printf("%s=%s\n", act, errno(doAct(kind, arg)))
 	}
 	fmt.Println("ready")
+	if slices.Contains(args, "stay") {
+		_ = syscall.Pause() // a killed parent does not end it
+	}
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	os.Exit(0)
 }
 
 func doAct(kind, arg string) error {
 	switch kind {
+	case "stay":
+		return nil
 	case "read", "write":
 		flag := os.O_RDONLY
 		if kind == "write" {
@@ -70,20 +75,15 @@ func doAct(kind, arg string) error {
 		if n == 0 {
 			return nil
 		}
-		cmd := exec.Command("/proc/self/exe", "member", "--", "tree:"+strconv.Itoa(n-1))
-		in, err := cmd.StdinPipe()
-		if err != nil {
-			return err
-		}
+		cmd := exec.Command("/proc/self/exe", "member", "--", "tree:"+strconv.Itoa(n-1), "stay")
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			return err
 		}
-		cmd.Stderr = cmd.Stdout // nil would be /dev/null
+		cmd.Stdin, cmd.Stderr = os.Stdin, cmd.Stdout // nil would be /dev/null
 		if err := cmd.Start(); err != nil {
 			return err
 		}
-		_ = in // stays open: the child waits for its end
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			if result, ok := strings.CutPrefix(lines.Text(), "tree:"); ok && !strings.HasSuffix(result, "=ok") {
 				return errors.New(result)

@@ -11,7 +11,7 @@ import (
 
 // Live makes the live line and the status text out of the worker's numbers.
 type Live struct {
-	// Expected is how many entries the last whole walk listed; 0: unknown.
+	// Expected is what Report.Walked came to in the last whole walk; 0: unknown.
 	Expected uint64
 
 	report  ipc.Report
@@ -117,8 +117,8 @@ func (l *Live) progress(now time.Time) string {
 	if r.State == ipc.StateWalking && l.Expected > 0 {
 		bar = fill(r.Walked, l.Expected)
 	}
-	return fmt.Sprintf("%s [%s] %s · %s · %d:%02d", StateName(r.State), bar,
-		count(r.Walked, "entry"), count(r.Dirs, "dir"), int(elapsed.Minutes()), int(elapsed.Seconds())%60)
+	return fmt.Sprintf("%s [%s] %s · %d:%02d", StateName(r.State), bar,
+		count(r.Dirs, "dir"), int(elapsed.Minutes()), int(elapsed.Seconds())%60)
 }
 
 // fill is a bar of a known share; never quite full, since a tree may have grown.
@@ -159,12 +159,8 @@ func Number(n uint64) string {
 
 // count writes a number and what it counts.
 func count(n uint64, what string) string {
-	switch {
-	case n == 1:
+	if n == 1 {
 		return "1 " + what
-	case strings.HasSuffix(what, "y"):
-		return Number(n) + " " + strings.TrimSuffix(what, "y") + "ies"
-	default:
-		return Number(n) + " " + what + "s"
 	}
+	return Number(n) + " " + what + "s"
 }

@@ -8,7 +8,7 @@
 // consumed every byte; no length is trusted before it is bounded.
 package ipc
 
-import "golang.org/x/sys/unix"
+import "syscall"
 
 // Version is the protocol's version. Both sides must carry the same one and
 // the same build id, or Hello is a violation.
@@ -305,7 +305,7 @@ type CtlShutdown struct{}
 // InotifyMask is the mask of every watch (inotify(7)). ONLYDIR refuses what is
 // no directory any more; EXCL_UNLINK spares the events of files that have no
 // name left.
-const InotifyMask = unix.IN_ATTRIB | unix.IN_MODIFY | unix.IN_CLOSE_WRITE |
-	unix.IN_CREATE | unix.IN_DELETE | unix.IN_DELETE_SELF |
-	unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_MOVE_SELF |
-	unix.IN_ONLYDIR | unix.IN_DONT_FOLLOW | unix.IN_EXCL_UNLINK
+const InotifyMask = syscall.IN_ATTRIB | syscall.IN_MODIFY | syscall.IN_CLOSE_WRITE |
+	syscall.IN_CREATE | syscall.IN_DELETE | syscall.IN_DELETE_SELF |
+	syscall.IN_MOVED_FROM | syscall.IN_MOVED_TO | syscall.IN_MOVE_SELF |
+	syscall.IN_ONLYDIR | syscall.IN_DONT_FOLLOW | syscall.IN_EXCL_UNLINK

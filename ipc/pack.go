@@ -13,6 +13,7 @@ type DirPacker struct {
 	at   int    // where the open directory's record begins
 	n    uint32 // entries in that record
 	dir  Dir
+	c    codec // of begin; a field, so that it is not allocated each time
 }
 
 // Where the fields are that are written when the record is complete.
@@ -47,9 +48,9 @@ func (p *DirPacker) Open(d Dir) error {
 func (p *DirPacker) begin(d Dir) {
 	p.dir, p.at, p.n = Dir{Index: d.Index, WD: d.WD, Ino: d.Ino}, len(p.b), 0
 	p.dirs++
-	c := codec{b: p.b, out: true}
-	codeDir(&c, &p.dir)
-	p.b = c.b
+	p.c = codec{b: p.b, out: true}
+	codeDir(&p.c, &p.dir)
+	p.b = p.c.b
 }
 
 // Add puts an entry into the open directory, going on in a new packet when this

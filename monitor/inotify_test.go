@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"lockstep/ipc"
 )
 
 func TestValuesAreTheKernels(t *testing.T) {
@@ -22,6 +24,9 @@ func TestValuesAreTheKernels(t *testing.T) {
 		if uint32(op) != value {
 			t.Errorf("%v is %#x, the kernel says %#x", op, uint32(op), value)
 		}
+	}
+	if InotifyMask != ipc.InotifyMask {
+		t.Errorf("the mask is %#x, the helper's is %#x", InotifyMask, ipc.InotifyMask)
 	}
 	if headerSize != unix.SizeofInotifyEvent {
 		t.Errorf("header of %d bytes, the kernel says %d", headerSize, unix.SizeofInotifyEvent)

@@ -25,7 +25,7 @@ const (
 // rig is a helper on real sockets and a real tree, with this process in the
 // places of supervisor, worker and runner.
 type rig struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string // the root
 	inotify int
 	control int
@@ -81,7 +81,7 @@ func open(t testing.TB, dir string) int {
 
 // newRig starts a helper on an empty tree and greets it not. Each change may
 // alter the configuration.
-func newRig(t *testing.T, change ...func(*ipc.HelperConfig)) *rig {
+func newRig(t testing.TB, change ...func(*ipc.HelperConfig)) *rig {
 	t.Helper()
 	testenv.NeedRoot(t) // unshare(CLONE_FS) needs nothing, mounts of tests do
 	r := &rig{t: t, dir: t.TempDir(), code: make(chan int, 1)}

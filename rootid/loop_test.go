@@ -78,7 +78,14 @@ func TestUnmountedAndMountedAgain(t *testing.T) {
 	if now := identity(t, root); !now.Same(below) || first.Same(now) || state.Check(Roots{Source: now, Target: first}) == "" || state.Check(Roots{Source: first, Target: now}) == "" {
 		t.Errorf("the unmount was not seen: %+v then %+v", first, now)
 	}
+	state.SourcePoint = true
+	if gone, err := Look(root, dir); err != nil || state.Check(gone) != root+" is not mounted" {
+		t.Errorf("%q %v", state.Check(gone), err)
+	}
 	mount()
+	if back, err := Look(root, root); err != nil || !back.SourcePoint || state.Check(back) != "" {
+		t.Errorf("%q %v", state.Check(back), err)
+	}
 	now := identity(t, root)
 	if diff := state.Check(Roots{Source: now, Target: now}); diff != "" {
 		t.Errorf("mounted again, it is another: %s", diff)

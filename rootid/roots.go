@@ -7,6 +7,8 @@ type Roots struct {
 	Source, Target Identity
 	InSource       []string // what is mounted inside, as Rels
 	InTarget       []string
+	// SourcePoint and TargetPoint say that something is mounted right there.
+	SourcePoint, TargetPoint bool
 }
 
 // Look reads what source and target are now.
@@ -24,6 +26,10 @@ func Look(source, target string) (Roots, error) {
 	}
 	r.InSource = mounts.Inside(source)
 	r.InTarget = mounts.Inside(target)
+	on, _ := mounts.Of(source)
+	r.SourcePoint = on.Point == source
+	on, _ = mounts.Of(target)
+	r.TargetPoint = on.Point == target
 	return r, nil
 }
 

@@ -23,6 +23,9 @@ type State struct {
 	Target   string   `json:"target"`
 	SourceID Identity `json:"source_identity"`
 	TargetID Identity `json:"target_identity"`
+	// SourcePoint and TargetPoint: something was mounted right there.
+	SourcePoint bool `json:"source_point,omitempty"`
+	TargetPoint bool `json:"target_point,omitempty"`
 	// Mounts are the Rels of what was mounted inside the source and was
 	// copied (cross_mounts): each must be there, or its copy would be deleted.
 	Mounts  []string `json:"mounts,omitempty"`
@@ -145,9 +148,15 @@ func (s *Store) replace(data []byte) error {
 // what has changed, in words.
 func (st State) Check(now Roots) string {
 	if diff := st.SourceID.Changed(now.Source); diff != "" {
+		if st.SourcePoint && !now.SourcePoint {
+			return escape.Name(st.Source) + " is not mounted"
+		}
 		return fmt.Sprintf("%s is not the directory it was: %s", escape.Name(st.Source), diff)
 	}
 	if diff := st.TargetID.SameFS(now.Target); diff != "" {
+		if st.TargetPoint && !now.TargetPoint {
+			return escape.Name(st.Target) + " is not mounted"
+		}
 		return fmt.Sprintf("%s is not on the file system it was on: %s", escape.Name(st.Target), diff)
 	}
 	for _, rel := range st.Mounts {

@@ -83,7 +83,7 @@ func (e *buildError) Error() string { return e.err.Error() + ": " + e.text }
 
 // jail is a launcher and what tests start with it.
 type jail struct {
-	t        *testing.T
+	t        testing.TB
 	launcher *Launcher
 	probe    *os.File
 }
@@ -94,7 +94,7 @@ func newJail(t *testing.T) *jail {
 	return &jail{t: t, launcher: launcher(t), probe: probeImage(t)}
 }
 
-func probeImage(t *testing.T) *os.File {
+func probeImage(t testing.TB) *os.File {
 	t.Helper()
 	path, err := probePath()
 	if err != nil {
@@ -108,7 +108,7 @@ func probeImage(t *testing.T) *os.File {
 	return f
 }
 
-func launcher(t *testing.T) *Launcher {
+func launcher(t testing.TB) *Launcher {
 	t.Helper()
 	exe, err := os.Open("/proc/self/exe")
 	if err != nil {

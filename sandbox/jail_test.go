@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -242,7 +243,7 @@ func realDir(t *testing.T) string {
 	return dir
 }
 
-func mustDo(t *testing.T, err error) {
+func mustDo(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -339,4 +340,18 @@ func wantNamespaces(t *testing.T, pid int, kinds ...string) {
 			t.Errorf("%s namespace is %s (%v), ours %s", kind, its, err, ours)
 		}
 	}
+}
+
+// TestNoNetwork: no port can be reached, even where the host's network is in
+// sight.
+func TestNoNetwork(t *testing.T) {
+	j := newJail(t)
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	mustDo(t, err)
+	defer l.Close()
+	act := "dial:" + l.Addr().String()
+	wantActs(t, "twin", unconfined(t, act), map[string]string{act: "ok"})
+	spec := workerSpec(act)
+	spec.Namespaces &^= unix.CLONE_NEWNET
+	wantActs(t, "worker with the host's network", j.start(spec, nil).Acts, map[string]string{act: "EACCES"})
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"strings"
 	"time"
 
@@ -45,15 +44,18 @@ func (s *session) onReport(r generation.Report) error {
 	old := g.Last
 	g.Last = r.Report
 	s.live.Update(r.Report, now)
+	if begins(r.State) && !begins(old.State) || s.passBegun.IsZero() {
+		s.passBegun = now
+	}
 	var err error
 	if old.Ready == 0 && r.Ready == 1 {
 		err = s.becameReady(g, now)
 	}
 	if r.Initials > old.Initials {
-		err = errors.Join(err, s.passDone(g, now))
+		err = errors.Join(err, s.passDone(g, now.Sub(s.passBegun)))
 	}
 	for _, line := range words.Troubles(old, r.Report, s.guard()) {
-		s.log.Log(context.Background(), line.Level, line.Text, line.Attrs...)
+		s.log.Log(context.Background(), line.Level, line.Text)
 	}
 	if s.verify && r.Verified > old.Verified {
 		s.verify = false
@@ -61,6 +63,9 @@ func (s *session) onReport(r generation.Report) error {
 	}
 	return errors.Join(err, s.redraw(now), s.maybeDone(r.Report))
 }
+
+// begins says that a whole pass is under way.
+func begins(state ipc.State) bool { return state == ipc.StateWalking || state == ipc.StateInitial }
 
 func (s *session) guard() words.Limits {
 	return words.Limits{Percent: s.cfg.MaxDeletePercent, Entries: s.cfg.MaxDeleteEntries}
@@ -78,13 +83,13 @@ func (s *session) becameReady(g *generation.Generation, now time.Time) error {
 
 // passDone takes note of a whole pass: consent has been used up, and the next
 // walk has a measure.
-func (s *session) passDone(g *generation.Generation, now time.Time) error {
+func (s *session) passDone(g *generation.Generation, took time.Duration) error {
 	s.passed = true
 	if s.cfg.DryRun {
 		return nil
 	}
+	s.log.Info("whole pass done: the target is what the source was", "dirs", g.Last.Dirs, "ms", took.Milliseconds())
 	entries := g.Last.Walked
-	s.log.Info("whole pass done: the target is what the source was", "entries", entries, "s", math.Round(now.Sub(g.Begun).Seconds()*100)/100)
 	if s.state.Entries == entries {
 		return nil
 	}

@@ -41,6 +41,7 @@ type loop struct {
 	early       int    // generations in a row that died before READY or soon after
 	earlyRunner int    // runners in a row that died soon
 	sigsys      []time.Time
+	passBegun   time.Time // the whole pass under way, or the last one
 
 	restart     *time.Timer // of a generation
 	runnerTimer *time.Timer // of a runner
@@ -272,7 +273,8 @@ func (s *session) endGeneration(g *generation.Generation) error {
 	for more := true; more; {
 		select {
 		case e := <-s.exits:
-			if g.Has(e.Process) && e.Sig != syscall.SIGKILL && e.Code != 0 {
+			// What saw the others go, or was killed here, is no news.
+			if g.Has(e.Process) && e.Sig != syscall.SIGKILL && e.Code != 0 && e.Code != words.CodeInternal {
 				if err := s.verdict(e); err != nil {
 					return err
 				}

@@ -80,7 +80,7 @@ func (s *session) firstTarget(state rootid.State, known bool) error {
 		return err
 	}
 	if diff := state.TargetID.SameFS(parent); known && diff != "" && !s.cfg.AcceptRoot {
-		return exitError{ExitFailed, fmt.Errorf("target %s: is missing, and %s; mount it, or start once with --accept-root if it is meant to be another",
+		return exitError{ExitFailed, fmt.Errorf("target %s: is missing, and so is the file system that it was on (%s); mount it, or start once with --accept-root if it is meant to be another",
 			escape.Name(s.cfg.Target), diff)}
 	}
 	if s.cfg.DryRun {
@@ -93,6 +93,7 @@ func (s *session) firstTarget(state rootid.State, known bool) error {
 // run changes nothing.
 func (s *session) adopt(now rootid.Roots) error {
 	s.state.SourceID, s.state.TargetID = now.Source, now.Target
+	s.state.SourcePoint, s.state.TargetPoint = now.SourcePoint, now.TargetPoint
 	s.state.Mounts = nil
 	if s.cfg.CrossMounts {
 		s.state.Mounts = now.InSource

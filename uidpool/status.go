@@ -1,24 +1,29 @@
 package uidpool
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 )
 
-// uids reads the four of the line "Uid:" of /proc/PID/status (proc(5)).
-func uids(status []byte) []int {
+// hasUID looks for uid among the four of the line "Uid:" of /proc/PID/status
+// (proc_pid_status(5)).
+func hasUID(status []byte, uid int) (bool, error) {
 	for line := range strings.Lines(string(status)) {
 		rest, ok := strings.CutPrefix(line, "Uid:")
 		if !ok {
 			continue
 		}
-		var out []int
 		for word := range strings.FieldsSeq(rest) {
-			if uid, err := strconv.Atoi(word); err == nil {
-				out = append(out, uid)
+			n, err := strconv.ParseUint(word, 10, 32)
+			if err != nil {
+				return false, err
+			}
+			if n == uint64(uid) {
+				return true, nil
 			}
 		}
-		return out
+		return false, nil
 	}
-	return nil
+	return false, errors.New("uid registry: a process status has no uids")
 }

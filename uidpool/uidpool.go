@@ -4,7 +4,8 @@
 //
 // Invariants: a uid is used by one lease at a time on the whole host (a locked
 // file in a directory that only root can write to); a uid of the pool has no
-// passwd line and no running process; it is never root's and never nobody's.
+// line in passwd or group and no running process; it is never root's and never
+// nobody's. What cannot be found out counts as taken.
 package uidpool
 
 import (
@@ -23,57 +24,98 @@ import (
 const (
 	First = 61184
 	Last  = 65519
+
+	// nobody is the overflow uid and gid, which the kernel shows for every id
+	// that it cannot map.
+	nobody = 65534
 )
 
 // Lease is a uid in use.
 type Lease struct {
 	UID, GID int
-	lock     *os.File // nil for a user of the host's
+	lock     *os.File
 }
 
-// Take gives the preferred user's ids where the host has such a user, else a
-// free uid of the pool, locked in dir.
+// Take leases the preferred user's ids where the host has such a user and no
+// other instance has them, else a free uid of the pool (its gid is the same
+// number). dir is the registry, the same for all instances on the host.
 func Take(dir, preferred string) (*Lease, error) {
-	if u, err := user.Lookup(preferred); err == nil {
-		return known(u)
-	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("uid registry: %w", err)
 	}
 	if err := private(dir); err != nil {
 		return nil, err
 	}
-	busy, err := running()
-	if err != nil {
-		return nil, err
+	u, err := user.Lookup(preferred)
+	if err != nil && !absent(err) {
+		return nil, fmt.Errorf("user %q: %w", preferred, err)
+	}
+	if err == nil {
+		lease, err := known(dir, u)
+		if lease != nil || err != nil {
+			return lease, err
+		}
 	}
 	for uid := First; uid <= Last; uid++ {
-		if _, err := user.LookupId(strconv.Itoa(uid)); err == nil || busy[uid] {
-			continue
-		}
-		lock, err := try(filepath.Join(dir, strconv.Itoa(uid)))
-		if err != nil {
-			return nil, err
-		}
-		if lock != nil {
-			return &Lease{UID: uid, GID: uid, lock: lock}, nil
+		lease, err := free(dir, uid)
+		if lease != nil || err != nil {
+			return lease, err
 		}
 	}
 	return nil, fmt.Errorf("uid registry: every uid from %d to %d is taken; see %s", First, Last, dir)
 }
 
-// known uses a user of the host's, unless it is root or nobody: what runs as
-// one of those shares its uid with others.
-func known(u *user.User) (*Lease, error) {
+// absent reports whether a look-up failed because there is no such line, or no
+// such file at all.
+func absent(err error) bool {
+	var (
+		name  user.UnknownUserError
+		uid   user.UnknownUserIdError
+		group user.UnknownGroupIdError
+	)
+	return errors.As(err, &name) || errors.As(err, &uid) || errors.As(err, &group) || errors.Is(err, os.ErrNotExist)
+}
+
+// known leases a user of the host's, unless it is root or nobody: what runs as
+// one of those shares its uid with others. Nil: another instance has it.
+func known(dir string, u *user.User) (*Lease, error) {
 	uid, err1 := strconv.Atoi(u.Uid)
 	gid, err2 := strconv.Atoi(u.Gid)
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, fmt.Errorf("user %s: %w", u.Username, err)
 	}
-	if uid == 0 || gid == 0 || uid == 65534 {
+	if uid <= 0 || gid <= 0 || uid == nobody || gid == nobody {
 		return nil, fmt.Errorf("user %s has uid %d and gid %d, which others use; name a user of its own", u.Username, uid, gid)
 	}
-	return &Lease{UID: uid, GID: gid}, nil
+	lock, err := try(filepath.Join(dir, u.Uid))
+	if lock == nil || err != nil {
+		return nil, err
+	}
+	return &Lease{UID: uid, GID: gid, lock: lock}, nil
+}
+
+// free leases a uid of the pool; nil: somebody has it. It is locked first: what
+// is found out then stays true.
+func free(dir string, uid int) (*Lease, error) {
+	id := strconv.Itoa(uid)
+	_, uerr := user.LookupId(id)
+	_, gerr := user.LookupGroupId(id)
+	if uerr == nil || gerr == nil {
+		return nil, nil
+	}
+	if !absent(uerr) || !absent(gerr) {
+		return nil, fmt.Errorf("uid registry: look up %d: %w", uid, errors.Join(uerr, gerr))
+	}
+	lock, err := try(filepath.Join(dir, id))
+	if lock == nil || err != nil {
+		return nil, err
+	}
+	lease := &Lease{UID: uid, GID: uid, lock: lock}
+	busy, err := running(uid)
+	if busy || err != nil {
+		return nil, errors.Join(err, lease.Release())
+	}
+	return lease, nil
 }
 
 // private refuses a registry that others could write to.
@@ -88,23 +130,24 @@ func private(dir string) error {
 	return nil
 }
 
-// try locks a uid's file; nil: somebody has it.
+// try locks a uid's file; nil: somebody has it. The lock goes with the process.
 func try(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("uid registry: %w", err)
 	}
-	switch err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
-	case err == unix.EWOULDBLOCK:
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
 		return nil, f.Close()
-	case err != nil:
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("uid registry: flock: %w", err), f.Close())
 	}
 	// The file may have been removed between open and lock: then the lock
 	// holds nothing, and the next uid is as good.
 	var open, there unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &open); err != nil {
-		return nil, errors.Join(err, f.Close())
+		return nil, errors.Join(fmt.Errorf("uid registry: %w", err), f.Close())
 	}
 	if err := unix.Lstat(path, &there); err != nil || there.Ino != open.Ino || there.Dev != open.Dev {
 		return nil, f.Close()
@@ -112,27 +155,31 @@ func try(path string) (*os.File, error) {
 	return f, nil
 }
 
-// running lists the real uids of all processes, by the owners of /proc's
-// directories and, for those that are not dumpable, of their status.
-func running() (map[int]bool, error) {
+// running reports whether a process has uid as one of its four (real,
+// effective, saved, file system). Their /proc status says it; the owner of
+// /proc/PID does not: root's, when the process is not dumpable.
+func running(uid int) (bool, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return nil, fmt.Errorf("uid registry: %w", err)
+		return false, fmt.Errorf("uid registry: %w", err)
 	}
-	busy := make(map[int]bool)
-	for _, en := range entries {
-		if _, err := strconv.Atoi(en.Name()); err != nil {
+	for _, e := range entries {
+		if _, err := strconv.Atoi(e.Name()); err != nil {
 			continue
 		}
-		data, err := os.ReadFile(filepath.Join("/proc", en.Name(), "status"))
-		if err != nil {
+		data, err := os.ReadFile(filepath.Join("/proc", e.Name(), "status"))
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
 			continue // it has ended
 		}
-		for _, uid := range uids(data) {
-			busy[uid] = true
+		if err != nil {
+			return false, fmt.Errorf("uid registry: %w", err)
+		}
+		has, err := hasUID(data, uid)
+		if has || err != nil {
+			return has, err
 		}
 	}
-	return busy, nil
+	return false, nil
 }
 
 // Release gives the uid back. The file goes first, while it is locked.

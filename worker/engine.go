@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"time"
 
 	"lockstep/ipc"
 	"lockstep/monitor"
+	"lockstep/worker/deliver"
+	"lockstep/worker/pump"
 )
 
 // Descriptors are what the supervisor donated.
@@ -22,34 +23,30 @@ type Descriptors struct {
 
 const (
 	maxWalks    = 4    // Watch requests under way a root
-	maxStats    = 4    // Stat requests under way a batch
 	outstanding = 1024 // bound of messages waiting for the writer
 )
 
 // engine owns all state; only run and what it calls touch it.
 type engine struct {
 	log      logger
-	client   *client
+	client   *pump.Client
 	reporter *reporter
 	inotify  *os.File
-	source   *source
+	source   *pump.Source
 	passed   []*root // their passes have ended; told once the events up to then were applied
 	fatal    error
 	now      time.Time
 	roots    []*root
 	// flights knows what each unanswered request was for. An answer may come
 	// in several packets; all but the last have Final unset.
-	flights  map[uint32]flight
-	jobs     map[ipc.JobID]*task
+	flights  map[uint32]deliver.Flight
+	jobs     map[ipc.JobID]*deliver.Task
 	early    map[ipc.JobID]ipc.Exited // ended before their StartAnswer was read
 	draining bool
 	drained  bool
 	events   uint64
 	verified uint64
 }
-
-// flight consumes the packets of one request's answer.
-type flight func(h ipc.Header, payload []byte) error
 
 // ErrRootGone says that a root is no longer what it was. The process ends with
 // exit code 75, and the supervisor looks at the path again.
@@ -64,22 +61,21 @@ var errDrained = errors.New("drained")
 func Run(d Descriptors, build string) error {
 	e := &engine{
 		log:      logger{d.Log},
-		client:   newClient(d.Helper, outstanding),
+		client:   pump.NewClient(d.Helper, outstanding),
 		reporter: newReporter(d.Status),
 		inotify:  d.Inotify,
 		now:      time.Now(),
-		flights:  make(map[uint32]flight),
-		jobs:     make(map[ipc.JobID]*task),
+		flights:  make(map[uint32]deliver.Flight),
+		jobs:     make(map[ipc.JobID]*deliver.Task),
 		early:    make(map[ipc.JobID]ipc.Exited),
 	}
 	commands := make(chan ipc.Command, 4)
 	go readCommands(d.Status, commands)
-	full, empty := make(chan []byte, eventBuffers), make(chan []byte, eventBuffers)
-	e.source = &source{f: d.Inotify, full: full, empty: empty}
-	go func() { e.client.errs <- e.source.run() }()
+	e.source = pump.NewSource(d.Inotify)
+	go func() { e.client.Errs <- e.source.Run() }()
 
 	e.ask(&ipc.Hello{Version: ipc.Version, Build: build}, nil, e.hello)
-	err := e.run(full, empty, commands)
+	err := e.run(commands)
 	if errors.Is(err, errDrained) {
 		return nil
 	}
@@ -89,31 +85,31 @@ func Run(d Descriptors, build string) error {
 // run is the one loop. Whatever arrives is applied; then everything that can
 // go on does, and the timer is set to the next moment at which something is
 // due. Nothing due, no timer.
-func (e *engine) run(full <-chan []byte, empty chan<- []byte, commands <-chan ipc.Command) error {
+func (e *engine) run(commands <-chan ipc.Command) error {
 	timer := time.NewTimer(time.Hour)
 	timer.Stop()
 	for {
 		select {
-		case err := <-e.client.errs:
+		case err := <-e.client.Errs:
 			if e.drained && errors.Is(err, io.EOF) {
 				return errDrained
 			}
 			return err
-		case b := <-full:
+		case b := <-e.source.Full:
 			e.now = time.Now()
 			if b == nil {
 				e.caughtUp()
 				break
 			}
 			err := e.decode(b)
-			empty <- b[:cap(b)]
+			e.source.Empty <- b[:cap(b)]
 			if err != nil {
 				return err
 			}
-		case p := <-e.client.answers:
+		case p := <-e.client.Answers:
 			e.now = time.Now()
 			err := e.packet(p)
-			e.client.release(p)
+			e.client.Release(p)
 			if err != nil {
 				return err
 			}
@@ -154,10 +150,8 @@ func (e *engine) advance() {
 func (e *engine) starting() bool {
 	for _, r := range e.roots {
 		for _, t := range r.targets {
-			for _, k := range t.lanes {
-				if k != nil && k.phase == phaseStarting {
-					return true
-				}
+			if t.Starting() {
+				return true
 			}
 		}
 	}
@@ -168,21 +162,14 @@ func (e *engine) starting() bool {
 func (e *engine) next() time.Time {
 	next := e.reporter.offer(e.report(), e.now)
 	for _, r := range e.roots {
-		next = earlier(next, r.next())
+		next = deliver.Earlier(next, r.next())
 	}
 	return next
 }
 
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
-		return b
-	}
-	return a
-}
-
 // ask sends a request; f gets the packets of its answer.
-func (e *engine) ask(m ipc.Message, list []byte, f flight) {
-	e.flights[e.client.request(m, list)] = f
+func (e *engine) ask(m ipc.Message, list []byte, f deliver.Flight) {
+	e.flights[e.client.Request(m, list)] = f
 }
 
 func (e *engine) packet(p []byte) error {
@@ -261,14 +248,42 @@ func (e *engine) command(c ipc.Command) {
 		case ipc.CommandResync:
 			r.demand("asked for")
 			for _, t := range r.targets {
-				t.queue.Retry(e.now)
+				t.Queue.Retry(e.now)
 			}
 		}
 	}
 }
 
-// rnd spreads retries. It decides nothing that must not be guessed.
-func (e *engine) rnd() float64 { return rand.Float64() } //nolint:gosec // jitter
+// exited takes a job's notice to its task. A notice may come before the answer
+// that names the job was read.
+func (e *engine) exited(x ipc.Exited) {
+	k, ok := e.jobs[x.Job]
+	if !ok {
+		e.early[x.Job] = x
+		return
+	}
+	delete(e.jobs, x.Job)
+	k.Exited(x)
+}
+
+// barrier has the root told that its pass has ended, once every event up to
+// now was applied.
+func (e *engine) barrier(r *root) {
+	e.passed = append(e.passed, r)
+	e.source.Mark()
+}
+
+// caughtUp is reached when a mark comes back. One mark answers for one root:
+// a pass that ended after the mark was made needs another.
+func (e *engine) caughtUp() {
+	if len(e.passed) == 0 {
+		return
+	}
+	e.passed[0].track.Pass(false)
+	if e.passed = e.passed[1:]; len(e.passed) > 0 {
+		e.source.Mark()
+	}
+}
 
 // readCommands ends when the supervisor is gone, which ends this process too.
 func readCommands(r io.Reader, out chan<- ipc.Command) {

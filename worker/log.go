@@ -5,14 +5,6 @@ import (
 	"io"
 )
 
-// Levels of sd-daemon(3), which the supervisor turns into records.
-const (
-	levelError  = "<3>"
-	levelWarn   = "<4>"
-	levelNotice = "<5>"
-	levelInfo   = "<6>"
-)
-
 // logger writes whole lines to the pipe that the supervisor reads. Names and
 // output go through escape before they come here.
 type logger struct{ w io.Writer }

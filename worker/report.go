@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"lockstep/ipc"
+	"lockstep/worker/deliver"
 )
 
 // reportEvery bounds how often counters that merely run are told; a change of
@@ -89,54 +90,18 @@ func (r *root) report(rep *ipc.Report) {
 		rep.Ready = 0
 	}
 	for _, t := range r.targets {
-		t.report(rep)
+		t.Report(rep)
 		rep.State = graver(rep.State, r.state(t))
 	}
 }
 
-func (t *target) report(rep *ipc.Report) {
-	q := t.queue
-	rep.Queue += uint64(q.Len())
-	rep.Big += uint64(q.Big())
-	rep.InFlight += uint64(q.InFlight())
-	rep.Doubt += uint64(q.Doubt())
-	if !t.redoAt.IsZero() {
-		rep.Doubt++ // what the last pass left undone
-	}
-	rep.Synced += t.synced
-	rep.Jobs += t.ended
-	rep.Failed += t.failed
-	rep.Initials += t.initials
-	rep.ListDone += t.listed
-	rep.Attempts = max(rep.Attempts, t.attempts)
-	if t.attempts > 0 {
-		rep.LastCode, rep.LastEnd = uint64(t.last.Code), uint64(t.last.End)
-	}
-	if t.held.End != ipc.EndNone {
-		rep.Held, rep.HeldDeletes, rep.HeldEntries = uint64(t.held.End), t.held.Deletes, t.held.Entries
-	}
-	if !t.lastSync.IsZero() {
-		rep.LastSync = max(rep.LastSync, uint64(t.lastSync.UnixNano()))
-	}
-}
-
-// state is where one target stands.
-func (r *root) state(t *target) ipc.State {
-	switch {
-	case t.held.End != ipc.EndNone:
-		return ipc.StateHeld
-	case r.whole == wholeWalking:
-		return ipc.StateWalking
-	case t.pass == passRunning || t.pass == passWaiting:
-		return ipc.StateInitial
-	case t.attempts > 0 && !t.queue.Idle(), !t.redoAt.IsZero():
-		return ipc.StateRetrying
-	case !t.live:
-		return ipc.StateStarting
-	case !t.queue.Idle() || !r.track.Idle() || len(r.walks) > 0:
+// state is where one target stands, the tracker's doubts included.
+func (r *root) state(t *deliver.Target) ipc.State {
+	s := t.State(r.whole == wholeWalking)
+	if s == ipc.StateInStep && (!r.track.Idle() || len(r.walks) > 0) {
 		return ipc.StateSyncing
 	}
-	return ipc.StateInStep
+	return s
 }
 
 // graver orders states by how far they are from being in step.

@@ -2,12 +2,14 @@ package worker
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"lockstep/internal/escape"
 	"lockstep/ipc"
 	"lockstep/rsync"
+	"lockstep/worker/deliver"
 	"lockstep/worker/links"
 	"lockstep/worker/queue"
 	"lockstep/worker/rules"
@@ -34,7 +36,7 @@ type root struct {
 	inexact bool // some exclude has no exact counterpart in rsync's language
 	track   *track.Tracker
 	links   *links.Index
-	targets []*target
+	targets []*deliver.Target
 	walks   []track.Walk
 	flying  int // Watch requests under way
 	ready   bool
@@ -67,10 +69,29 @@ func newRoot(e *engine, c *ipc.WorkerSync, names map[ipc.RootID]string, targets 
 		tooLong: make(map[string]struct{}),
 	}
 	r.track = track.New(track.Config{Excluded: r.excluded, Mounts: c.Mounts, Devices: c.Devices}, (*sink)(r))
+	r.links.Left = r.nameLeft
 	for _, id := range c.Targets {
-		r.targets = append(r.targets, newTarget(r, id, escape.Name(targets[id])))
+		r.targets = append(r.targets, deliver.New(r, id, escape.Name(targets[id]), queue.Config{
+			Delay: c.Delay, MaxDelay: c.MaxDelay, BigDelay: c.BigDelay,
+			RetryMin: c.RetryMin, RetryMax: c.RetryMax,
+		}))
 	}
 	return r, nil
+}
+
+// nameLeft hears that rel is no longer a name of an inode that has others. A
+// write through rel was told under rel alone, so what waits for it is due for
+// the other names too.
+func (r *root) nameLeft(rel string, ino uint64) {
+	for _, t := range r.targets {
+		c := t.Queue.Pending(rel) & (queue.Content | queue.Attr)
+		if c == 0 {
+			continue
+		}
+		for _, name := range r.links.Names(ino) {
+			t.Queue.Add(name, c, r.e.now)
+		}
+	}
 }
 
 // excluded decides about one name whose parents are known not to be excluded.
@@ -83,10 +104,10 @@ func (r *root) excluded(rel string, isDir bool) bool {
 func (r *root) demand(cause string) {
 	if cause != "start" {
 		r.rescans++
-		r.e.log.printf(levelNotice, "%s: comparing the whole tree: %s", r.name, cause)
+		r.e.log.printf(deliver.Notice, "%s: comparing the whole tree: %s", r.name, cause)
 	}
 	for _, t := range r.targets {
-		t.queue.AddWhole(r.e.now)
+		t.Queue.AddWhole(r.e.now)
 	}
 	if r.whole != wholeIdle {
 		r.again = true
@@ -102,7 +123,7 @@ func (r *root) advance() {
 		r.track.Retry()
 	}
 	for _, t := range r.targets {
-		t.advance()
+		t.Advance()
 	}
 	r.sendWalks() // last: what went before may want something listed
 }
@@ -111,22 +132,17 @@ func (r *root) advance() {
 // tracker relies on answers coming in the order of its walks.
 func (r *root) sendWalks() {
 	for r.flying < maxWalks && len(r.walks) > 0 {
-		n, size := 0, 0
 		first := r.walks[0]
-		for n < len(r.walks) && n < ipc.MaxRels {
-			w := r.walks[n]
-			size += len(w.Rel) + 2
-			if w.All != first.All || w.Watch != first.Watch || (n > 0 && size > maxRelBytes) {
+		var rels []string
+		for _, w := range r.walks[:min(len(r.walks), ipc.MaxRels)] {
+			if w.All != first.All || w.Watch != first.Watch {
 				break
 			}
-			n++
+			rels = append(rels, w.Rel)
 		}
+		n := deliver.FitRels(rels)
 		batch := r.walks[:n:n]
-		r.walks = r.walks[n:]
-		rels := make([]string, n)
-		for i, w := range batch {
-			rels[i] = w.Rel
-		}
+		r.walks, rels = r.walks[n:], rels[:n]
 		r.flying++
 		r.e.ask(&ipc.Watch{Root: r.id, Watch: first.Watch, All: first.All, Rels: rels}, nil, r.listed(batch))
 	}
@@ -135,10 +151,7 @@ func (r *root) sendWalks() {
 	}
 }
 
-// maxRelBytes keeps a request with many long paths within one packet.
-const maxRelBytes = ipc.MaxPacket - 2048
-
-func (r *root) listed(batch []track.Walk) flight {
+func (r *root) listed(batch []track.Walk) deliver.Flight {
 	return func(h ipc.Header, payload []byte) error {
 		a, err := ipc.DecodeWatchAnswer(payload)
 		if err != nil {
@@ -182,10 +195,10 @@ func (r *root) stepWhole() {
 		r.rejected, r.tooMany = r.rejected[:0], false
 		clear(r.special)
 		for _, m := range r.cfg.Mounts {
-			r.reject(rsync.Exclude, m)
+			r.leaveOut(m, rsync.Rule(rsync.Exclude, m, rsync.Itself))
 		}
 		for rel := range r.tooLong {
-			r.reject(rsync.Exclude, rel)
+			r.leaveOut(rel, rsync.Rule(rsync.Exclude, rel, rsync.Itself))
 		}
 		if !r.ready {
 			r.track.Start(!r.rules.Empty())
@@ -199,19 +212,24 @@ func (r *root) stepWhole() {
 		}
 		r.ready = true
 		r.whole = wholeReady
+		for _, t := range r.targets {
+			if t.Pass == deliver.PassWaiting {
+				t.StartPass()
+			}
+		}
 	case wholeReady:
 		for _, t := range r.targets {
-			if t.pass != passDone {
+			if t.Pass != deliver.PassDone {
 				return
 			}
 		}
 		r.whole = wholeIdle
 		for _, t := range r.targets {
-			t.pass = passNone
+			t.Pass = deliver.PassNone
 		}
 		if r.again {
 			for _, t := range r.targets {
-				t.queue.AddWhole(r.e.now)
+				t.Queue.AddWhole(r.e.now)
 			}
 		}
 	}
@@ -233,34 +251,36 @@ func (r *root) walkEnded() bool {
 func (r *root) wantsWhole() bool {
 	wants := false
 	for _, t := range r.targets {
-		if t.queue.Whole() && t.queue.BeginWhole(r.e.now) {
-			t.pass = passWaiting
+		if t.Queue.Whole() && t.Queue.BeginWhole(r.e.now) {
+			t.Pass = deliver.PassWaiting
 			wants = true
 		} else {
-			t.pass = passDone // takes no part this time
+			t.Pass = deliver.PassDone // takes no part this time
 		}
 	}
 	if !wants {
 		for _, t := range r.targets {
-			t.pass = passNone
+			t.Pass = deliver.PassNone
 		}
 	}
 	return wants
 }
 
-// reject adds a rule to the pass. rsync drops a rule that is too long without
-// a word, so that an ancestor is left out instead, neither copied nor deleted.
-func (r *root) reject(prefix, rel string) {
-	rule := rsync.Rule(prefix, rel, "")
-	for rule == "" && rel != "" {
+// leaveOut adds rules to the pass for one name. rsync drops a rule that is too
+// long without a word, so that an ancestor is left out instead, neither copied
+// nor deleted.
+func (r *root) leaveOut(rel string, rules ...string) {
+	for slices.Contains(rules, "") && rel != "" {
 		rel = rel[:max(strings.LastIndexByte(rel, '/'), 0)]
-		rule = rsync.Rule(rsync.Exclude, rel, "")
+		rules = []string{rsync.Rule(rsync.Exclude, rel, rsync.Itself)}
 	}
-	if rule == "" || len(r.rejected)+len(rule)+1 > ipc.MaxList {
-		r.tooMany = true
-		return
+	for _, rule := range rules {
+		if rule == "" || len(r.rejected)+len(rule)+1 > ipc.MaxList {
+			r.tooMany = true
+			return
+		}
+		r.rejected = append(append(r.rejected, rule...), 0)
 	}
-	r.rejected = append(append(r.rejected, rule...), 0)
 }
 
 // verify begins a comparison of tree and file system, both ways.
@@ -283,7 +303,7 @@ func (r *root) stepLimit() {
 	}
 	if r.track.Idle() && c.Unwatched != r.limitSaid {
 		r.limitSaid = c.Unwatched
-		r.e.log.printf(levelWarn, "%s: watch limit reached: %d of %d directories are not watched; "+
+		r.e.log.printf(deliver.Warn, "%s: watch limit reached: %d of %d directories are not watched; "+
 			"they are compared every %v. Set sysctl fs.inotify.max_user_watches to at least %d more than now",
 			r.name, c.Unwatched, c.Dirs, limitEvery, c.Unwatched)
 	}
@@ -301,9 +321,9 @@ func (r *root) next() time.Time {
 	if at, ok := r.track.Next(); ok {
 		next = at
 	}
-	next = earlier(earlier(next, r.limitAt), r.retryAt)
+	next = deliver.Earlier(deliver.Earlier(next, r.limitAt), r.retryAt)
 	for _, t := range r.targets {
-		next = earlier(next, t.next())
+		next = deliver.Earlier(next, t.Next())
 	}
 	return next
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"lockstep/ipc"
+	"lockstep/worker/deliver"
 	"lockstep/worker/tree"
 )
 
@@ -13,17 +14,17 @@ import (
 // question together.
 type search struct {
 	r      *root
-	task   *task
+	task   *deliver.Task
 	want   map[uint64]uint32 // inode → links
 	dirs   []string
 	flying int
 }
 
-// find begins a search for a task, which is planned again when it has ended.
-func (r *root) find(k *task, inodes []uint64) {
+// Find begins a search for a task, which is planned again when it has ended.
+func (r *root) Find(k *deliver.Task, inodes []uint64) {
 	want := make(map[uint64]uint32, len(inodes))
 	for _, ino := range inodes {
-		want[ino] = k.plan.Nlink(ino)
+		want[ino] = k.Nlink(ino)
 	}
 	s := &search{r: r, task: k, want: want, dirs: r.dirs()}
 	s.ask()
@@ -31,14 +32,7 @@ func (r *root) find(k *task, inodes []uint64) {
 
 func (s *search) ask() {
 	for len(s.dirs) > 0 && s.flying < maxWalks {
-		n, size := 0, 0
-		for n < len(s.dirs) && n < ipc.MaxRels {
-			size += len(s.dirs[n]) + 2
-			if n > 0 && size > maxRelBytes {
-				break
-			}
-			n++
-		}
+		n := deliver.FitRels(s.dirs)
 		rels := s.dirs[:n:n]
 		s.dirs = s.dirs[n:]
 		s.flying++
@@ -49,7 +43,7 @@ func (s *search) ask() {
 	}
 }
 
-func (s *search) listed(rels []string) flight {
+func (s *search) listed(rels []string) deliver.Flight {
 	return func(h ipc.Header, payload []byte) error {
 		a, err := ipc.DecodeWatchAnswer(payload)
 		if err != nil {
@@ -83,7 +77,7 @@ func (s *search) end() {
 	for ino, nlink := range s.want {
 		s.r.links.Searched(ino, nlink)
 	}
-	s.task.replan()
+	s.task.Replan()
 }
 
 // dirs lists every directory of the tree as it is now.

@@ -9,6 +9,8 @@ import (
 	"lockstep/internal/escape"
 	"lockstep/ipc"
 	"lockstep/rsync"
+	"lockstep/worker/deliver"
+	"lockstep/worker/plan"
 	"lockstep/worker/queue"
 	"lockstep/worker/track"
 )
@@ -23,7 +25,7 @@ func (s *sink) Dirty(rel string, c track.Change, e *track.Entry) {
 		r.learn(rel, e)
 	}
 	for _, t := range r.targets {
-		t.queue.Add(rel, queue.Change(c), r.e.now)
+		t.Queue.Add(rel, queue.Change(c), r.e.now)
 	}
 }
 
@@ -31,16 +33,17 @@ func (s *sink) Dirty(rel string, c track.Change, e *track.Entry) {
 // happened to it, but the pass needs to know what it must leave out.
 func (s *sink) Seen(rel string, e track.Entry, excluded bool) {
 	r := (*root)(s)
-	if r.whole == wholeWalking && (excluded || r.skips(ipc.Kind(e.Kind))) {
-		prefix := rsync.Hide
-		if excluded {
-			prefix = rsync.Exclude
-		}
-		r.reject(prefix, rel)
+	kind := ipc.Kind(e.Kind)
+	switch walking := r.whole == wholeWalking; {
+	case excluded && walking:
+		r.leaveOut(rel, plan.Reject(rel, kind == ipc.KindDir, r.rules.Excluded)...)
+		return
+	case excluded:
+		return
+	case walking && r.skips(kind):
+		r.leaveOut(rel, rsync.Rule(rsync.Hide, rel, rsync.Itself))
 	}
-	if !excluded {
-		r.learn(rel, &e)
-	}
+	r.learn(rel, &e)
 }
 
 // Walk is a directory to be listed.
@@ -77,9 +80,9 @@ func (s *sink) TooLong(rel string) {
 	r.tooLong[rel] = struct{}{}
 	if r.whole == wholeWalking {
 		// One such path would have rsync keep everything that is to be deleted.
-		r.reject(rsync.Exclude, rel)
+		r.leaveOut(rel, rsync.Rule(rsync.Exclude, rel, rsync.Itself))
 	}
-	r.e.log.printf(levelWarn, "%s: path of %d bytes is too long to be copied, and so is what lies below it: %s…; shorten it",
+	r.e.log.printf(deliver.Warn, "%s: path of %d bytes is too long to be copied, and so is what lies below it: %s…; shorten it",
 		r.name, len(rel), escape.Name(rel[:min(len(rel), 120)]))
 }
 
@@ -102,7 +105,7 @@ func (s *sink) Failed(rel string, status uint16) {
 	if r.retryAt.IsZero() {
 		r.retryAt = r.e.now.Add(retryWalk)
 	}
-	r.e.log.printf(levelWarn, "%s: cannot watch or list %s: %s; tried again every %v, nothing below it is deleted meanwhile",
+	r.e.log.printf(deliver.Warn, "%s: cannot watch or list %s: %s; tried again every %v, nothing below it is deleted meanwhile",
 		r.name, escape.Name(show(rel)), statusText(ipc.Status(status)), retryWalk)
 }
 

@@ -84,14 +84,13 @@ func Helper(cfg config.Config, o rsync.Options, mounts []string, rootFD int) ([]
 	if err != nil {
 		return nil, fmt.Errorf("configuration of the worker: %w", err)
 	}
-	name := shortName(cfg.Source)
 	helper := ipc.HelperConfig{
 		Build: buildinfo.ID,
 		Roots: []ipc.HelperRoot{{
-			Root: ipc.Root{ID: theRoot, Name: name}, FD: rootFD,
+			Root: ipc.Root{ID: theRoot, Name: shortName(cfg.Source)}, FD: rootFD,
 			CrossMounts: cfg.CrossMounts, MaxWatches: watches,
 		}},
-		Targets:  []ipc.Target{{ID: Target, Root: theRoot, Name: name}},
+		Targets:  []ipc.Target{{ID: Target, Root: theRoot, Name: shortName(cfg.Target)}},
 		Deadline: verbDeadline,
 		Worker:   data,
 	}

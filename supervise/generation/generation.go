@@ -267,10 +267,16 @@ func (m *Maker) put(r Report) {
 	}
 }
 
-// End ends all three, the worker first: it must see no end of the others that
-// it would take for a failure.
+// End ends all three. All are killed before the first is waited for, so that
+// none of them takes the end of another for a failure and says so.
 func (g *Generation) End() error {
-	err := errors.Join(g.Worker.End(), g.Runner.End(), g.Helper.End())
+	var err error
+	for _, p := range []*proc.Process{g.Helper, g.Worker, g.Runner} {
+		if p != nil {
+			err = errors.Join(err, p.Kill())
+		}
+	}
+	err = errors.Join(err, g.Worker.End(), g.Runner.End(), g.Helper.End())
 	for _, f := range []*os.File{g.control, g.status} {
 		if f != nil {
 			err = errors.Join(err, f.Close())

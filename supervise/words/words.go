@@ -101,42 +101,22 @@ func Held(r ipc.Report, l Limits) string {
 type Line struct {
 	Level slog.Level
 	Text  string
-	Attrs []any
 }
 
 // Troubles are the lines about what became worse, or better, between two
-// reports of one worker.
+// reports of one worker, as far as the worker's own messages do not say it.
 func Troubles(old, r ipc.Report, l Limits) []Line {
 	var out []Line
-	add := func(level slog.Level, text string, attrs ...any) { out = append(out, Line{level, text, attrs}) }
-	if r.Attempts > old.Attempts {
-		add(slog.LevelWarn, Failure(r)+"; it is tried again, nothing is lost", "attempt", r.Attempts, "in_doubt", r.Doubt)
-	}
-	if r.Attempts == 0 && old.Attempts > 0 {
-		add(slog.LevelInfo, "the target takes changes again")
-	}
-	if r.Overflows > old.Overflows {
-		add(slog.LevelWarn, "events were lost: the queue overflowed; all is looked at again; if this repeats, raise fs.inotify.max_queued_events by sysctl",
-			"overflows", r.Overflows)
-	}
-	if r.Rescans > old.Rescans {
-		add(slog.LevelInfo, "rescanning", "rescans", r.Rescans)
-	}
-	if r.Unwatched > 0 && old.Unwatched == 0 {
-		// Half as much again leaves room for others.
-		need := (r.Dirs + r.Unwatched) * 3 / 2
-		add(slog.LevelWarn, fmt.Sprintf("watch limit reached: %s of %s directories are not watched and are kept in step by rescans; run: sysctl fs.inotify.max_user_watches=%d",
-			console.Number(r.Unwatched), console.Number(r.Dirs+r.Unwatched), need))
-	}
-	if r.TooLong > 0 && old.TooLong == 0 {
-		add(slog.LevelWarn, "paths too long to be named to rsync are left out; shorten them", "paths", r.TooLong)
+	if r.Overflows > 0 && old.Overflows == 0 {
+		out = append(out, Line{slog.LevelWarn,
+			"events were lost, because the kernel's queue was full: the whole tree is compared, and nothing else is lost; if it happens often, raise fs.inotify.max_queued_events by sysctl"})
 	}
 	if r.Held != old.Held || r.Held != 0 && (r.HeldDeletes != old.HeldDeletes || r.HeldEntries != old.HeldEntries) {
 		level := slog.LevelWarn
 		if r.Held == 0 {
 			level = slog.LevelInfo
 		}
-		add(level, Held(r, l))
+		out = append(out, Line{level, Held(r, l)})
 	}
 	return out
 }

@@ -51,12 +51,7 @@ func TestTroubles(t *testing.T) {
 		level    slog.Level
 		want     string
 	}{
-		"failure":   {ipc.Report{}, ipc.Report{Attempts: 1, LastEnd: uint64(ipc.EndExited), LastCode: 23}, slog.LevelWarn, "rsync ended with code 23"},
-		"recovery":  {ipc.Report{Attempts: 2}, ipc.Report{}, slog.LevelInfo, "takes changes again"},
-		"overflow":  {ipc.Report{Overflows: 1}, ipc.Report{Overflows: 2}, slog.LevelWarn, "fs.inotify.max_queued_events"},
-		"rescan":    {ipc.Report{}, ipc.Report{Rescans: 1}, slog.LevelInfo, "rescanning"},
-		"limit":     {ipc.Report{}, ipc.Report{Dirs: 100, Unwatched: 100}, slog.LevelWarn, "sysctl fs.inotify.max_user_watches=300"},
-		"too long":  {ipc.Report{}, ipc.Report{TooLong: 1}, slog.LevelWarn, "too long"},
+		"overflow":  {ipc.Report{}, ipc.Report{Overflows: 2}, slog.LevelWarn, "fs.inotify.max_queued_events"},
 		"empty":     {ipc.Report{}, ipc.Report{Held: uint64(ipc.EndHeldEmpty), HeldEntries: 1234}, slog.LevelWarn, "(1,234 entries)"},
 		"many":      {ipc.Report{}, ipc.Report{Held: uint64(ipc.EndHeldMany), HeldDeletes: 2000, HeldEntries: 3000}, slog.LevelWarn, "2,000 or more of the target's 3,000 entries, above the limit of 50 % and 1,000 entries"},
 		"more":      {ipc.Report{Held: uint64(ipc.EndHeldMany), HeldDeletes: 1}, ipc.Report{Held: uint64(ipc.EndHeldMany), HeldDeletes: 2}, slog.LevelWarn, "--accept-root"},

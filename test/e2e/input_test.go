@@ -124,7 +124,8 @@ func TestBadInput(t *testing.T) {
 		"relative rsync":      {mirror("--rsync-path", "rsync", s, d), []string{"--rsync-path", "absolute"}},
 		"other monitor":       {mirror("--monitor", "fanotify", s, d), []string{"--monitor", "inotify"}},
 		"bad feature":         {mirror("--allow-missing", "seccomp", s, d), []string{"--allow-missing"}},
-		"state in the target": {mirror("--state-dir", d+"/state", s, d), []string{"--state-dir"}},
+		"given twice":         {mirror("--state-dir", base+"/two", s, d), []string{"state", "twice"}},
+		"state in the target": {[]string{"mirror", "--state-dir", d + "/state", s, d}, []string{"--state-dir", "inside the target"}},
 		"odd name":            {mirror(base+"/bad\x1b[31m\nname", d), []string{`\x1b`, "missing"}},
 	}
 	for name, c := range cases {
@@ -174,7 +175,7 @@ func TestHelpAndVersion(t *testing.T) {
 func TestTwoInstances(t *testing.T) {
 	m := newMirror(t).start().ready()
 	out, code := runs(t, nil, m.args()...)
-	if code != 2 || !strings.Contains(out, "already") {
+	if code != 2 || !strings.Contains(out, "in use by another") {
 		t.Errorf("the second instance: exit code %d:\n%s", code, out)
 	}
 	write(t, m.src+"/f", "x")

@@ -99,9 +99,11 @@ func (m *mirror) report() record {
 	}
 }
 
-// ready waits for the first equality after a start.
+// ready waits for the first equality after a start. (A signal that comes
+// before the program has asked for it would end it.)
 func (m *mirror) ready() *mirror {
 	m.t.Helper()
+	m.await(0, "readiness", limit, isReady)
 	m.equal()
 	m.seen.look(m.cmd.Process.Pid)
 	return m

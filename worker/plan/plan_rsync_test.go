@@ -24,7 +24,6 @@ var hostile = []string{
 // model makes random changes in the source and marks them as the tracker does.
 type model struct {
 	*world
-	inode int
 }
 
 func (m *model) path(rel string) string { return m.src + "/" + rel }

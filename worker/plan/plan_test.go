@@ -376,3 +376,30 @@ func FuzzPlan(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkPlan(b *testing.B) {
+	var entries []queue.Entry
+	tr := tree{}
+	for d := range 200 {
+		dir := fmt.Sprintf("src/d%03d", d)
+		tr["src"], tr[dir] = dirStat, dirStat
+		entries = append(entries, queue.Entry{Rel: dir, Change: queue.Attr})
+		for f := range 100 {
+			rel := fmt.Sprintf("%s/file%03d", dir, f)
+			tr[rel] = fileStat
+			entries = append(entries, queue.Entry{Rel: rel, Change: queue.Content | queue.Name})
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		p := New(entries, Options{}, links.New())
+		for need := p.Need(); len(need) > 0; need = p.Need() {
+			for _, rel := range need {
+				p.Feed(rel, tr[rel])
+			}
+		}
+		if len(p.Jobs()) != 2 {
+			b.Fatal(len(p.Jobs()))
+		}
+	}
+}

@@ -50,13 +50,18 @@ func (q *Queue) Postpone(b *Batch, failed []Entry, now time.Time, rnd func() flo
 	}
 }
 
-// Return ends a batch that was not used: its paths wait again as before.
+// Return ends a batch that was not used: its paths wait again as before. What
+// is returned, outlives a whole pass as content and is returned once more
+// cannot be brought up to date but by a pass, and the next one ends it.
 func (q *Queue) Return(b *Batch, now time.Time) {
 	if !q.finish(b, now) {
 		return
 	}
 	for _, e := range b.Entries {
 		q.back(e, b.Big, 0)
+		if it := q.items[e.Rel]; it != nil {
+			it.returned, it.survived, it.passed = true, e.survived, e.survived && it.change == Content
+		}
 	}
 }
 

@@ -64,8 +64,9 @@ type Entry struct {
 	First    time.Time // its first change that is not yet acknowledged
 	Last     time.Time // its last one
 
-	limit uint32 // paths its batch may have
-	solo  uint8  // failures in a batch of its own
+	limit    uint32 // paths its batch may have
+	solo     uint8  // failures in a batch of its own
+	survived bool   // it was returned, and has outlived a whole pass since
 }
 
 // Batch is a set of paths under way. Exactly one of Done, Requeue, Postpone
@@ -111,6 +112,9 @@ type item struct {
 	change            Change
 	solo              uint8
 	big, asap, isHeld bool
+	returned          bool // a batch with it was returned
+	survived          bool // and then a whole pass ended with success
+	passed            bool // and it was returned once more
 }
 
 const (
@@ -179,6 +183,7 @@ func (q *Queue) merge(it *item, change Change, at int64) {
 	it.gen = q.gen
 	it.floor = min(it.floor, at+int64(q.c.RetryMin))
 	it.change |= change
+	it.returned, it.survived, it.passed = false, false, false
 	lane := it.lane()
 	if it.big && change&moves != 0 {
 		it.big = false // it may be gone: that does not wait
@@ -234,7 +239,7 @@ func (q *Queue) take(lane int, now time.Time, limit int) *Batch {
 		b.Entries[i] = Entry{
 			Rel: it.rel, Change: it.change, Attempts: it.attempts,
 			First: q.base.Add(time.Duration(it.first)), Last: q.base.Add(time.Duration(it.last)),
-			limit: it.limit, solo: it.solo,
+			limit: it.limit, solo: it.solo, survived: it.survived,
 		}
 	}
 	slices.SortFunc(b.Entries, func(a, b Entry) int { return cmp.Compare(a.Rel, b.Rel) })

@@ -56,8 +56,9 @@ func (q *Queue) EndWhole(ok bool, now time.Time, rnd func() float64) {
 		if it.gen == q.gen {
 			continue
 		}
-		if it.change&(Content|Name) != 0 {
+		if it.change&(Content|Name) != 0 && !it.passed {
 			it.change = Content // names the pass has compared
+			it.survived = it.returned
 			continue
 		}
 		q.lanes[it.lane()].remove(q, it)

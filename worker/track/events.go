@@ -28,7 +28,7 @@ func (t *Tracker) event(e monitor.Event) {
 	}
 	if id == tree.None {
 		t.count.StaleEvents++
-		t.note(t.early, e.WD)
+		t.note(&t.early, e.WD)
 		return
 	}
 	rel, attached := t.path(id)
@@ -61,7 +61,7 @@ func (t *Tracker) overflow() {
 // directory was deleted and the tree has heard of it from its parent already.
 func (t *Tracker) unwatched(wd int32, id tree.ID) {
 	delete(t.orphans, wd)
-	delete(t.early, wd)
+	delete(t.early.at, wd)
 	t.remove(wd)
 	if id == tree.None {
 		return

@@ -1,7 +1,6 @@
 package track
 
 import (
-	"fmt"
 	"slices"
 	"sort"
 	"strings"
@@ -309,6 +308,7 @@ type helper struct {
 	parts   [][]Entry
 	answers []Listing
 	flaky   int // one of so many walks fails; 0: none
+	refuse  map[string]uint16
 }
 
 func (h *helper) idle() bool { return len(h.todo) == 0 && h.now == nil }
@@ -348,6 +348,9 @@ func (h *helper) open() {
 		return
 	}
 	n, status := h.k.lookup(h.now.Rel)
+	if refused := h.refuse[h.now.Rel]; refused != 0 {
+		status = refused
+	}
 	if status == 0 && !n.dir {
 		status = enotdir
 	}
@@ -402,5 +405,3 @@ func (h *helper) answer() {
 	}
 	h.now, h.at = nil, nil
 }
-
-func (e emit) String() string { return fmt.Sprint(e.mask, " ", e.name) }

@@ -74,10 +74,7 @@ func (t *Tracker) begin(w *walk, l Listing) {
 
 // dead says whether the answer's descriptor was removed after the walk had been
 // handed out: the helper may have got it from the kernel before that.
-func (t *Tracker) dead(l Listing) bool {
-	removed, noted := t.removed[l.WD]
-	return noted && removed >= l.Serial
-}
+func (t *Tracker) dead(l Listing) bool { return t.removed.concern(l.WD, l.Serial) }
 
 // place gives the node the descriptor that the answer brings, and says whether
 // what the answer lists can be used.
@@ -107,10 +104,10 @@ func (t *Tracker) place(w *walk, l Listing) bool {
 		t.replaced(w, other, before)
 		return false
 	}
-	if noted, early := t.early[l.WD]; early && noted >= l.Serial {
+	if t.early.concern(l.WD, l.Serial) {
 		// Events of this descriptor came before this answer: what it lists may
 		// be older than they are.
-		delete(t.early, l.WD)
+		delete(t.early.at, l.WD)
 		w.drop, w.again = true, true
 		return false
 	}

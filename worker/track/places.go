@@ -99,7 +99,7 @@ func (t *Tracker) orphan(wd int32) {
 	if wd < 0 {
 		return
 	}
-	t.note(t.early, wd)
+	t.note(&t.early, wd)
 	if t.orphans[wd] {
 		return
 	}
@@ -129,31 +129,40 @@ func (t *Tracker) unwatch() {
 
 // marks are descriptors, each with the serial number of the last walk that had
 // been handed out when it was noted: answers up to that one are concerned.
-type marks map[int32]uint64
+// Bounded: of too many, every answer up to a number is taken to be concerned.
+type marks struct {
+	at  map[int32]uint64
+	all uint64
+}
+
+const maxMarks = 1 << 16
+
+// concern says whether the answer with that serial number is concerned.
+func (m *marks) concern(wd int32, serial uint64) bool {
+	noted, is := m.at[wd]
+	return is && noted >= serial || m.all >= serial
+}
+
+func (m *marks) any() bool { return m.all > 0 || len(m.at) > 0 }
 
 // note adds a descriptor, as long as there is an answer under way to which it
 // could matter.
-func (t *Tracker) note(m marks, wd int32) {
+func (t *Tracker) note(m *marks, wd int32) {
 	if len(t.out) == 0 {
 		return
 	}
-	if len(m) >= 4096 && len(m)&(len(m)-1) == 0 { // at powers of two: amortised
-		oldest := t.serial
-		for serial := range t.out {
-			oldest = min(oldest, serial)
-		}
-		for old, serial := range m {
-			if serial < oldest {
-				delete(m, old)
-			}
-		}
+	if len(m.at) >= maxMarks {
+		m.at, m.all = nil, t.serial
 	}
-	m[wd] = t.serial
+	if m.at == nil {
+		m.at = map[int32]uint64{}
+	}
+	m.at[wd] = t.serial
 }
 
 // remove notes that the kernel has, or will have, no such watch: an answer that
 // is under way may still bring it.
-func (t *Tracker) remove(wd int32) { t.note(t.removed, wd) }
+func (t *Tracker) remove(wd int32) { t.note(&t.removed, wd) }
 
 // doubts remembers where directories vanished, by the hash of the path: two
 // paths of one hash cost a needless pruning and nothing else. Bounded: the

@@ -215,7 +215,6 @@ func New(cfg Config, sink Sink) *Tracker {
 	t := &Tracker{
 		cfg: cfg, sink: sink, tree: tree.New(), mounts: map[string]bool{},
 		out: map[uint64]*walk{}, flips: map[int32]int{}, orphans: map[int32]bool{},
-		early: marks{}, removed: marks{},
 	}
 	for _, rel := range cfg.Mounts {
 		t.mounts[rel] = true
@@ -332,10 +331,8 @@ func (t *Tracker) finish() {
 		t.count.Verifying = false
 		t.count.Verified++
 	}
-	if t.Idle() {
+	if t.Idle() && (t.early.any() || t.removed.any() || len(t.flips) > 0) {
 		// No answer is under way that could bring a descriptor of old.
-		clear(t.early)
-		clear(t.removed)
-		clear(t.flips)
+		t.early, t.removed, t.flips = marks{}, marks{}, map[int32]int{}
 	}
 }

@@ -21,8 +21,10 @@ func (p *prepared) roleCalls(helper bool) {
 	if !helper {
 		return
 	}
-	if err := unix.Sendmsg(p.sockets[0], []byte("x"), nil, nil, unix.MSG_NOSIGNAL); err != nil {
-		lock.Fail("sendmsg", err)
+	for _, flags := range []int{unix.MSG_NOSIGNAL, unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT} {
+		if err := unix.Sendmsg(p.sockets[0], []byte("x"), nil, nil, flags); err != nil {
+			lock.Fail("sendmsg", err)
+		}
 	}
 	if _, _, _, _, err := unix.Recvmsg(p.sockets[1], make([]byte, 8), nil, unix.MSG_CMSG_CLOEXEC); err != nil {
 		lock.Fail("recvmsg", err)

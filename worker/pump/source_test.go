@@ -1,4 +1,4 @@
-package worker
+package pump
 
 import (
 	"os"
@@ -12,7 +12,7 @@ import (
 )
 
 // startSource reads a real inotify queue that watches dir.
-func startSource(t *testing.T, dir string) (*source, *os.File) {
+func startSource(t *testing.T, dir string) (*Source, *os.File) {
 	t.Helper()
 	fd, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
 	if err != nil {
@@ -22,9 +22,9 @@ func startSource(t *testing.T, dir string) (*source, *os.File) {
 		t.Fatal(err)
 	}
 	f := os.NewFile(uintptr(fd), "inotify")
-	s := &source{f: f, full: make(chan []byte, eventBuffers), empty: make(chan []byte, eventBuffers)}
+	s := NewSource(f)
 	ended := make(chan error, 1)
-	go func() { ended <- s.run() }()
+	go func() { ended <- s.Run() }()
 	t.Cleanup(func() {
 		_ = f.Close()
 		select {
@@ -36,10 +36,10 @@ func startSource(t *testing.T, dir string) (*source, *os.File) {
 	return s, f
 }
 
-func receive(t *testing.T, s *source) []byte {
+func receive(t *testing.T, s *Source) []byte {
 	t.Helper()
 	select {
-	case b := <-s.full:
+	case b := <-s.Full:
 		return b
 	case <-time.After(10 * time.Second):
 		t.Fatal("nothing came from the reader")
@@ -63,7 +63,7 @@ func TestMarkComesBehindEvents(t *testing.T) {
 				t.Fatal(err, i)
 			}
 		}
-		s.mark()
+		s.Mark()
 		events := 0
 		for {
 			b := receive(t, s)
@@ -73,7 +73,7 @@ func TestMarkComesBehindEvents(t *testing.T) {
 			if err := monitor.Decode(b, func(monitor.Event) { events++ }); err != nil {
 				t.Fatal(err)
 			}
-			s.empty <- b[:cap(b)]
+			s.Empty <- b[:cap(b)]
 		}
 		if events != 2*made {
 			t.Fatalf("round %d: %d events before the mark, want %d", round, events, 2*made)

@@ -1,4 +1,4 @@
-package worker
+package pump
 
 import (
 	"errors"
@@ -15,25 +15,31 @@ const (
 	eventBuffers = 64       // how much of the kernel's queue is drained ahead of the engine
 )
 
-// source reads the event queue into buffers that circulate between it and the
+// Source reads the event queue into buffers that circulate between it and the
 // engine. The kernel's queue is short (fs.inotify.max_queued_events), so it is
 // drained ahead of what the engine has applied.
-type source struct {
+type Source struct {
 	f     *os.File
-	full  chan []byte // a nil buffer says: the queue was empty after mark was called
-	empty chan []byte
+	Full  chan []byte // a nil buffer says: the queue was empty after Mark was called
+	Empty chan []byte // where buffers go back
 	asked atomic.Bool
 }
 
-// mark asks for a nil buffer behind everything that is in the queue now.
-func (s *source) mark() {
+// NewSource makes a source; Run starts it.
+func NewSource(f *os.File) *Source {
+	return &Source{f: f, Full: make(chan []byte, eventBuffers), Empty: make(chan []byte, eventBuffers)}
+}
+
+// Mark asks for a nil buffer behind everything that is in the queue now.
+func (s *Source) Mark() {
 	s.asked.Store(true)
 	// A deadline in the past wakes a reader that waits for events, so that it
 	// tries again and sees the queue empty.
 	_ = s.f.SetReadDeadline(time.Unix(1, 0))
 }
 
-func (s *source) run() error {
+// Run reads until the descriptor fails or is closed.
+func (s *Source) Run() error {
 	conn, err := s.f.SyscallConn()
 	if err != nil {
 		return fmt.Errorf("reading events: %w", err)
@@ -42,25 +48,25 @@ func (s *source) run() error {
 	for {
 		var buf []byte
 		select {
-		case buf = <-s.empty:
+		case buf = <-s.Empty:
 		default:
 			if made < eventBuffers {
 				buf = make([]byte, eventBuffer)
 				made++
 			} else {
-				buf = <-s.empty
+				buf = <-s.Empty
 			}
 		}
 		n, err := s.read(conn, buf)
 		if err != nil {
 			return fmt.Errorf("reading events: %w", err)
 		}
-		s.full <- buf[:n]
+		s.Full <- buf[:n]
 	}
 }
 
 // read waits for events. Each time it sees the queue empty it answers a mark.
-func (s *source) read(conn interface {
+func (s *Source) read(conn interface {
 	Read(f func(fd uintptr) bool) error
 }, buf []byte) (n int, err error) {
 	for {
@@ -72,7 +78,7 @@ func (s *source) read(conn interface {
 					continue
 				case unix.EAGAIN:
 					if s.asked.Swap(false) {
-						s.full <- nil
+						s.Full <- nil
 					}
 					return false
 				}
@@ -89,24 +95,5 @@ func (s *source) read(conn interface {
 			return 0, wait
 		}
 		return n, err
-	}
-}
-
-// barrier has the root told that its pass has ended, once every event up to
-// now was applied.
-func (e *engine) barrier(r *root) {
-	e.passed = append(e.passed, r)
-	e.source.mark()
-}
-
-// caughtUp is reached when a mark comes back. One mark answers for one root:
-// a pass that ended after the mark was made needs another.
-func (e *engine) caughtUp() {
-	if len(e.passed) == 0 {
-		return
-	}
-	e.passed[0].track.Pass(false)
-	if e.passed = e.passed[1:]; len(e.passed) > 0 {
-		e.source.mark()
 	}
 }

@@ -1,4 +1,12 @@
-package worker
+// Package pump moves packets and events between descriptors and channels, so
+// that the engine never waits for a descriptor.
+//
+// Trust: part of the worker. It looks at sizes alone.
+//
+// Invariants: packets leave in the order in which they were queued; a buffer
+// belongs to one side at a time; the first error of a descriptor is reported
+// once, and nothing follows it.
+package pump
 
 import (
 	"errors"
@@ -22,31 +30,31 @@ type send struct {
 // after its header and the length of the bytes.
 const chunk = ipc.MaxPacket - 64
 
-// client is the worker's end of the boundary.
-type client struct {
+// Client is the worker's end of the boundary.
+type Client struct {
 	seq     uint32
 	out     chan send
-	answers chan []byte // whole packets; give each back with release
+	Answers chan []byte // whole packets; give each back with Release
 	free    chan []byte
-	errs    chan error
+	Errs    chan error // the end of reading or writing
 }
 
-// newClient starts the two goroutines that move packets. outstanding bounds
+// NewClient starts the two goroutines that move packets. outstanding bounds
 // the messages the engine ever has waiting, so that queueing never blocks it.
-func newClient(conn *os.File, outstanding int) *client {
-	c := &client{
+func NewClient(conn *os.File, outstanding int) *Client {
+	c := &Client{
 		out:     make(chan send, outstanding),
-		answers: make(chan []byte, 8),
+		Answers: make(chan []byte, 8),
 		free:    make(chan []byte, 16),
-		errs:    make(chan error, 2),
+		Errs:    make(chan error, 2),
 	}
 	go c.write(conn)
 	go c.read(conn)
 	return c
 }
 
-// request queues a message and returns the number its answer will carry.
-func (c *client) request(m ipc.Message, list []byte) uint32 {
+// Request queues a message and returns the number its answer will carry.
+func (c *Client) Request(m ipc.Message, list []byte) uint32 {
 	c.seq++
 	seq := c.seq
 	c.seq += uint32((len(list) + chunk - 1) / chunk)
@@ -54,14 +62,15 @@ func (c *client) request(m ipc.Message, list []byte) uint32 {
 	return seq
 }
 
-func (c *client) release(p []byte) {
+// Release gives a packet's buffer back.
+func (c *Client) Release(p []byte) {
 	select {
 	case c.free <- p[:cap(p)]:
 	default:
 	}
 }
 
-func (c *client) write(w io.Writer) {
+func (c *Client) write(w io.Writer) {
 	buf := make([]byte, 0, ipc.MaxPacket)
 	put := func(seq uint32, m ipc.Message) error {
 		pkt, err := ipc.Append(buf[:0], seq, m)
@@ -80,7 +89,7 @@ func (c *client) write(w io.Writer) {
 			s.list = s.list[n:]
 		}
 		if err != nil {
-			c.errs <- fmt.Errorf("writing to the helper: %w", err)
+			c.Errs <- fmt.Errorf("writing to the helper: %w", err)
 			return
 		}
 	}
@@ -90,7 +99,7 @@ func (c *client) write(w io.Writer) {
 // SOCK_SEQPACKET message silently, so the buffer has one byte to spare.
 var errTooLarge = errors.New("the helper sent a packet that is too large")
 
-func (c *client) read(r io.Reader) {
+func (c *Client) read(r io.Reader) {
 	for {
 		var buf []byte
 		select {
@@ -103,9 +112,9 @@ func (c *client) read(r io.Reader) {
 			err = errTooLarge
 		}
 		if err != nil {
-			c.errs <- fmt.Errorf("reading from the helper: %w", err)
+			c.Errs <- fmt.Errorf("reading from the helper: %w", err)
 			return
 		}
-		c.answers <- buf[:n]
+		c.Answers <- buf[:n]
 	}
 }

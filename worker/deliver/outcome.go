@@ -1,4 +1,4 @@
-package worker
+package deliver
 
 import (
 	"bytes"
@@ -54,16 +54,8 @@ func judge(x *ipc.Exited) (v verdict, debris bool) {
 // transferred".
 const exitVanished = 24
 
-// exited takes a job's notice to its task. A notice may come before the answer
-// that names the job was read.
-func (e *engine) exited(x ipc.Exited) {
-	k, ok := e.jobs[x.Job]
-	if !ok {
-		x.Tail = bytes.Clone(x.Tail)
-		e.early[x.Job] = x
-		return
-	}
-	delete(e.jobs, x.Job)
+// Exited acts on the end of the task's job.
+func (k *Task) Exited(x ipc.Exited) {
 	t := k.t
 	t.ended++
 	v, debris := judge(&x)
@@ -109,7 +101,7 @@ func worn(entries []queue.Entry) bool {
 }
 
 // passEnded acts on the end of a whole pass.
-func (k *task) passEnded(v verdict) {
+func (k *Task) passEnded(v verdict) {
 	t := k.t
 	k.leave()
 	switch v {
@@ -136,20 +128,20 @@ func (k *task) passEnded(v verdict) {
 }
 
 // redo has the whole pass made again after a back-off that doubles.
-func (t *target) redo() {
-	c := t.root.cfg
-	wait := max(c.RetryMin, time.Second)
+func (t *Target) redo() {
+	c := t.retry
+	wait := max(c.Min, time.Second)
 	for range min(t.redone, 30) {
-		wait = min(wait*2, max(c.RetryMax, wait))
+		wait = min(wait*2, max(c.Max, wait))
 	}
-	t.redoAt = t.root.e.now.Add(wait)
+	t.redoAt = t.host.Now().Add(wait)
 	t.redone++
 }
 
 // sweep has the directories that a broken-off command wrote to compared again:
 // rsync's temporary files must not stay.
-func (t *target) sweep(k *task) {
-	now := t.root.e.now
+func (t *Target) sweep(k *Task) {
+	now := t.host.Now()
 	dirs := make(map[string]struct{})
 	if !k.whole {
 		for _, en := range k.batch.Entries {
@@ -162,22 +154,21 @@ func (t *target) sweep(k *task) {
 		}
 	}
 	if len(dirs) == 0 || len(dirs) > maxSweep {
-		t.queue.AddWhole(now)
+		t.Queue.AddWhole(now)
 		return
 	}
 	for d := range dirs {
-		t.queue.Add(d, queue.Replaced, now)
+		t.Queue.Add(d, queue.Replaced, now)
 	}
 }
 
 const maxSweep = 64
 
 // account counts and tells.
-func (t *target) account(v verdict, x *ipc.Exited) {
-	e := t.root.e
+func (t *Target) account(v verdict, x *ipc.Exited) {
 	if v == verdictDone || v == verdictVanished {
 		if t.held.End != ipc.EndNone || t.attempts > 0 {
-			e.log.printf(levelNotice, "%s → %s: going on", t.root.name, t.name)
+			t.host.Printf(Notice, "%s → %s: going on", t.host.Name(), t.name)
 		}
 		t.held, t.attempts, t.lastSaid = ipc.Exited{}, 0, ""
 		t.lastSync = time.Now()
@@ -195,16 +186,15 @@ func (t *target) account(v verdict, x *ipc.Exited) {
 }
 
 // tell logs a failure: the same one again only as the back-off spaces it.
-func (t *target) tell(x *ipc.Exited) {
-	e := t.root.e
+func (t *Target) tell(x *ipc.Exited) {
 	text := describe(x)
-	if text == t.lastSaid && e.now.Sub(t.saidAt) < sayAgain {
+	if text == t.lastSaid && t.host.Now().Sub(t.saidAt) < sayAgain {
 		return
 	}
-	t.lastSaid, t.saidAt = text, e.now
-	e.log.printf(levelWarn, "%s → %s: %s", t.root.name, t.name, text)
+	t.lastSaid, t.saidAt = text, t.host.Now()
+	t.host.Printf(Warn, "%s → %s: %s", t.host.Name(), t.name, text)
 	for _, line := range lastLines(x.Tail, 3) {
-		e.log.printf(levelWarn, "%s → %s: it said: %s", t.root.name, t.name, line)
+		t.host.Printf(Warn, "%s → %s: it said: %s", t.host.Name(), t.name, line)
 	}
 }
 

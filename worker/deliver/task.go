@@ -1,4 +1,4 @@
-package worker
+package deliver
 
 import (
 	"fmt"
@@ -7,6 +7,9 @@ import (
 	"lockstep/worker/plan"
 	"lockstep/worker/queue"
 )
+
+// maxStats is how many Stat requests of a batch are under way at once.
+const maxStats = 4
 
 // phase of a task.
 type phase uint8
@@ -19,10 +22,10 @@ const (
 	phaseChecking               // files vanished while it ran: which?
 )
 
-// task is one batch (or one whole pass) on its way through plan, jobs and
+// Task is one batch (or one whole pass) on its way through plan, jobs and
 // acknowledgement.
-type task struct {
-	t      *target
+type Task struct {
+	t      *Target
 	lane   int
 	whole  bool
 	phase  phase
@@ -32,40 +35,32 @@ type task struct {
 	flying int      // Stat requests under way
 	jobs   []plan.Job
 	failed []plan.Job
-	job    ipc.JobID
 	gone   []string // vanished paths found by phaseChecking
-	retold bool     // a search has been made already
 }
 
-func (t *target) startTask(lane int, b *queue.Batch) {
-	k := &task{t: t, lane: lane, batch: b}
+func (t *Target) startTask(lane int, b *queue.Batch) {
+	k := &Task{t: t, lane: lane, batch: b}
 	t.lanes[lane] = k
-	k.replan()
+	k.Replan()
 }
 
-func (k *task) engine() *engine { return k.t.root.e }
-
-// replan starts (or starts again) from what the paths are now: a list is
+// Replan starts (or starts again) from what the paths are now: a list is
 // always made afresh, never retried as it was.
-func (k *task) replan() {
-	r := k.t.root
-	opt := plan.Options{
-		Devices: r.cfg.Devices, BigSize: r.cfg.BigSize,
-		InexactExcludes: r.inexact, Mounts: r.cfg.Mounts,
-	}
-	if !r.rules.Empty() {
-		opt.Excluded = r.rules.Excluded
-	}
+func (k *Task) Replan() {
+	opt := k.t.host.Options()
 	if k.lane == laneBig {
 		opt.BigSize = 0
 	}
-	k.plan = plan.New(k.batch.Entries, opt, r.links)
+	k.plan = plan.New(k.batch.Entries, opt, k.t.host.Links())
 	k.phase = phasePlanning
 	k.ask()
 }
 
+// Nlink is how many names an inode of the plan's search has.
+func (k *Task) Nlink(ino uint64) uint32 { return k.plan.Nlink(ino) }
+
 // ask keeps up to maxStats requests under way, and goes on when none is left.
-func (k *task) ask() {
+func (k *Task) ask() {
 	if k.phase == phasePlanning && len(k.need) == 0 && k.flying == 0 {
 		if k.need = k.plan.Need(); len(k.need) == 0 {
 			k.planned()
@@ -73,25 +68,30 @@ func (k *task) ask() {
 		}
 	}
 	for len(k.need) > 0 && k.flying < maxStats {
-		n, size := 0, 0
-		for n < len(k.need) && n < ipc.MaxRels {
-			size += len(k.need[n]) + 2
-			if n > 0 && size > maxRelBytes {
-				break
-			}
-			n++
-		}
+		n := FitRels(k.need)
 		rels := k.need[:n:n]
 		k.need = k.need[n:]
 		k.flying++
-		k.engine().ask(&ipc.Stat{Root: k.t.root.id, Rels: rels}, nil, k.stats(rels))
+		k.t.host.Ask(&ipc.Stat{Root: k.t.host.ID(), Rels: rels}, nil, k.stats(rels))
 	}
 	if k.phase == phaseChecking && len(k.need) == 0 && k.flying == 0 {
 		k.checked()
 	}
 }
 
-func (k *task) stats(rels []string) flight {
+// FitRels says how many of the paths fit into one request.
+func FitRels(rels []string) int {
+	n, size := 0, 0
+	for n < len(rels) && n < ipc.MaxRels {
+		if size += len(rels[n]) + 4; n > 0 && size > ipc.MaxPacket-2048 {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+func (k *Task) stats(rels []string) Flight {
 	return func(h ipc.Header, payload []byte) error {
 		a, err := ipc.DecodeStatAnswer(payload)
 		if err != nil {
@@ -115,33 +115,33 @@ func (k *task) stats(rels []string) flight {
 }
 
 // planned is reached when the plan needs no further stat.
-func (k *task) planned() {
-	t, e := k.t, k.engine()
+func (k *Task) planned() {
+	t, now := k.t, k.t.host.Now()
 	for _, rel := range k.plan.TooLong() {
-		(*sink)(t.root).TooLong(rel)
+		t.host.TooLong(rel)
 	}
 	for _, rel := range k.plan.Skipped() {
-		t.root.special[rel] = struct{}{}
+		t.host.Skipped(rel)
 	}
 	if k.plan.Whole() {
-		t.queue.AddWhole(e.now)
-		t.queue.Return(k.batch, e.now)
+		t.Queue.AddWhole(now)
+		t.Queue.Return(k.batch, now)
 		k.leave()
 		return
 	}
 	if inodes := k.plan.Search(); len(inodes) > 0 {
 		k.phase = phaseSearching
-		t.root.find(k, inodes)
+		t.host.Find(k, inodes)
 		return
 	}
-	t.queue.Defer(k.batch, k.plan.Deferred(), e.now)
+	t.Queue.Defer(k.batch, k.plan.Deferred(), now)
 	k.jobs = k.plan.Jobs()
 	k.step()
 }
 
 // step starts the next job, or ends the task.
-func (k *task) step() {
-	if len(k.jobs) == 0 || k.engine().draining {
+func (k *Task) step() {
+	if len(k.jobs) == 0 || k.t.host.Draining() {
 		k.failed = append(k.failed, k.jobs...) // those that draining kept from starting
 		k.end()
 		return
@@ -150,42 +150,42 @@ func (k *task) step() {
 }
 
 // end acknowledges what succeeded and puts the rest back.
-func (k *task) end() {
-	t, e := k.t, k.engine()
+func (k *Task) end() {
+	t, now := k.t, k.t.host.Now()
 	bad := plan.Failing(k.failed, k.plan.Failed())
 	t.synced += uint64(len(k.batch.Entries) - len(bad))
 	if len(bad) == 0 {
-		t.queue.Done(k.batch, e.now)
+		t.Queue.Done(k.batch, now)
 	} else {
-		t.queue.Requeue(k.batch, bad, e.now, e.rnd)
+		t.Queue.Requeue(k.batch, bad, now, t.host.Random)
 	}
 	for _, rel := range k.gone {
-		t.queue.Add(rel, queue.Name, e.now)
+		t.Queue.Add(rel, queue.Name, now)
 	}
 	k.leave()
 }
 
 // postpone puts all back: the target as a whole is at fault, not a path.
-func (k *task) postpone() {
-	t, e := k.t, k.engine()
+func (k *Task) postpone() {
+	t, now := k.t, k.t.host.Now()
 	if k.whole {
 		t.endPass(false)
 	} else {
-		t.queue.Postpone(k.batch, k.batch.Entries, e.now, e.rnd)
+		t.Queue.Postpone(k.batch, k.batch.Entries, now, t.host.Random)
 	}
 	k.leave()
 }
 
-func (k *task) leave() { k.t.lanes[k.lane] = nil }
+func (k *Task) leave() { k.t.lanes[k.lane] = nil }
 
 // start asks the helper for a job.
-func (k *task) start(kind ipc.JobKind, list []byte) {
+func (k *Task) start(kind ipc.JobKind, list []byte) {
 	k.phase = phaseStarting
 	k.t.listed += uint64(len(list))
-	k.engine().ask(&ipc.Start{Target: k.t.id, Kind: kind, Size: uint32(len(list))}, list, k.started)
+	k.t.host.Ask(&ipc.Start{Target: k.t.id, Kind: kind, Size: uint32(len(list))}, list, k.started)
 }
 
-func (k *task) started(_ ipc.Header, payload []byte) error {
+func (k *Task) started(_ ipc.Header, payload []byte) error {
 	a, err := ipc.DecodeStartAnswer(payload)
 	if err != nil {
 		return err
@@ -196,20 +196,15 @@ func (k *task) started(_ ipc.Header, payload []byte) error {
 		k.postpone()
 		return nil
 	}
-	e := k.engine()
-	k.phase, k.job = phaseRunning, a.Job
-	e.jobs[a.Job] = k
-	if x, ok := e.early[a.Job]; ok {
-		delete(e.early, a.Job)
-		e.exited(x)
-	}
+	k.phase = phaseRunning
+	k.t.host.Running(a.Job, k)
 	return nil
 }
 
 // check asks which of the batch's paths are gone: rsync said that files
 // vanished while it ran. Each has an event of its own on the way, because its
 // directory is watched; asking makes that certain.
-func (k *task) check() {
+func (k *Task) check() {
 	k.phase = phaseChecking
 	k.need = k.need[:0]
 	for _, en := range k.batch.Entries {
@@ -218,7 +213,7 @@ func (k *task) check() {
 	k.ask()
 }
 
-func (k *task) checked() {
+func (k *Task) checked() {
 	k.jobs = k.jobs[1:]
 	k.step()
 }
