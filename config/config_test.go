@@ -100,7 +100,7 @@ func TestBadValues(t *testing.T) {
 		{"max_delete_percent", "101", `--max-delete-percent: "101" is not a percentage; write a number from 0 to 100`},
 		{"rsync_path", "rsync", `--rsync-path: "rsync" is not an absolute path; name the program by its absolute path`},
 		{"user", "nobody", `--user: "nobody" cannot be the worker's user; name a user that is not root`},
-		{"allow_missing", "seccomp", `--allow-missing: "seccomp" is not a feature that may be missing; use one of landlock, mdwe, cgroup-kill, cgroup-devices, cgroup-memory, cgroup-pids`},
+		{"allow_missing", "seccomp", `--allow-missing: "seccomp" is not a feature that may be missing; use one of landlock, cgroup-kill, cgroup-devices, cgroup-memory, cgroup-pids`},
 		{"exclude", "", `--exclude: an empty pattern matches nothing; leave it out`},
 		{"exclude", "#x", `--exclude: "#x" is a comment in gitignore syntax; write \#x to mean the name`},
 		{"devices", "maybe", `--devices: "maybe" is neither true nor false`},

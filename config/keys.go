@@ -72,7 +72,7 @@ func Lookup(name string) (Key, bool) {
 // Features are the names that allow_missing takes: what the kernel may lack.
 // Mounts and seccomp are never among them.
 func Features() []string {
-	return []string{"landlock", "mdwe", "cgroup-kill", "cgroup-devices", "cgroup-memory", "cgroup-pids"}
+	return []string{"landlock", "cgroup-kill", "cgroup-devices", "cgroup-memory", "cgroup-pids"}
 }
 
 const (

@@ -63,20 +63,12 @@ func CheckRules(b []byte) error {
 		if string(e) == "- *" {
 			return true
 		}
-		if len(e) < 3 || len(e) > 2*MaxRel+8 || e[1] != ' ' || e[2] != '/' {
+		if len(e) < 3 || len(e) > 2*MaxRel+8 {
 			return false
 		}
-		if e[0] != '-' && e[0] != 'H' && e[0] != '+' {
-			return false
-		}
-		path := e[3:]
-		for _, suffix := range []string{"/***", "/**", "/*", "/"} {
-			if rest, ok := bytes.CutSuffix(path, []byte(suffix)); ok {
-				path = rest
-				break
-			}
-		}
-		return components(path)
+		// The suffixes with stars pass for components.
+		kind, path := string(e[:3]), bytes.TrimSuffix(e[3:], []byte("/"))
+		return (kind == "- /" || kind == "H /" || kind == "+ /") && components(path)
 	})
 }
 

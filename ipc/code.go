@@ -24,30 +24,29 @@ func (*CtlWorker) Type() Type   { return TypeCtlWorker }
 func (*CtlRunner) Type() Type   { return TypeCtlRunner }
 func (*CtlShutdown) Type() Type { return TypeCtlShutdown }
 
-// The decoders take the bytes after the header and return an error unless the
-// message is valid and fills them exactly. The result shares no memory with them.
+// Decode under a name for each message.
 
-func DecodeHello(b []byte) (Hello, error)             { return decode(b, (*Hello).code) }
-func DecodeHelloAnswer(b []byte) (HelloAnswer, error) { return decode(b, (*HelloAnswer).code) }
-func DecodeWatch(b []byte) (Watch, error)             { return decode(b, (*Watch).code) }
-func DecodeWatchAnswer(b []byte) (WatchAnswer, error) { return decode(b, (*WatchAnswer).code) }
-func DecodeStat(b []byte) (Stat, error)               { return decode(b, (*Stat).code) }
-func DecodeStatAnswer(b []byte) (StatAnswer, error)   { return decode(b, (*StatAnswer).code) }
-func DecodeStart(b []byte) (Start, error)             { return decode(b, (*Start).code) }
-func DecodeData(b []byte) (Data, error)               { return decode(b, (*Data).code) }
-func DecodeStartAnswer(b []byte) (StartAnswer, error) { return decode(b, (*StartAnswer).code) }
-func DecodeStop(b []byte) (Stop, error)               { return decode(b, (*Stop).code) }
-func DecodeStopAnswer(b []byte) (StopAnswer, error)   { return decode(b, (*StopAnswer).code) }
-func DecodeDrain(b []byte) (Drain, error)             { return decode(b, (*Drain).code) }
-func DecodeDrainAnswer(b []byte) (DrainAnswer, error) { return decode(b, (*DrainAnswer).code) }
-func DecodeExited(b []byte) (Exited, error)           { return decode(b, (*Exited).code) }
-func DecodeShutdown(b []byte) (Shutdown, error)       { return decode(b, (*Shutdown).code) }
-func DecodeRunStart(b []byte) (RunStart, error)       { return decode(b, (*RunStart).code) }
-func DecodeRunStop(b []byte) (RunStop, error)         { return decode(b, (*RunStop).code) }
-func DecodeRunExited(b []byte) (RunExited, error)     { return decode(b, (*RunExited).code) }
-func DecodeCtlWorker(b []byte) (CtlWorker, error)     { return decode(b, (*CtlWorker).code) }
-func DecodeCtlRunner(b []byte) (CtlRunner, error)     { return decode(b, (*CtlRunner).code) }
-func DecodeCtlShutdown(b []byte) (CtlShutdown, error) { return decode(b, (*CtlShutdown).code) }
+func DecodeHello(b []byte) (Hello, error)             { return Decode[Hello](b) }
+func DecodeHelloAnswer(b []byte) (HelloAnswer, error) { return Decode[HelloAnswer](b) }
+func DecodeWatch(b []byte) (Watch, error)             { return Decode[Watch](b) }
+func DecodeWatchAnswer(b []byte) (WatchAnswer, error) { return Decode[WatchAnswer](b) }
+func DecodeStat(b []byte) (Stat, error)               { return Decode[Stat](b) }
+func DecodeStatAnswer(b []byte) (StatAnswer, error)   { return Decode[StatAnswer](b) }
+func DecodeStart(b []byte) (Start, error)             { return Decode[Start](b) }
+func DecodeData(b []byte) (Data, error)               { return Decode[Data](b) }
+func DecodeStartAnswer(b []byte) (StartAnswer, error) { return Decode[StartAnswer](b) }
+func DecodeStop(b []byte) (Stop, error)               { return Decode[Stop](b) }
+func DecodeStopAnswer(b []byte) (StopAnswer, error)   { return Decode[StopAnswer](b) }
+func DecodeDrain(b []byte) (Drain, error)             { return Decode[Drain](b) }
+func DecodeDrainAnswer(b []byte) (DrainAnswer, error) { return Decode[DrainAnswer](b) }
+func DecodeExited(b []byte) (Exited, error)           { return Decode[Exited](b) }
+func DecodeShutdown(b []byte) (Shutdown, error)       { return Decode[Shutdown](b) }
+func DecodeRunStart(b []byte) (RunStart, error)       { return Decode[RunStart](b) }
+func DecodeRunStop(b []byte) (RunStop, error)         { return Decode[RunStop](b) }
+func DecodeRunExited(b []byte) (RunExited, error)     { return Decode[RunExited](b) }
+func DecodeCtlWorker(b []byte) (CtlWorker, error)     { return Decode[CtlWorker](b) }
+func DecodeCtlRunner(b []byte) (CtlRunner, error)     { return Decode[CtlRunner](b) }
+func DecodeCtlShutdown(b []byte) (CtlShutdown, error) { return Decode[CtlShutdown](b) }
 
 // Messages without a field.
 
@@ -58,24 +57,24 @@ func (*CtlShutdown) code(*codec) {}
 
 func (m *Hello) code(c *codec) {
 	u32(c, &m.Version)
-	c.text(&m.Build, 64)
+	blob(c, &m.Build, 64)
 }
 
 func (m *HelloAnswer) code(c *codec) {
 	list(c, &m.Roots, maxRoots, codeRoot)
 	list(c, &m.Targets, maxRoots, codeTarget)
-	c.bytes(&m.Config, MaxPacket)
+	blob(c, &m.Config, maxWorker)
 }
 
 func codeRoot(c *codec, r *Root) {
 	handle(c, &r.ID)
-	c.text(&r.Name, maxName)
+	blob(c, &r.Name, maxName)
 }
 
 func codeTarget(c *codec, t *Target) {
 	handle(c, &t.ID)
 	handle(c, &t.Root)
-	c.text(&t.Name, maxName)
+	blob(c, &t.Name, maxName)
 }
 
 func (m *Watch) code(c *codec) {
@@ -103,7 +102,7 @@ func codeEntry(c *codec, e *Entry) {
 	u32(c, &e.Nlink)
 	u64(c, &e.Ino)
 	u64(c, &e.Size)
-	c.text(&e.Name, maxName)
+	blob(c, &e.Name, maxName)
 	c.must(c.err != nil || checkName(e.Name), "bad name of an entry")
 }
 
@@ -131,7 +130,7 @@ func (m *Start) code(c *codec) {
 }
 
 func (m *Data) code(c *codec) {
-	c.bytes(&m.Bytes, MaxPacket)
+	blob(c, &m.Bytes, MaxPacket)
 	c.must(len(m.Bytes) > 0, "no data")
 }
 
@@ -154,7 +153,7 @@ func (m *Exited) code(c *codec) {
 	u64(c, &m.MaxRSS)
 	u64(c, &m.Deletes)
 	u64(c, &m.Entries)
-	c.bytes(&m.Tail, MaxTail)
+	blob(c, &m.Tail, MaxTail)
 }
 
 func (m *RunStart) code(c *codec) {

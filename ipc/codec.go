@@ -61,11 +61,15 @@ type codec struct {
 	err error
 }
 
-// decode reads a T that fills b exactly. What it returns shares no memory with b.
-func decode[T any](b []byte, code func(*T, *codec)) (T, error) {
+// Decode reads the message that fills b, the bytes after the header, exactly.
+// It shares no memory with them.
+func Decode[T any, M interface {
+	*T
+	code(*codec)
+}](b []byte) (T, error) {
 	var v, zero T
 	c := codec{b: b}
-	code(&v, &c)
+	M(&v).code(&c)
 	c.must(len(c.b) == 0, "trailing bytes")
 	if c.err != nil {
 		return zero, fmt.Errorf("%T: %w", v, c.err)
@@ -127,7 +131,7 @@ func job(c *codec, v *JobID) {
 
 func status(c *codec, v *Status) {
 	u16(c, v)
-	c.must(*v <= StatusGone && (*v < 1024 || *v >= StatusTimeout), "unknown status")
+	c.must(*v <= StatusGone, "unknown status")
 }
 
 func flag(c *codec, v *bool) {
@@ -152,31 +156,22 @@ func (c *codec) length(n, max int) int {
 	return int(x)
 }
 
-func (c *codec) bytes(v *[]byte, max int) {
+// blob is a string or bytes, of at most max.
+func blob[T ~string | ~[]byte](c *codec, v *T, max int) {
 	n := c.length(len(*v), max)
 	if c.out {
 		c.b = append(c.b, *v...)
 	} else if n > 0 {
-		*v = append([]byte(nil), c.take(n)...)
-	}
-}
-
-func (c *codec) text(v *string, max int) {
-	n := c.length(len(*v), max)
-	if c.out {
-		c.b = append(c.b, *v...)
-	} else {
-		*v = string(c.take(n))
+		*v = T(string(c.take(n)))
 	}
 }
 
 // rel is a Rel, or "" for the root itself.
 func (c *codec) rel(v *string) {
-	c.text(v, MaxRel)
-	if *v == "" || c.err != nil {
-		return
+	blob(c, v, MaxRel)
+	if *v != "" && c.err == nil {
+		c.err = CheckRel(*v)
 	}
-	c.err = CheckRel(*v)
 }
 
 func list[T any](c *codec, v *[]T, max int, each func(*codec, *T)) {

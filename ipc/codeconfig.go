@@ -24,12 +24,12 @@ func (m *HelperConfig) Encode() ([]byte, error) { return encode(m) }
 func (m *WorkerConfig) Encode() ([]byte, error) { return encode(m) }
 func (m *RunnerConfig) Encode() ([]byte, error) { return encode(m) }
 
-func DecodeHelperConfig(b []byte) (HelperConfig, error) { return decode(b, (*HelperConfig).code) }
-func DecodeWorkerConfig(b []byte) (WorkerConfig, error) { return decode(b, (*WorkerConfig).code) }
-func DecodeRunnerConfig(b []byte) (RunnerConfig, error) { return decode(b, (*RunnerConfig).code) }
+func DecodeHelperConfig(b []byte) (HelperConfig, error) { return Decode[HelperConfig](b) }
+func DecodeWorkerConfig(b []byte) (WorkerConfig, error) { return Decode[WorkerConfig](b) }
+func DecodeRunnerConfig(b []byte) (RunnerConfig, error) { return Decode[RunnerConfig](b) }
 
 func text(max int) func(*codec, *string) {
-	return func(c *codec, s *string) { c.text(s, max) }
+	return func(c *codec, s *string) { blob(c, s, max) }
 }
 
 func span(c *codec, d *time.Duration) {
@@ -38,7 +38,7 @@ func span(c *codec, d *time.Duration) {
 }
 
 func (m *HelperConfig) code(c *codec) {
-	c.text(&m.Build, 64)
+	blob(c, &m.Build, 64)
 	list(c, &m.Roots, maxRoots, func(c *codec, r *HelperRoot) {
 		codeRoot(c, &r.Root)
 		fd := int32(r.FD)
@@ -51,7 +51,7 @@ func (m *HelperConfig) code(c *codec) {
 	list(c, &m.Targets, maxRoots, codeTarget)
 	span(c, &m.Deadline)
 	c.must(m.Deadline > 0, "no deadline")
-	c.bytes(&m.Worker, MaxPacket)
+	blob(c, &m.Worker, maxWorker)
 }
 
 func (m *WorkerConfig) code(c *codec) {
@@ -72,12 +72,12 @@ func (m *WorkerConfig) code(c *codec) {
 }
 
 func (m *RunnerConfig) code(c *codec) {
-	c.text(&m.Build, 64)
-	c.text(&m.Program, maxPath)
+	blob(c, &m.Build, 64)
+	blob(c, &m.Program, maxPath)
 	u64(c, &m.ProgDev)
 	u64(c, &m.ProgIno)
-	c.text(&m.Source, maxPath)
-	c.text(&m.Target, maxPath)
+	blob(c, &m.Source, maxPath)
+	blob(c, &m.Target, maxPath)
 	list(c, &m.Env, maxItems, text(maxWord))
 	for i := range m.Argv {
 		list(c, &m.Argv[i], maxItems, text(maxWord))
@@ -102,19 +102,16 @@ func (r *Report) fields() [numReport]*uint64 {
 
 // Encode makes the report's packet.
 func (r *Report) Encode() (out [ReportSize]byte) {
-	c := codec{b: out[:0], out: true}
-	for _, f := range r.fields() {
-		u64(&c, f)
-	}
+	r.code(&codec{b: out[:0], out: true})
 	return out
 }
 
 // DecodeReport reads a report's packet. The numbers are the worker's claim.
-func DecodeReport(b []byte) (Report, error) {
-	return decode(b, func(r *Report, c *codec) {
-		for _, f := range r.fields() {
-			u64(c, f)
-		}
-		c.must(r.State <= StateDraining, "unknown state")
-	})
+func DecodeReport(b []byte) (Report, error) { return Decode[Report](b) }
+
+func (r *Report) code(c *codec) {
+	for _, f := range r.fields() {
+		u64(c, f)
+	}
+	c.must(r.State <= StateDraining, "unknown state")
 }

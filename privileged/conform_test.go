@@ -2,6 +2,7 @@ package privileged
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -457,8 +458,15 @@ func TestShutdownBeforeHello(t *testing.T) {
 	r := newRig(t)
 	r.order(&ipc.CtlShutdown{}, -1)
 	r.connect()
-	answer(r, 0, ipc.TypeShutdown, ipc.DecodeShutdown)
-	r.hello()
+	seq := r.ask(&ipc.Hello{Version: ipc.Version, Build: theBuild})
+	got := map[ipc.Type]uint32{}
+	for range 2 {
+		p := r.next()
+		got[p.Header.Type] = p.Header.Seq
+	}
+	if !maps.Equal(got, map[ipc.Type]uint32{ipc.TypeShutdown: 0, ipc.TypeHelloAnswer: seq}) {
+		t.Errorf("%v", got)
+	}
 	if a := r.started(r.start(ipc.JobList, ".\x00")); a.Status != ipc.StatusDraining {
 		t.Errorf("%+v", a)
 	}

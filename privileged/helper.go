@@ -4,16 +4,16 @@
 // Trust: it holds CAP_DAC_READ_SEARCH; every byte from the worker and from a
 // runner, and every name in a tree, is hostile. The supervisor is trusted.
 //
-// Invariants: Serve's goroutine owns all state but that of the roots' threads
-// (root) and never waits for a file system, a runner or the worker; a path is
-// resolved by openat2 below its root and never twice; handlers return, and Serve
-// alone decides what an error means.
+// Invariants: nothing waits for a file system, a runner or the worker while it
+// holds Helper.mu; a path is resolved by openat2 below its root, in one call;
+// handlers return, and Serve alone decides what an error means.
 package privileged
 
 import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"syscall"
 	"time"
 
@@ -27,77 +27,56 @@ const (
 	ExitViolation = 76
 )
 
-// errDone ends Serve without a fault. A fault ends it too, with ExitInternal;
-// any other error is the worker's violation.
-var errDone = errors.New("done")
+// errDone ends the helper, errDropped only the reading of one socket. A fault
+// ends the helper with ExitInternal. Any other error is the worker's violation.
+var (
+	errDone    = errors.New("done")
+	errDropped = errors.New("dropped")
+)
 
 type fault struct{ error }
 
 // Helper is the helper's state.
 type Helper struct {
-	cfg     ipc.HelperConfig
-	log     io.Writer // whole lines, each with its level as in sd-daemon(3)
-	table   map[ipc.Type]request
-	roots   map[ipc.RootID]*root
-	targets map[ipc.TargetID]*target
-	jobs    map[ipc.JobID]*job
-	events  chan event
-	notices chan []byte // for the worker, in packets
-	done    chan struct{}
-	base    time.Time
-	timer   *time.Timer // runs while a root has work
-	armed   bool
+	cfg   ipc.HelperConfig
+	log   io.Writer // whole lines, each with its level as in sd-daemon(3)
+	table map[ipc.Type]request
+	roots map[ipc.RootID]*root
+	base  time.Time
+	end   chan error
+	done  chan struct{} // closed when Serve returns
 
+	mu       sync.Mutex // guards what follows
 	state    state
 	stopping bool // the supervisor wants no more Start
 	worker   ipc.CtlWorker
-	workerFD int // -1 before CtlWorker
+	workerFD int // -1 before CtlWorker, then never changed
 	seq      uint32
-	lastJob  ipc.JobID
 	start    *start // the list of this Start is being received
-}
-
-// peer is a socket with the goroutine that reads it. No socket but control is
-// there when the filter closes the door on epoll_ctl(2), so they are read with
-// calls that block.
-type peer struct {
-	fd    int
-	serve func(ipc.Packet, error) ([]byte, error)
-	next  chan []byte // the answer, or nil; closed when the peer is dropped
-	dead  bool
-}
-
-type event struct {
-	peer   *peer
-	packet ipc.Packet
-	err    error
+	targets  map[ipc.TargetID]*target
+	jobs     map[ipc.JobID]*job
+	lastJob  ipc.JobID
+	timer    *time.Timer // runs expire while a root has work
+	armed    bool
 }
 
 // New starts the threads of the roots, which have to be there before the filter:
 // it has no unshare(2). inotify is the descriptor on which watches are placed.
 func New(cfg ipc.HelperConfig, inotify int, log io.Writer) (*Helper, error) {
 	h := &Helper{
-		cfg: cfg, log: log, table: requests(), state: greeting, workerFD: -1,
+		cfg: cfg, log: log, table: requests(), state: greeting, workerFD: -1, base: time.Now(),
 		roots:   make(map[ipc.RootID]*root),
 		targets: make(map[ipc.TargetID]*target),
 		jobs:    make(map[ipc.JobID]*job),
-		events:  make(chan event),
-		// What is not read is bounded: the socket's buffer holds less than
-		// 512 answers to Start, and a root has at most maxQueue to be late with.
-		notices: make(chan []byte, 1024+len(cfg.Roots)*(maxQueue+1)+len(cfg.Targets)*ipc.MaxJobs),
+		end:     make(chan error, 1),
 		done:    make(chan struct{}),
-		base:    time.Now(),
-		timer:   time.NewTimer(0),
 	}
+	h.timer = time.AfterFunc(cfg.Deadline, h.expire)
 	for _, t := range cfg.Targets {
 		h.targets[t.ID] = &target{name: t.Name}
 	}
-	if _, err := h.hello(0, &ipc.Hello{Version: ipc.Version, Build: cfg.Build}); err != nil {
-		return nil, err // what every worker would be told cannot be sent
-	}
-	h.state = greeting
 	for _, c := range cfg.Roots {
-		r := newRoot(c, inotify, h)
+		r := &root{HelperRoot: c, h: h, inotify: inotify}
 		started := make(chan error)
 		go r.run(started)
 		if err := <-started; err != nil {
@@ -113,118 +92,72 @@ func New(cfg ipc.HelperConfig, inotify int, log io.Writer) (*Helper, error) {
 // committed a violation. It returns the program's exit code.
 func (h *Helper) Serve(control int) int {
 	defer close(h.done)
-	h.attach(control, h.control)
-	for {
-		var err error
-		select {
-		case e := <-h.events:
-			err = h.handle(e)
-		case <-h.timer.C:
-			err = h.expire()
-		}
-		var f fault
-		switch {
-		case err == nil:
-		case errors.Is(err, errDone):
-			return ExitDone
-		case errors.As(err, &f):
-			h.logf("<3>%v", err)
-			return ExitInternal
-		default:
-			h.logf("<3>violation by the worker: %v", err)
-			return ExitViolation
-		}
-	}
-}
-
-func (h *Helper) handle(e event) error {
-	if e.peer == nil {
-		return e.err
-	}
-	var answer []byte
-	var err error
-	if !e.peer.dead {
-		answer, err = e.peer.serve(e.packet, e.err)
-	} else if e.packet.FD >= 0 {
-		h.closeFD(e.packet.FD)
-	}
+	go h.read(control, h.control)
+	err := <-h.end
+	var f fault
 	switch {
-	case err != nil:
-		return err
-	case e.peer.dead:
-		close(e.peer.next)
-	default:
-		e.peer.next <- answer
+	case err == errDone:
+		return ExitDone
+	case errors.As(err, &f):
+		h.logf("<3>%v", err)
+		return ExitInternal
 	}
-	return nil
+	h.logf("<3>violation by the worker: %v", err)
+	return ExitViolation
 }
 
-// attach starts to read a socket. Its goroutine sends the answers too, so that
-// a worker that does not read them is not listened to any more.
-func (h *Helper) attach(fd int, serve func(ipc.Packet, error) ([]byte, error)) *peer {
-	p := &peer{fd: fd, serve: serve, next: make(chan []byte)}
-	go func() {
-		buf := make([]byte, ipc.MaxPacket)
-		for {
-			packet, err := ipc.ReceiveFD(fd, buf)
-			if !h.post(event{p, packet, err}) {
-				return
-			}
-			select {
-			case <-h.done:
-				return
-			case answer, more := <-p.next:
-				if !more {
-					h.closeFD(fd)
-					return
-				}
-				if answer != nil {
-					h.send(answer)
-				}
-			}
+// read has a socket's packets served, and sends the worker what comes of it: a
+// worker that does not read is not listened to. No socket but control is there
+// when the filter closes the door on epoll_ctl(2), so the calls block.
+func (h *Helper) read(fd int, serve func(ipc.Packet, error) ([]byte, error)) {
+	buf := make([]byte, ipc.MaxPacket)
+	for {
+		p, err := ipc.ReceiveFD(fd, buf)
+		h.mu.Lock()
+		answer, err := serve(p, err)
+		h.mu.Unlock()
+		switch {
+		case err == errDropped:
+			h.closeFD(fd)
+			return
+		case err != nil:
+			h.fail(err)
+			return
+		case answer != nil:
+			h.send(answer)
 		}
-	}()
-	return p
+	}
 }
 
-// post hands an event to Serve, or tells that Serve has ended.
-func (h *Helper) post(e event) bool {
+// fail has Serve return; the first reason counts.
+func (h *Helper) fail(err error) {
 	select {
-	case h.events <- e:
-		return true
-	case <-h.done:
-		return false
+	case h.end <- err:
+	default:
 	}
 }
 
 // send gives the worker a packet, and waits while it does not read. When it has
-// gone, its socket's reader says so.
+// gone, the reader of its socket says so.
 func (h *Helper) send(packet []byte) {
 	err := ipc.SendFD(h.workerFD, packet, -1, 0)
 	if err != nil && err != syscall.EPIPE && err != syscall.ECONNRESET {
-		h.post(event{err: fault{fmt.Errorf("sending to the worker: %w", err)}})
+		h.fail(fault{fmt.Errorf("sending to the worker: %w", err)})
 	}
 }
 
-// notify has m, or a packet, sent when the worker reads.
-func (h *Helper) notify(m ipc.Message) error {
-	packet, err := h.reply(0, m)
+// notify has m sent by a goroutine of its own. What may wait at a time is
+// bounded: the tasks of the roots, the jobs of the targets, and one Shutdown.
+func (h *Helper) notify(seq uint32, m ipc.Message) {
+	packet, err := reply(seq, m)
 	if err != nil {
-		return err
+		h.fail(err)
+		return
 	}
-	return h.queue(packet)
+	go h.send(packet)
 }
 
-func (h *Helper) queue(packet []byte) error {
-	select {
-	case h.notices <- packet:
-		return nil
-	default:
-		return errors.New("it does not read its answers")
-	}
-}
-
-func (h *Helper) reply(seq uint32, m ipc.Message) ([]byte, error) {
+func reply(seq uint32, m ipc.Message) ([]byte, error) {
 	packet, err := ipc.Append(nil, seq, m)
 	if err != nil {
 		return nil, fault{err}
@@ -232,8 +165,11 @@ func (h *Helper) reply(seq uint32, m ipc.Message) ([]byte, error) {
 	return packet, nil
 }
 
-// closeFD closes what came from outside or was made here, and is still open.
+// closeFD closes what was made here or came along, when there is something.
 func (h *Helper) closeFD(fd int) {
+	if fd < 0 {
+		return
+	}
 	if err := syscall.Close(fd); err != nil {
 		h.logf("<4>close: %v", err)
 	}

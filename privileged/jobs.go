@@ -14,13 +14,18 @@ import (
 // target is one destination and the runner that serves it at the moment.
 type target struct {
 	name   string
-	runner *peer // nil: none
+	runner *runner // nil: none
 	jobs   int
+}
+
+type runner struct {
+	fd   int
+	dead bool // nothing it says counts any more
 }
 
 type job struct {
 	target  *target
-	runner  *peer
+	runner  *runner
 	stopped bool
 }
 
@@ -36,20 +41,13 @@ func (h *Helper) begin(seq uint32, m *ipc.Start) ([]byte, error) {
 		return nil, fmt.Errorf("unknown target %d", m.Target)
 	}
 	h.start = &start{Start: *m, seq: seq}
-	return h.complete()
+	return h.data(seq, &ipc.Data{})
 }
 
+// data adds to the list, and starts the job once the list is whole.
 func (h *Helper) data(_ uint32, m *ipc.Data) ([]byte, error) {
-	h.start.list = append(h.start.list, m.Bytes...)
-	if len(h.start.list) > int(h.start.Size) {
-		return nil, errors.New("more than was announced")
-	}
-	return h.complete()
-}
-
-// complete starts the job once its list is whole.
-func (h *Helper) complete() ([]byte, error) {
 	s := h.start
+	s.list = append(s.list, m.Bytes...)
 	if len(s.list) < int(s.Size) {
 		return nil, nil
 	}
@@ -58,52 +56,55 @@ func (h *Helper) complete() ([]byte, error) {
 	if s.Kind == ipc.JobInitial || s.Kind == ipc.JobPrune {
 		check = ipc.CheckRules
 	}
-	if err := check(s.list); err != nil {
-		return nil, err
+	err := check(s.list)
+	if len(s.list) > int(s.Size) {
+		err = errors.New("more than was announced")
 	}
-	id, status, err := h.launch(h.targets[s.Target], s.Kind, s.list)
 	if err != nil {
 		return nil, err
 	}
-	return h.reply(s.seq, &ipc.StartAnswer{Status: status, Job: id})
+	answer, err := h.launch(h.targets[s.Target], s)
+	if err != nil {
+		return nil, fault{fmt.Errorf("sealing a list: %w", err)}
+	}
+	return reply(s.seq, answer)
 }
 
-func (h *Helper) launch(t *target, kind ipc.JobKind, list []byte) (ipc.JobID, ipc.Status, error) {
+func (h *Helper) launch(t *target, s *start) (*ipc.StartAnswer, error) {
 	switch {
 	case h.state == draining:
-		return 0, ipc.StatusDraining, nil
+		return &ipc.StartAnswer{Status: ipc.StatusDraining}, nil
 	case t.runner == nil:
-		return 0, ipc.StatusNoRunner, nil
+		return &ipc.StartAnswer{Status: ipc.StatusNoRunner}, nil
 	case t.jobs >= ipc.MaxJobs:
-		return 0, ipc.StatusBusy, nil
+		return &ipc.StartAnswer{Status: ipc.StatusBusy}, nil
 	}
-	fd, err := seal(list)
+	fd, err := seal(s.list)
+	defer h.closeFD(fd)
 	if err != nil {
-		return 0, 0, fault{fmt.Errorf("sealing a list: %w", err)}
+		return nil, err
 	}
-	id, runner := h.lastJob+1, t.runner
-	err = h.tell(runner, &ipc.RunStart{Job: id, Kind: kind}, fd)
-	h.closeFD(fd)
-	if err != nil {
-		return 0, ipc.StatusNoRunner, h.drop(t, runner, err)
-	}
-	h.lastJob = id
-	h.jobs[id] = &job{target: t, runner: runner}
+	h.lastJob++
+	h.jobs[h.lastJob] = &job{target: t, runner: t.runner}
 	t.jobs++
-	return id, ipc.OK, nil
+	h.tell(t, &ipc.RunStart{Job: h.lastJob, Kind: s.Kind}, fd)
+	return &ipc.StartAnswer{Job: h.lastJob}, nil
 }
 
-// tell sends to a runner and never waits: a runner reads at once, and what it
+// tell sends to t's runner and never waits: a runner reads at once, and what it
 // can be sent (a start and a stop for each of its jobs) fits its socket.
-func (h *Helper) tell(runner *peer, m ipc.Message, fd int) error {
-	packet, err := h.reply(0, m)
-	if err != nil {
-		return err
+func (h *Helper) tell(t *target, m ipc.Message, fd int) {
+	packet, err := reply(0, m)
+	if err == nil {
+		err = ipc.SendFD(t.runner.fd, packet, fd, syscall.MSG_DONTWAIT)
 	}
-	return ipc.SendFD(runner.fd, packet, fd, syscall.MSG_DONTWAIT)
+	if err != nil {
+		h.drop(t, err)
+	}
 }
 
-// seal makes a memfd of the list that nobody can change any more.
+// seal makes a memfd of the list that nobody can change any more. The caller
+// closes it, on an error too.
 func seal(list []byte) (int, error) {
 	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
 	fd, err := unix.MemfdCreate("list", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_NOEXEC_SEAL)
@@ -113,20 +114,11 @@ func seal(list []byte) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	for err == nil && len(list) > 0 {
-		var n int
-		if n, err = unix.Write(fd, list); err == unix.EINTR {
-			err = nil
-		}
-		list = list[max(n, 0):]
+	if n, err := unix.Write(fd, list); err != nil || n != len(list) {
+		return fd, fmt.Errorf("%d of %d bytes written: %v", n, len(list), err)
 	}
-	if err == nil {
-		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals)
-	}
-	if err != nil {
-		return -1, errors.Join(err, unix.Close(fd))
-	}
-	return fd, nil
+	_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals)
+	return fd, err
 }
 
 func (h *Helper) stop(seq uint32, m *ipc.Stop) ([]byte, error) {
@@ -135,56 +127,50 @@ func (h *Helper) stop(seq uint32, m *ipc.Stop) ([]byte, error) {
 	}
 	j := h.jobs[m.Job]
 	if j == nil {
-		return h.reply(seq, &ipc.StopAnswer{Status: ipc.StatusGone})
+		return reply(seq, &ipc.StopAnswer{Status: ipc.StatusGone})
 	}
 	if !j.stopped {
 		j.stopped = true
-		if err := h.tell(j.runner, &ipc.RunStop{Job: m.Job}, -1); err != nil {
-			if err := h.drop(j.target, j.runner, err); err != nil {
-				return nil, err
-			}
-		}
+		h.tell(j.target, &ipc.RunStop{Job: m.Job}, -1)
 	}
-	return h.reply(seq, &ipc.StopAnswer{})
+	return reply(seq, &ipc.StopAnswer{})
 }
 
 // adopt makes the socket that of t's runner.
-func (h *Helper) adopt(t *target, fd int) error {
-	if t.runner != nil {
-		if err := h.drop(t, t.runner, errors.New("it is replaced")); err != nil {
-			return err
+func (h *Helper) adopt(t *target, fd int) {
+	h.drop(t, errors.New("it is replaced"))
+	r := &runner{fd: fd}
+	t.runner = r
+	go h.read(fd, func(p ipc.Packet, err error) ([]byte, error) {
+		x, err := h.ended(r, p, err)
+		if err == nil {
+			return reply(0, x)
 		}
-	}
-	var p *peer
-	p = h.attach(fd, func(packet ipc.Packet, err error) ([]byte, error) {
-		x, err := h.ended(p, packet, err)
-		if err != nil {
-			return nil, h.drop(t, p, err)
+		if !r.dead {
+			h.drop(t, err)
 		}
-		return nil, h.notify(x)
+		return nil, errDropped
 	})
-	t.runner = p
-	return nil
 }
 
 // ended reads a runner's packet: one of its jobs has ended.
-func (h *Helper) ended(p *peer, packet ipc.Packet, err error) (*ipc.Exited, error) {
+func (h *Helper) ended(r *runner, p ipc.Packet, err error) (*ipc.Exited, error) {
+	h.closeFD(p.FD)
+	if r.dead {
+		return nil, errDropped
+	}
 	if err != nil {
 		return nil, err
 	}
-	if packet.FD >= 0 {
-		h.closeFD(packet.FD)
-		return nil, errors.New("a descriptor where none belongs")
+	if want := (ipc.Header{Type: ipc.TypeRunExited, Final: true}); p.Header != want || p.FD >= 0 {
+		return nil, fmt.Errorf("unexpected packet %+v with descriptor %d", p.Header, p.FD)
 	}
-	if packet.Header != (ipc.Header{Type: ipc.TypeRunExited, Final: true}) {
-		return nil, fmt.Errorf("unexpected packet %+v", packet.Header)
-	}
-	x, err := ipc.DecodeRunExited(packet.Payload)
+	x, err := ipc.DecodeRunExited(p.Payload)
 	if err != nil {
 		return nil, err
 	}
 	j := h.jobs[x.Job]
-	if j == nil || j.runner != p {
+	if j == nil || j.runner != r {
 		return nil, fmt.Errorf("job %d is none of its own", x.Job)
 	}
 	delete(h.jobs, x.Job)
@@ -192,22 +178,21 @@ func (h *Helper) ended(p *peer, packet ipc.Packet, err error) (*ipc.Exited, erro
 	return &x, nil
 }
 
-// drop has nothing more to do with a runner: its jobs are lost. Its socket is
-// closed once it has closed its own end.
-func (h *Helper) drop(t *target, p *peer, why error) error {
+// drop has nothing more to do with t's runner: its jobs are lost. Its socket is
+// closed by the goroutine that reads it.
+func (h *Helper) drop(t *target, why error) {
+	if t.runner == nil {
+		return
+	}
 	if why != io.EOF {
 		h.logf("<4>the runner of %s is dropped: %v", t.name, why)
 	}
-	p.dead, t.runner = true, nil
 	for id, j := range h.jobs {
-		if j.runner != p {
-			continue
-		}
-		delete(h.jobs, id)
-		t.jobs--
-		if err := h.notify(&ipc.Exited{Job: id, End: ipc.EndLost}); err != nil {
-			return err
+		if j.runner == t.runner {
+			delete(h.jobs, id)
+			t.jobs--
+			h.notify(0, &ipc.Exited{Job: id, End: ipc.EndLost})
 		}
 	}
-	return nil
+	t.runner.dead, t.runner = true, nil
 }

@@ -53,33 +53,29 @@ func on[T any](decode func([]byte) (T, error), serve func(*Helper, uint32, *T) (
 // request serves a packet from the worker. An error that is no fault is a
 // violation: no honest worker can have sent the packet.
 func (h *Helper) request(p ipc.Packet, err error) ([]byte, error) {
-	if err == io.EOF && h.state == draining {
-		return nil, errDone
-	}
-	if errno := syscall.Errno(0); err == io.EOF || errors.As(err, &errno) {
-		return nil, fault{fmt.Errorf("the worker's socket: %w", err)}
-	}
-	if err != nil {
-		return nil, err
-	}
-	if p.FD >= 0 {
-		h.closeFD(p.FD)
-		return nil, errors.New("a descriptor where none belongs")
-	}
-	// The kernel has checked them, and a socket can be inherited or passed on.
-	if p.Cred == nil || uint32(p.Cred.PID) != h.worker.PID || p.Cred.UID != h.worker.UID {
-		return nil, fmt.Errorf("packet from another process: %+v", p.Cred)
-	}
-	if h.seq++; p.Header.Seq != h.seq || !p.Header.Final {
-		return nil, fmt.Errorf("packet with number %d instead of %d, or without its flag", p.Header.Seq, h.seq)
-	}
+	h.closeFD(p.FD)
 	r, known := h.table[p.Header.Type]
-	if !known {
+	errno := syscall.Errno(0)
+	switch {
+	case err == io.EOF && h.state == draining:
+		return nil, errDone
+	case err == io.EOF || errors.As(err, &errno):
+		return nil, fault{fmt.Errorf("the worker's socket: %w", err)}
+	case err != nil:
+		return nil, err
+	case p.FD >= 0:
+		return nil, errors.New("a descriptor where none belongs")
+	// The kernel has checked them, but a socket can be inherited or passed on.
+	case p.Cred == nil || uint32(p.Cred.PID) != h.worker.PID || p.Cred.UID != h.worker.UID:
+		return nil, fmt.Errorf("packet from another process: %+v", p.Cred)
+	case p.Header.Seq != h.seq+1 || !p.Header.Final:
+		return nil, fmt.Errorf("packet with number %d instead of %d, or without its flag", p.Header.Seq, h.seq+1)
+	case !known:
 		return nil, fmt.Errorf("request of unknown type %d", p.Header.Type)
-	}
-	if r.in&h.state == 0 || (h.start != nil) != (p.Header.Type == ipc.TypeData) {
+	case r.in&h.state == 0 || (h.start != nil) != (p.Header.Type == ipc.TypeData):
 		return nil, fmt.Errorf("request %s is not permitted now", r.name)
 	}
+	h.seq++
 	answer, err := r.serve(h, h.seq, p.Payload)
 	if err != nil {
 		return nil, fmt.Errorf("request %s: %w", r.name, err)
@@ -92,13 +88,13 @@ func (h *Helper) hello(seq uint32, m *ipc.Hello) ([]byte, error) {
 		return nil, fmt.Errorf("version %d, build %q: not this helper's", m.Version, m.Build)
 	}
 	if h.state = running; h.stopping {
-		h.state = draining
+		h.shutdown()
 	}
 	answer := &ipc.HelloAnswer{Targets: h.cfg.Targets, Config: h.cfg.Worker}
 	for _, r := range h.cfg.Roots {
 		answer.Roots = append(answer.Roots, r.Root)
 	}
-	return h.reply(seq, answer)
+	return reply(seq, answer)
 }
 
 func (h *Helper) watch(seq uint32, m *ipc.Watch) ([]byte, error) {
@@ -111,7 +107,12 @@ func (h *Helper) stat(seq uint32, m *ipc.Stat) ([]byte, error) {
 
 func (h *Helper) drain(seq uint32, _ *ipc.Drain) ([]byte, error) {
 	h.state = draining
-	return h.reply(seq, &ipc.DrainAnswer{})
+	return reply(seq, &ipc.DrainAnswer{})
+}
+
+func (h *Helper) shutdown() {
+	h.state = draining
+	h.notify(0, &ipc.Shutdown{})
 }
 
 // control serves a packet from the supervisor.
@@ -129,48 +130,30 @@ func (h *Helper) control(p ipc.Packet, err error) ([]byte, error) {
 }
 
 func (h *Helper) order(p ipc.Packet) error {
-	if (p.FD >= 0) != (p.Header.Type != ipc.TypeCtlShutdown) {
-		return fmt.Errorf("type %d with descriptor %d", p.Header.Type, p.FD)
-	}
-	switch p.Header.Type {
-	case ipc.TypeCtlWorker:
+	switch {
+	case p.Header.Type == ipc.TypeCtlWorker && p.FD >= 0 && h.workerFD < 0:
 		m, err := ipc.DecodeCtlWorker(p.Payload)
-		if err == nil && h.workerFD >= 0 {
-			err = errors.New("a second worker")
-		}
 		if err != nil {
 			return err
 		}
 		h.worker, h.workerFD = m, p.FD
-		h.attach(p.FD, h.request)
-		go func() {
-			for {
-				select {
-				case n := <-h.notices:
-					h.send(n)
-				case <-h.done:
-					return
-				}
-			}
-		}()
-		return nil
-	case ipc.TypeCtlRunner:
+		go h.read(p.FD, h.request)
+	case p.Header.Type == ipc.TypeCtlRunner && p.FD >= 0:
 		m, err := ipc.DecodeCtlRunner(p.Payload)
-		if err == nil && h.targets[m.Target] == nil {
-			err = errors.New("unknown target")
+		t := h.targets[m.Target]
+		if err != nil || t == nil {
+			return fmt.Errorf("target %d is unknown, or: %v", m.Target, err)
 		}
-		if err != nil {
-			return err
-		}
-		return h.adopt(h.targets[m.Target], p.FD)
-	case ipc.TypeCtlShutdown:
+		h.adopt(t, p.FD)
+	case p.Header.Type == ipc.TypeCtlShutdown && p.FD < 0:
 		if _, err := ipc.DecodeCtlShutdown(p.Payload); err != nil {
 			return err
 		}
-		if h.stopping = true; h.state == running {
-			h.state = draining
+		if h.stopping = true; h.state != greeting {
+			h.shutdown()
 		}
-		return h.notify(&ipc.Shutdown{})
+	default:
+		return fmt.Errorf("type %d with descriptor %d has no place here", p.Header.Type, p.FD)
 	}
-	return fmt.Errorf("type %d", p.Header.Type)
+	return nil
 }

@@ -13,13 +13,10 @@ import (
 	"lockstep/ipc"
 )
 
-// maxQueue is how many requests may wait for one root.
-const maxQueue = 64
-
 const wanted = unix.STATX_TYPE | unix.STATX_NLINK | unix.STATX_INO | unix.STATX_SIZE | unix.STATX_MNT_ID
 
 // root is one watched tree and its thread, which has a working directory of its
-// own. Only the thread uses what follows load.
+// own. What follows load belongs to the thread.
 type root struct {
 	ipc.HelperRoot
 	h       *Helper
@@ -30,45 +27,14 @@ type root struct {
 	inotify int
 	resolve uint64
 	mount   uint64 // mount id of the root
-	watches uint32 // placed in this life, each directory once
+	watches uint32 // placed in this life, each directory counted once
 	lastWD  int32
-	pack    ipc.DirPacker
-	answer  ipc.StatAnswer
-	packet  []byte
-	path    []byte
-	dents   []byte
 	st      unix.Statx_t
-}
-
-// task is a Watch or a Stat on its way. Its state says who may answer it: the
-// thread, which sends only after it has moved it from working to sending, or
-// expire, once it has moved it from working to late.
-type task struct {
-	seq      uint32
-	watch    *ipc.Watch // nil: a Stat
-	rels     []string
-	at       int // the thread works on rels[at]
-	answered int // below it, all is answered
-	state    atomic.Int32
-	since    atomic.Int64 // when the verb under way began
-}
-
-const (
-	working int32 = iota
-	sending
-	answered
-	late
-)
-
-var errLate = errors.New("answered already: late")
-
-func newRoot(c ipc.HelperRoot, inotify int, h *Helper) *root {
-	r := &root{HelperRoot: c, h: h, inotify: inotify, queue: make(chan *task, maxQueue), dents: make([]byte, 32<<10)}
-	r.resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
-	if !c.CrossMounts {
-		r.resolve |= unix.RESOLVE_NO_XDEV
-	}
-	return r
+	path    []byte // buffers that serve again
+	dents   []byte
+	pack    ipc.DirPacker
+	stats   ipc.StatAnswer
+	packet  []byte
 }
 
 // run is the thread. It is never unlocked, and ends with its goroutine.
@@ -86,19 +52,23 @@ func (r *root) run(started chan<- error) {
 }
 
 func (r *root) prepare() error {
+	r.queue, r.dents = make(chan *task, maxQueue), make([]byte, 32<<10)
+	r.resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
+	if !r.CrossMounts {
+		r.resolve |= unix.RESOLVE_NO_XDEV
+	}
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return fmt.Errorf("unshare: %w", err)
 	}
 	if e := sys.Fchdir(r.FD); e != 0 {
 		return fmt.Errorf("fchdir: %w", e)
 	}
-	if e := r.statx(r.FD, ""); e != 0 {
+	if e := sys.Statx(r.FD, []byte{0}, unix.AT_EMPTY_PATH, wanted, &r.st); e != 0 {
 		return fmt.Errorf("statx: %w", e)
 	}
-	if r.st.Mask&unix.STATX_MNT_ID == 0 {
+	if r.mount = r.st.Mnt_id; r.st.Mask&unix.STATX_MNT_ID == 0 {
 		return errors.New("statx tells no mount id: Linux 5.8 is needed")
 	}
-	r.mount = r.st.Mnt_id
 	return nil
 }
 
@@ -116,28 +86,11 @@ func (r *root) work(t *task) {
 	}
 	r.current.Store(nil)
 	r.load.Add(-1)
-	switch {
-	case errors.Is(err, errLate):
+	if err == errLate {
 		r.h.logf("<5>root %s answers again", r.Name)
-	case err != nil:
-		r.h.post(event{err: fault{fmt.Errorf("root %s: %w", r.Name, err)}})
+	} else if err != nil {
+		r.h.fail(fault{fmt.Errorf("root %s: %w", r.Name, err)})
 	}
-}
-
-// deliver sends a packet of t's answer, unless expire has answered.
-func (r *root) deliver(t *task, packet []byte) error {
-	if !t.state.CompareAndSwap(working, sending) {
-		return errLate
-	}
-	r.h.send(packet)
-	t.answered = t.at
-	t.since.Store(r.h.now())
-	if t.at == len(t.rels) {
-		t.state.Store(answered)
-		return nil
-	}
-	t.state.Store(working)
-	return nil
 }
 
 func (r *root) watch(t *task) error {
@@ -158,30 +111,25 @@ func (r *root) watch(t *task) error {
 // made in between is an event, an entry or both. The descriptor is opened
 // before, which is no matter: entries are read by getdents64.
 func (r *root) directory(t *task, rel string) error {
-	dir := ipc.Dir{Index: uint16(t.at), WD: -1}
+	d := ipc.Dir{Index: uint16(t.at), WD: -1}
 	fd, e := r.open(rel, unix.O_RDONLY|unix.O_DIRECTORY)
+	defer r.h.closeFD(fd)
 	if e == 0 {
-		defer r.h.closeFD(fd)
-		e = r.statx(fd, "")
-		dir.Ino = r.st.Ino
+		var x ipc.Entry
+		x, e = r.examine(fd, []byte{0})
+		d.Ino = x.Ino
 	}
 	if e == 0 && t.watch.Watch {
-		dir.WD, e = r.place(fd)
+		d.WD, e = r.place(fd)
 	}
-	if err := r.pack.Open(dir); err != nil {
-		return err
+	err := r.pack.Open(d)
+	if err == nil && (e == 0 || e == unix.ENOSPC) {
+		e, err = r.list(t, fd, e)
 	}
-	if e == 0 || e == unix.ENOSPC && t.watch.Watch {
-		failed, err := r.list(t, fd)
-		if err != nil {
-			return err
-		}
-		if failed != 0 {
-			e = failed
-		}
+	if err == nil {
+		r.pack.Close(ipc.Status(e))
 	}
-	r.pack.Close(ipc.Status(e))
-	return nil
+	return err
 }
 
 // place watches an open directory. fchdir and "." need no path and no /proc,
@@ -201,16 +149,13 @@ func (r *root) place(fd int) (int32, unix.Errno) {
 	return wd, e
 }
 
-// list adds the entries of an open directory. The first result says why the
-// listing is not complete.
-func (r *root) list(t *task, fd int) (failed unix.Errno, err error) {
+// list adds the entries of an open directory. The first result is status, or
+// why the listing is not complete.
+func (r *root) list(t *task, fd int, status unix.Errno) (unix.Errno, error) {
 	for {
 		n, e := sys.Getdents(fd, r.dents)
-		if e != 0 {
-			return e, nil
-		}
-		if n == 0 {
-			return failed, nil
+		if e != 0 || n == 0 {
+			return max(status, e), nil
 		}
 		t.since.Store(r.h.now())
 		for rest := r.dents[:n]; len(rest) > 0; {
@@ -221,19 +166,14 @@ func (r *root) list(t *task, fd int) (failed unix.Errno, err error) {
 			if string(name) == ".\x00" || string(name) == "..\x00" {
 				continue
 			}
-			e := sys.Statx(fd, name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, wanted, &r.st)
+			x, e := r.examine(fd, name)
 			switch {
-			case e == unix.ENOENT: // gone since
-			case e == 0 && r.foreign():
+			case e == unix.ENOENT || e == unix.EXDEV: // gone since, or a mount that is not to be shown
 			case e != 0:
-				failed = e
-			case len(name)-1 > unix.NAME_MAX:
-				failed = unix.ENAMETOOLONG
-			default:
-				x := entry(&r.st)
-				if !t.watch.All && x.Kind != ipc.KindDir && x.Kind < ipc.KindSocket && x.Nlink < 2 {
-					continue
-				}
+				status = e
+			case len(name) > unix.NAME_MAX+1:
+				status = unix.ENAMETOOLONG
+			case t.watch.All || x.Kind == ipc.KindDir || x.Kind >= ipc.KindSocket || x.Nlink > 1:
 				if err := r.pack.Add(x, name[:len(name)-1]); err != nil {
 					return 0, err
 				}
@@ -242,50 +182,33 @@ func (r *root) list(t *task, fd int) (failed unix.Errno, err error) {
 	}
 }
 
+// stat opens the parent of each path, unless it is that of the path before.
 func (r *root) stat(t *task) error {
-	r.answer.Stats = r.answer.Stats[:0]
-	parent, fd, e := "", r.FD, unix.Errno(0)
-	for _, rel := range t.rels {
+	r.stats.Stats = r.stats.Stats[:0]
+	parent, fd, failed := "", -1, unix.Errno(0)
+	for i, rel := range t.rels {
 		t.since.Store(r.h.now())
-		dir, name := "", rel
-		if i := strings.LastIndexByte(rel, '/'); i >= 0 {
-			dir, name = rel[:i], rel[i+1:]
-		}
-		if dir != parent { // else the one that is open serves again
-			if fd != r.FD && e == 0 {
-				r.h.closeFD(fd)
-			}
+		slash := strings.LastIndexByte(rel, '/')
+		if dir := rel[:max(slash, 0)]; i == 0 || dir != parent {
+			r.h.closeFD(fd)
 			parent = dir
-			if fd, e = r.FD, 0; dir != "" {
-				fd, e = r.open(dir, unix.O_PATH|unix.O_DIRECTORY)
-			}
+			fd, failed = r.open(dir, unix.O_PATH|unix.O_DIRECTORY)
 		}
-		r.answer.Stats = append(r.answer.Stats, r.look(fd, e, name))
+		var x ipc.Entry
+		e := failed
+		if e == 0 {
+			r.path = append(append(r.path[:0], rel[slash+1:]...), 0)
+			x, e = r.examine(fd, r.path)
+		}
+		r.stats.Stats = append(r.stats.Stats, ipc.PathStat{Status: ipc.Status(e), Kind: x.Kind, Nlink: x.Nlink, Ino: x.Ino, Size: x.Size})
 	}
-	if fd != r.FD && e == 0 {
-		r.h.closeFD(fd)
-	}
+	r.h.closeFD(fd)
 	var err error
-	if r.packet, err = ipc.Append(r.packet[:0], t.seq, &r.answer); err != nil {
+	if r.packet, err = ipc.Append(r.packet[:0], t.seq, &r.stats); err != nil {
 		return err
 	}
 	t.at = len(t.rels)
 	return r.deliver(t, r.packet)
-}
-
-// look says what name is in the directory fd, which was opened with e.
-func (r *root) look(fd int, e unix.Errno, name string) ipc.PathStat {
-	if e == 0 {
-		e = r.statx(fd, name)
-	}
-	if e == 0 && r.foreign() {
-		e = unix.EXDEV
-	}
-	if e != 0 {
-		return ipc.PathStat{Status: ipc.Status(e)}
-	}
-	x := entry(&r.st)
-	return ipc.PathStat{Kind: x.Kind, Nlink: x.Nlink, Ino: x.Ino, Size: x.Size}
 }
 
 // open resolves rel below the root, in one call.
@@ -297,22 +220,22 @@ func (r *root) open(rel string, flags uint64) (int, unix.Errno) {
 	return sys.Openat2(r.FD, r.path, flags, r.resolve)
 }
 
-// statx is about one name in an open directory, or about the directory.
-func (r *root) statx(fd int, name string) unix.Errno {
+// examine says what a name (with a NUL behind it) is in an open directory; no
+// name means the directory. EXDEV: it is the root of a mount that is not part
+// of the tree.
+func (r *root) examine(fd int, name []byte) (ipc.Entry, unix.Errno) {
 	flags := unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
-	if name == "" {
+	if len(name) == 1 {
 		flags |= unix.AT_EMPTY_PATH
 	}
-	r.path = append(append(r.path[:0], name...), 0)
-	return sys.Statx(fd, r.path, flags, wanted, &r.st)
-}
-
-// foreign tells whether st is of a mount that is not the root's to show.
-func (r *root) foreign() bool { return !r.CrossMounts && r.st.Mnt_id != r.mount }
-
-func entry(st *unix.Statx_t) ipc.Entry {
+	if e := sys.Statx(fd, name, flags, wanted, &r.st); e != 0 {
+		return ipc.Entry{}, e
+	}
+	if !r.CrossMounts && r.st.Mnt_id != r.mount {
+		return ipc.Entry{}, unix.EXDEV
+	}
 	kinds := [16]ipc.Kind{unix.S_IFREG >> 12: ipc.KindFile, unix.S_IFDIR >> 12: ipc.KindDir,
 		unix.S_IFLNK >> 12: ipc.KindLink, unix.S_IFIFO >> 12: ipc.KindFIFO, unix.S_IFSOCK >> 12: ipc.KindSocket,
 		unix.S_IFCHR >> 12: ipc.KindChar, unix.S_IFBLK >> 12: ipc.KindBlock}
-	return ipc.Entry{Kind: kinds[st.Mode>>12], Nlink: st.Nlink, Ino: st.Ino, Size: st.Size}
+	return ipc.Entry{Kind: kinds[r.st.Mode>>12], Nlink: r.st.Nlink, Ino: r.st.Ino, Size: r.st.Size}, 0
 }

@@ -66,7 +66,7 @@ type Options struct {
 	// ConfineRoot has rsync refuse a listed path that leaves Source through a
 	// link (rsync 3.5.0 on). The jail does that anyway: a second layer.
 	ConfineRoot bool
-	Excludes    []string // filter patterns in rsync's language, from Exact
+	Excludes    []string // filter rules, from Exact
 	BWLimit     string   // as --bwlimit takes it; "" is no limit
 	DryRun      bool     // change nothing, print what would be done
 }
@@ -142,9 +142,8 @@ func (o Options) whole() []string {
 // target also where the rules from stdin choose what to delete.
 func (o Options) rules() []string {
 	var words []string
-	for _, pattern := range o.Excludes {
-		// Not --exclude: it reads a leading "- " or "+ " as a rule of its own.
-		words = append(words, "--filter=- "+pattern)
+	for _, rule := range o.Excludes {
+		words = append(words, "--filter="+rule)
 	}
 	return append(words, "--filter=merge -")
 }

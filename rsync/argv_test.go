@@ -10,7 +10,7 @@ import (
 
 func TestArgvShape(t *testing.T) {
 	o := Options{Source: "/src/", Target: "/dst", ACLs: true, Xattrs: XattrsUser, ConfineRoot: true,
-		Excludes: []string{"*.tmp"}}
+		Excludes: []string{"- *.tmp"}}
 	for kind := ipc.JobInitial; kind < ipc.NumJobKinds; kind++ {
 		argv := Argv(kind, o)
 		if argv[0] != "rsync" || !slices.Equal(argv[len(argv)-3:], []string{"--", "/src/", "/dst/"}) {

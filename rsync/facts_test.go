@@ -292,12 +292,15 @@ func simpleTree(r *rand.Rand) tree {
 func simplePatterns(r *rand.Rand) []string {
 	parts := []string{"a", "b", "ab", "*.tmp", "a*", "*b", "*b*c", ".a", "b b"}
 	var out []string
-	for range 1 + r.IntN(3) {
+	for range 1 + r.IntN(4) {
 		p := parts[r.IntN(len(parts))]
 		for r.IntN(3) == 0 {
 			p += "/" + parts[r.IntN(len(parts))]
 		}
 		p = []string{"", "", "/", "**/"}[r.IntN(4)] + p + []string{"", "", "/"}[r.IntN(3)]
+		if r.IntN(4) == 0 {
+			p = "!" + p
+		}
 		out = append(out, p)
 	}
 	return out

@@ -1,6 +1,9 @@
 package rsync
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Prefixes of a rule that names one path of the transfer (FILTER RULES IN
 // DEPTH).
@@ -54,36 +57,51 @@ func escape(s string) string {
 	return b.String()
 }
 
-// Exact translates patterns of gitignore(5) into rsync's patterns, those of
+// Exact translates patterns of gitignore(5) into rsync's filter rules, those of
 // them that mean exactly the same in both languages: literals, "*" inside a
-// component, a leading or trailing slash, a leading "**/". The others are left
-// out. It returns nil when any pattern begins with "!": then what a pattern
-// means depends on the patterns after it.
+// component, a leading or trailing slash, a leading "**/", "!" before all that.
+// The last pattern that matches decides in gitignore, the first rule in rsync:
+// so the rules come in the opposite order. What cannot be translated is left
+// out, unless there is a "!": then what a pattern means depends on the others,
+// and it is all or nothing (nil).
 func Exact(patterns []string) []string {
 	var out []string
+	negated, lost := false, false
 	for _, p := range patterns {
-		if strings.HasPrefix(p, "!") {
-			return nil
+		if void(p) {
+			continue
 		}
-		if t, ok := exact(p); ok {
-			out = append(out, t)
+		prefix, body := Exclude, p
+		if rest, ok := strings.CutPrefix(p, "!"); ok {
+			prefix, body, negated = Include, rest, true
 		}
+		t, ok := exact(body)
+		if !ok || prefix == Include && strings.HasPrefix(body, "!") {
+			lost = true
+			continue
+		}
+		out = append(out, prefix+t)
 	}
+	if negated && lost {
+		return nil
+	}
+	slices.Reverse(out)
 	return out
 }
+
+// void says that a line is no pattern at all: blank, or a comment.
+func void(p string) bool { return strings.Trim(p, " ") == "" || p[0] == '#' }
 
 // Covers says whether Exact translates all of the patterns that have an effect.
 // When it does not, rsync protects on the target only some of what they match.
 func Covers(patterns []string) bool {
+	n := 0
 	for _, p := range patterns {
-		if strings.Trim(p, " ") == "" || p[0] == '#' {
-			continue // no pattern at all
-		}
-		if _, ok := exact(p); !ok || p[0] == '!' {
-			return false
+		if !void(p) {
+			n++
 		}
 	}
-	return true
+	return len(Exact(patterns)) == n
 }
 
 func exact(p string) (string, bool) {

@@ -75,14 +75,20 @@ func TestExact(t *testing.T) {
 		{strings.Repeat("x", 2000), ""},
 	} {
 		got := Exact([]string{c.in})
-		if c.want == "" && len(got) != 0 || c.want != "" && !slices.Equal(got, []string{c.want}) {
+		if c.want == "" && len(got) != 0 || c.want != "" && !slices.Equal(got, []string{"- " + c.want}) {
 			t.Errorf("Exact(%.40q) = %.40q, want %q", c.in, got, c.want)
 		}
 	}
-	if got := Exact([]string{"a", "!b"}); got != nil {
-		t.Errorf("with a negation: %q, want nil", got)
+	if got := Exact([]string{"a", "!b/", "/c"}); !slices.Equal(got, []string{"- /c", "+ b/", "- a"}) {
+		t.Errorf("with a negation: %q, want the opposite order", got)
 	}
-	if got := Exact([]string{"a", "b?", "/c"}); !slices.Equal(got, []string{"a", "/c"}) {
+	if got := Exact([]string{"a", "!b", "c?"}); got != nil {
+		t.Errorf("with a negation and a pattern that cannot be translated: %q, want nil", got)
+	}
+	if got := Exact([]string{"a", "!!b"}); got != nil {
+		t.Errorf("a name that begins with an exclamation mark: %q, want nil", got)
+	}
+	if got := Exact([]string{"a", "b?", "/c"}); !slices.Equal(got, []string{"- /c", "- a"}) {
 		t.Errorf("subset: %q", got)
 	}
 }
@@ -93,7 +99,7 @@ func TestCovers(t *testing.T) {
 		want     bool
 	}{
 		{nil, true}, {[]string{"", "  ", "# x", "a", "/b/"}, true},
-		{[]string{"a", "b?"}, false}, {[]string{"a", "!b"}, false}, {[]string{"a/**"}, false}, {[]string{`\#x`}, false},
+		{[]string{"a", "b?"}, false}, {[]string{"a", "!b"}, true}, {[]string{"a?", "!b"}, false}, {[]string{"a/**"}, false}, {[]string{`\#x`}, false},
 	} {
 		if got := Covers(c.patterns); got != c.want {
 			t.Errorf("Covers(%q) = %v, want %v", c.patterns, got, c.want)

@@ -223,7 +223,7 @@ func (r *Runner) newOutput(show bool) (*output, error) {
 		o.stdout = end
 		o.readers = append(o.readers, shown)
 		o.lines = &lineWriter{emit: func(line []byte) { r.logf("<6>%s", line) }}
-		o.done = append(o.done, collect(shown, io.MultiWriter(o.lines, o.tail)))
+		o.done = append(o.done, collect(shown, o.lines))
 	}
 	o.done = append(o.done, collect(reader, o.tail))
 	return o, nil

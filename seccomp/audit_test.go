@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -47,7 +46,7 @@ var record = regexp.MustCompile(`pid=(\d+) .*sig=(\d+) arch=([0-9a-f]+) syscall=
 // expect waits for the record of a process's death, which must name the call.
 func (l *auditLog) expect(t *testing.T, pid int, d bpfsim.Data) {
 	t.Helper()
-	want := fmt.Sprintf("pid=%d sig=%d arch=%x syscall=%d", pid, unix.SIGSYS, auditArch[runtime.GOARCH], d.NR)
+	want := fmt.Sprintf("pid=%d sig=%d arch=%x syscall=%d", pid, unix.SIGSYS, d.Arch, d.NR)
 	buf := make([]byte, 16<<10)
 	for {
 		n, _, err := unix.Recvfrom(l.fd, buf, 0)

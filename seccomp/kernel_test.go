@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/internal/testenv"
+	"lockstep/seccomp/bpfsim"
 )
 
 // victims are the two builds of internal/victim.
@@ -220,5 +221,37 @@ func TestTwinLives(t *testing.T) {
 		if o.status.ExitStatus() != 0 || !strings.HasPrefix(o.out, "ATTEMPT\nRETURNED ") || !strings.Contains(o.stderr, "NOT CONFINED") {
 			t.Errorf("%s %x: %v", a.name, a.args, o)
 		}
+	}
+}
+
+// TestForeignDoors: a call by i386's door or with an x32 number ends the
+// process whatever the number means, and the kernel's record names the
+// architecture; unconfined, i386's door is open.
+func TestForeignDoors(t *testing.T) {
+	testenv.NeedRoot(t)
+	if runtime.GOARCH != AMD64 {
+		t.Skip("SKIPPED: amd64 alone has these doors")
+	}
+	v := buildVictims(t)
+	log := openAudit(t)
+	for _, role := range []Role{Worker, Helper, Runner} {
+		f := Table(role, AMD64)
+		o := run(t, f, nil, v.confined, "call", strconv.Itoa(unix.SYS_GETPID|x32Bit))
+		if !o.sigsys() || o.out != "ATTEMPT\n" {
+			t.Errorf("%s: x32: %v", role, o)
+			continue
+		}
+		log.expect(t, o.pid, bpfsim.Data{NR: unix.SYS_GETPID | x32Bit, Arch: unix.AUDIT_ARCH_X86_64})
+	}
+	if o := run(t, Table(Worker, AMD64), nil, v.twin, "int80"); o.out != "ATTEMPT\nRETURNED 1\n" {
+		testenv.Lacks(t, "this kernel has no i386 emulation: "+o.String())
+	}
+	for _, role := range []Role{Worker, Helper, Runner} {
+		o := run(t, Table(role, AMD64), nil, v.confined, "int80")
+		if !o.sigsys() || o.out != "ATTEMPT\n" {
+			t.Errorf("%s: int 0x80: %v", role, o)
+			continue
+		}
+		log.expect(t, o.pid, bpfsim.Data{NR: 20, Arch: unix.AUDIT_ARCH_I386})
 	}
 }

@@ -41,6 +41,7 @@ type loop struct {
 	early       int    // generations in a row that died before READY or soon after
 	earlyRunner int    // runners in a row that died soon
 	sigsys      []time.Time
+	asked       time.Time // when a person asked for the end
 	passBegun   time.Time // the whole pass under way, or the last one
 
 	restart     *time.Timer // of a generation
@@ -51,6 +52,8 @@ type loop struct {
 }
 
 const (
+	twice = 100 * time.Millisecond // two signals within this are one
+
 	soon = time.Second // a death within this after READY counts as early
 
 	// A directory that is exchanged for another without a mount shows in no
@@ -345,11 +348,15 @@ func (s *session) countSigsys(e proc.Exit) error {
 func (s *session) onSignal(sig os.Signal) error {
 	switch sig {
 	case syscall.SIGTERM, syscall.SIGINT:
+		if s.phase == phaseStopping && time.Since(s.asked) < twice {
+			return nil // one key press can come by two ways
+		}
 		if s.phase == phaseStopping && (sig == syscall.SIGINT || s.once) {
 			s.log.Warn("stopped at once: what was in hand is looked at again at the next start")
 			s.ended = true
 			return nil
 		}
+		s.asked = time.Now()
 		return s.shutDown("stopping: " + sig.String())
 	case syscall.SIGHUP:
 		s.log.Warn("SIGHUP is refused: the configuration is read at start only; restart lockstep")

@@ -6,15 +6,52 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"lockstep/internal/escape"
 	"lockstep/rootid"
 )
 
-// look reads what the roots are now.
-func (s *session) look() (rootid.Roots, error) {
-	return rootid.Look(s.cfg.Source, s.targetHost())
+// looked is the answer of one look at the roots.
+type looked struct {
+	roots rootid.Roots
+	err   error
 }
+
+// lookLimit bounds the wait for a file system that does not answer.
+const lookLimit = 5 * time.Second
+
+// look reads what the roots are now. A dead mount must not keep the session
+// from anything else: it counts as a root that is not there.
+func (s *session) look() (rootid.Roots, error) {
+	limit := time.NewTimer(lookLimit)
+	defer limit.Stop()
+	if s.looking != nil {
+		// The answer to an earlier question is of no use now.
+		select {
+		case <-s.looking:
+		case <-limit.C:
+			return rootid.Roots{}, errDead
+		}
+	}
+	answer := make(chan looked, 1)
+	source, target := s.cfg.Source, s.targetHost()
+	go func() {
+		r, err := rootid.Look(source, target)
+		answer <- looked{r, err}
+	}()
+	select {
+	case l := <-answer:
+		s.looking = nil
+		return l.roots, l.err
+	case <-limit.C:
+		s.looking = answer
+		return rootid.Roots{}, errDead
+	}
+}
+
+// errDead is a file system that does not answer.
+var errDead = errors.New("source or target does not answer (is its server or disk gone?)")
 
 // rememberRoots opens the state, compares the roots with it, and makes a
 // missing target. Roots that have changed are no error here: they are held.

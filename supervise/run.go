@@ -24,7 +24,6 @@ import (
 	"lockstep/config"
 	"lockstep/console"
 	"lockstep/internal/buildinfo"
-	"lockstep/internal/escape"
 	"lockstep/rootid"
 	"lockstep/rsync"
 	"lockstep/sandbox"
@@ -32,6 +31,7 @@ import (
 	"lockstep/supervise/generation"
 	"lockstep/supervise/host"
 	"lockstep/supervise/proc"
+	"lockstep/supervise/words"
 	"lockstep/uidpool"
 )
 
@@ -75,6 +75,7 @@ type session struct {
 	store   *rootid.Store
 	state   rootid.State    // what the roots must be
 	mounts  *rootid.Watcher // of the host's mount table
+	looking <-chan looked   // a look that has not come to an end
 
 	signals chan os.Signal
 	exits   chan proc.Exit // processes that ended
@@ -188,20 +189,7 @@ func (s *session) needRoot() error {
 	if os.Geteuid() == 0 {
 		return nil
 	}
-	words := make([]string, len(s.args))
-	for i, w := range s.args {
-		words[i] = shellWord(w)
-	}
-	return refuse(fmt.Errorf("lockstep must be started as root, to confine what it starts; run: sudo lockstep %s", strings.Join(words, " ")))
-}
-
-// shellWord quotes a word for a shell when it needs it.
-func shellWord(w string) string {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=,:@%+"
-	if w != "" && strings.Trim(w, plain) == "" {
-		return w
-	}
-	return "'" + strings.ReplaceAll(escape.Name(w), "'", `'\''`) + "'"
+	return refuse(fmt.Errorf("lockstep must be started as root, to confine what it starts; run: sudo lockstep%s", words.Shell(s.args)))
 }
 
 func (s *session) resolve() error {
@@ -240,8 +228,8 @@ func (s *session) checkKernel() error {
 	}
 	s.log.Info("starting lockstep "+buildinfo.Version, "build", buildinfo.ID, "mirror", s.cfg.Describe(),
 		"kernel", s.kernel.Release, "landlock", s.kernel.Landlock)
-	if len(s.kernel.Lacks) > 0 && s.kernel.Landlock > 0 {
-		s.log.Info("this kernel's Landlock cannot restrict: " + strings.Join(s.kernel.Lacks, "; "))
+	if len(s.kernel.Lacks) > 0 {
+		s.log.Info("this kernel is too old for: " + strings.Join(s.kernel.Lacks, "; "))
 	}
 	return nil
 }

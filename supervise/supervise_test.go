@@ -48,13 +48,3 @@ func TestSigsysLocksOut(t *testing.T) {
 		t.Errorf("old deaths count: %v", err)
 	}
 }
-
-func TestShellWord(t *testing.T) {
-	for in, want := range map[string]string{
-		"--delay=1s": "--delay=1s", "/srv/www": "/srv/www", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(x)": "'$(x)'",
-	} {
-		if got := shellWord(in); got != want {
-			t.Errorf("%q: %s, want %s", in, got, want)
-		}
-	}
-}

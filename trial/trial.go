@@ -144,7 +144,7 @@ func (t *trial) attempt(o rsync.Options) (findings, error) {
 	t.tries++
 	base := filepath.Join(t.dir, fmt.Sprint(t.tries))
 	o.Source, o.Target = base+"-src", base+"-dst"
-	o.Excludes = []string{"*.excluded"}
+	o.Excludes = []string{"- *.excluded"}
 	o.DryRun, o.BWLimit = false, ""
 	s := scratch{src: o.Source, dst: o.Target, want: o}
 	if err := s.build(); err != nil {

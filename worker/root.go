@@ -70,6 +70,10 @@ func newRoot(e *engine, c *ipc.WorkerSync, names map[ipc.RootID]string, targets 
 	}
 	r.track = track.New(track.Config{Excluded: r.excluded, Mounts: c.Mounts, Devices: c.Devices}, (*sink)(r))
 	r.links.Left = r.nameLeft
+	if r.inexact {
+		e.log.printf(deliver.Warn, "%s: rsync does not know all of the exclude patterns (those with ?, [, \\ or !): "+
+			"what they match in the source is left out as it should be, but what they match on the target alone is deleted", r.name)
+	}
 	for _, id := range c.Targets {
 		r.targets = append(r.targets, deliver.New(r, id, escape.Name(targets[id]), queue.Config{
 			Delay: c.Delay, MaxDelay: c.MaxDelay, BigDelay: c.BigDelay,

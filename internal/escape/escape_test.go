@@ -12,7 +12,7 @@ func TestName(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                 "",
 		"plain name.txt":   "plain name.txt",
-		"umläut 漢字":         "umläut 漢字",
+		"umläut 漢字":        "umläut 漢字",
 		"a\nb":             `a\x0ab`,
 		"\x1b]0;owned\x07": `\x1b]0;owned\x07`,
 		"\x9b31m":          `\x9b31m`,

@@ -23,7 +23,7 @@ import (
 type Kernel struct {
 	Release  string
 	Landlock int      // ABI, 0 without
-	Lacks    []string // what the running Landlock ABI cannot restrict, in words
+	Lacks    []string // second layers that this kernel is too old for, in words
 	MDWE     bool     // PR_SET_MDWE, Linux 6.3
 	missing  []missing
 }
@@ -49,7 +49,8 @@ func CheckKernel() Kernel {
 	_, err := unix.PrctlRetInt(unix.PR_GET_MDWE, 0, 0, 0, 0)
 	k.MDWE = err == nil
 	if !k.MDWE {
-		k.missing = append(k.missing, missing{"mdwe", "the kernel cannot refuse executable memory (PR_SET_MDWE, Linux 6.3)"})
+		// A second layer: the filters of worker and helper refuse it too.
+		k.Lacks = append(k.Lacks, "refusing executable memory (PR_SET_MDWE, Linux 6.3)")
 	}
 	return k
 }
@@ -115,8 +116,8 @@ func (k *Kernel) checkLandlock() {
 		abi  int
 		what string
 	}{
-		{2, "renames between directories (ABI 2, Linux 5.19: all of them are refused)"}, {3, "truncation (ABI 3, Linux 6.2)"}, {4, "TCP ports (ABI 4, Linux 6.7)"},
-		{5, "ioctls on devices (ABI 5, Linux 6.10)"}, {6, "signals and abstract sockets (ABI 6, Linux 6.12)"},
+		{2, "Landlock: renames between directories (ABI 2, Linux 5.19: all of them are refused)"}, {3, "Landlock: truncation (ABI 3, Linux 6.2)"}, {4, "Landlock: TCP ports (ABI 4, Linux 6.7)"},
+		{5, "Landlock: ioctls on devices (ABI 5, Linux 6.10)"}, {6, "Landlock: signals and abstract sockets (ABI 6, Linux 6.12)"},
 	} {
 		if k.Landlock < since.abi {
 			k.Lacks = append(k.Lacks, since.what)

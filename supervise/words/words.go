@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"lockstep/console"
+	"lockstep/internal/escape"
 	"lockstep/ipc"
 	"lockstep/rsync"
 )
@@ -178,4 +179,23 @@ func (t *Totals) Add(r ipc.Report) {
 func (t Totals) String() string {
 	return fmt.Sprintf("%s paths brought up to date by %s commands, of which %s failed",
 		console.Number(t.Synced), console.Number(t.Jobs), console.Number(t.Failed))
+}
+
+// Shell is words as a shell reads them, each after a blank.
+func Shell(args []string) string {
+	var b strings.Builder
+	for _, w := range args {
+		b.WriteByte(' ')
+		b.WriteString(shellWord(w))
+	}
+	return b.String()
+}
+
+// shellWord quotes a word for a shell when it needs it.
+func shellWord(w string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=,:@%+"
+	if w != "" && strings.Trim(w, plain) == "" {
+		return w
+	}
+	return "'" + strings.ReplaceAll(escape.Name(w), "'", `'\''`) + "'"
 }

@@ -96,3 +96,13 @@ func TestTotals(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestShell(t *testing.T) {
+	for in, want := range map[string]string{
+		"--delay=1s": "--delay=1s", "/srv/www": "/srv/www", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(x)": "'$(x)'",
+	} {
+		if got := Shell([]string{in}); got != " "+want {
+			t.Errorf("%q: %s, want %s", in, got, want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,6 +33,36 @@ func TestBurst(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Events that are lost for certain: the worker stands still while more happens
+// than the queue holds.
+func TestOverflow(t *testing.T) {
+	sysctl(t, "fs.inotify.max_queued_events", "64")
+	m := newMirror(t)
+	if err := churn.Burst(m.src, 1, 10, 100); err != nil {
+		t.Fatal(err)
+	}
+	m.start().ready()
+	worker := m.the("lockstep-worker").pid
+	for i, signal := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGCONT} {
+		if err := syscall.Kill(worker, signal); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			if err := churn.Burst(m.src, 2, 30, 600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.RemoveAll(m.src + "/dir004"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	m.sameWithin(limit)
+	if r := m.inStep(limit); r.num("overflows") == 0 || r.num("rescans") == 0 {
+		t.Errorf("no overflow, or no rescan after it: %s", r)
+	}
+	m.stop()
 }
 
 // A steady stream of changes, most of them edits that keep the size, many in

@@ -20,6 +20,7 @@ const (
 	verdictDone     verdict = iota
 	verdictVanished         // files went while it ran: look which
 	verdictPartial          // some paths failed: all of the job's are in doubt
+	verdictBroken           // it broke off at a path: which one is not known
 	verdictFailed           // the target as a whole failed
 	verdictHeld             // a guard holds the pass
 )
@@ -46,9 +47,15 @@ func judge(x *ipc.Exited) (v verdict, debris bool) {
 		return verdictVanished, false
 	case m.Class == rsync.Partial:
 		return verdictPartial, m.Debris
+	case x.Code == exitFileIO:
+		return verdictBroken, false // it says so and cleans up first
 	}
 	return verdictFailed, m.Debris
 }
+
+// exitFileIO is rsync(1)'s "error in file I/O": most often a file that does not
+// fit on the target, at which rsync gives up although others would fit.
+const exitFileIO = 11
 
 // exitVanished is rsync(1)'s "some files vanished before they could be
 // transferred".
@@ -82,6 +89,9 @@ func (k *Task) Exited(x ipc.Exited) {
 		k.failed = append(k.failed, k.jobs[0])
 		k.jobs = k.jobs[1:]
 		k.step()
+	case verdictBroken:
+		t.Queue.Bisect(k.batch, k.batch.Entries, t.host.Now(), t.host.Random)
+		k.leave()
 	default:
 		k.postpone()
 	}

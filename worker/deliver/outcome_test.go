@@ -21,7 +21,7 @@ func TestJudge(t *testing.T) {
 		"partial":               {exit(23, ""), verdictPartial, false},
 		"vanished":              {exit(24, "file has vanished: \"/s/a\"\n"), verdictVanished, false},
 		"usage":                 {exit(1, ""), verdictFailed, false},
-		"no space":              {exit(11, "write failed: No space left on device (28)\n"), verdictFailed, true},
+		"no space":              {exit(11, "write failed: No space left on device (28)\n"), verdictBroken, false},
 		"undocumented":          {exit(99, ""), verdictFailed, true},
 		"signal":                {ipc.Exited{End: ipc.EndSignalled, Code: 9}, verdictFailed, true},
 		"timeout":               {ipc.Exited{End: ipc.EndTimeout, Code: 15}, verdictFailed, true},

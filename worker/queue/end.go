@@ -50,6 +50,31 @@ func (q *Queue) Postpone(b *Batch, failed []Entry, now time.Time, rnd func() flo
 	}
 }
 
+// Bisect ends a batch that broke off at one of its paths, which one is not
+// known (a file that does not fit on the target, say): the paths come back in
+// batches of at most half this one's size, and nothing of this target is taken
+// before a back-off that grows until something succeeds.
+func (q *Queue) Bisect(b *Batch, failed []Entry, now time.Time, rnd func() float64) {
+	if !q.finish(b, now) {
+		return
+	}
+	q.shut(now, rnd)
+	limit := uint32(max(1, b.size/2))
+	for _, e := range failed {
+		wait := int64(0)
+		if b.size == 1 {
+			// Alone: it waits longer than the others, which may fit.
+			wait = q.backoff(uint32(e.solo)+1, rnd)
+			if e.solo < 255 {
+				e.solo++
+			}
+		}
+		e.Attempts++
+		e.limit = min(e.limit, limit)
+		q.back(e, b.Big, q.offset(now)+wait)
+	}
+}
+
 // Return ends a batch that was not used: its paths wait again as before. What
 // is returned, outlives a whole pass as content and is returned once more
 // cannot be brought up to date but by a pass, and the next one ends it.

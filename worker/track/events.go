@@ -52,7 +52,7 @@ func (t *Tracker) event(e monitor.Event) {
 // what is asked for from now on shows their effect.
 func (t *Tracker) overflow() {
 	t.count.Overflows++
-	t.passing = true
+	t.due = true
 	t.request(t.tree.Root(), t.listAll()|wantSeen|wantDeep)
 	t.sink.Rescan("overflow")
 }
@@ -193,7 +193,7 @@ func (t *Tracker) deleted(parent tree.ID, rel, name string) {
 		return
 	}
 	t.drop(id)
-	if t.passing {
+	if t.passing() {
 		t.probe(parent, name)
 	}
 }

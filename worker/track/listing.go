@@ -61,15 +61,17 @@ func (t *Tracker) begin(w *walk, l Listing) {
 		t.mend(w) // what the refused walk was to do is still to be done
 		return
 	}
-	switch {
-	case w.want&wantMark == 0:
-	case w.want&wantPrune != 0:
-		// Only now is it certain that no deletion below goes unseen.
-		t.doubt.add(w.rel, t.now)
-		t.dirty(w.rel, Attr|Replaced, nil)
-	default:
-		t.dirty(w.rel, Attr, nil)
+	if w.want&wantMark == 0 {
+		return
 	}
+	c := Attr
+	if w.want&wantPrune != 0 || t.passing() {
+		// Only now is it certain that no deletion here goes unseen; below, not yet.
+		w.want |= wantPrune
+		t.doubt.add(w.rel, t.now)
+		c |= Replaced
+	}
+	t.dirty(w.rel, c, nil)
 }
 
 // dead says whether the answer's descriptor was removed after the walk had been
@@ -272,24 +274,17 @@ func (t *Tracker) listed(w *walk, rel string, e *Entry) {
 		t.vanished(rel)
 		want |= wantDirty | wantPrune
 	case added:
-		if want&wantMark != 0 {
-			t.dirty(rel, Name|Attr, e)
-			want |= t.fresh(rel)
-		}
 	case w.want&wantDeep != 0:
 		want |= w.want & wantVerify
-		if want&wantMark != 0 {
-			t.dirty(rel, Name|Attr, e)
-		}
-	default:
-		if want&wantMark != 0 {
-			t.dirty(rel, Name|Attr, e)
-		}
-		if t.tree.WD(kid) >= 0 || mark&(isQueued|isOut|isFailed|isUnwatched|isTooLong) != 0 {
-			return
-		}
+	case t.tree.WD(kid) >= 0, mark&(isQueued|isOut|isFailed|isUnwatched|isTooLong) != 0:
+		want = 0
 	}
-	t.request(kid, want)
+	if w.want&wantMark != 0 {
+		t.dirty(rel, Name|Attr, e)
+	}
+	if want != 0 {
+		t.request(kid, want)
+	}
 }
 
 // end follows an answer's last part: directories that were known and are not

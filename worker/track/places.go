@@ -55,7 +55,7 @@ func (t *Tracker) vanished(rel string) {
 // doubtful says whether the target may hold, at a directory that is new at rel,
 // what was never at this directory: left over from one that was there before,
 // or copied by a pass before the directory was watched.
-func (t *Tracker) doubtful(rel string) bool { return t.passing || t.doubt.covers(rel) }
+func (t *Tracker) doubtful(rel string) bool { return t.passing() || t.doubt.covers(rel) }
 
 // ignored says whether a name is none of ours: excluded, or a mount.
 func (t *Tracker) ignored(rel string, kind uint8) bool {

@@ -263,6 +263,7 @@ func (s *scripted) quiet() {
 		default:
 			if s.rescan && s.t.Complete() {
 				s.rescan = false
+				s.t.Pass(true)
 				for s.m.begin(); len(s.m.pass) > 0; {
 					s.m.step()
 				}

@@ -196,8 +196,8 @@ type Tracker struct {
 	orphaned []int32
 	since    time.Time // when the first of them was
 	doubt    doubts
-	passing  bool
-	buf      []byte
+	due      bool // a pass has been called for and has not begun
+	passes   int  // under way
 	last     cached
 }
 
@@ -227,7 +227,7 @@ func New(cfg Config, sink Sink) *Tracker {
 // else what Walk.All says.
 func (t *Tracker) Start(all bool) {
 	t.all = all
-	t.passing = true
+	t.due = true
 	t.request(t.tree.Root(), t.listAll()|wantSeen)
 	t.finish()
 }
@@ -266,12 +266,23 @@ func (t *Tracker) Retry() {
 	t.finish()
 }
 
-// Pass tells that a whole pass over the target begins (true), and (false) that
-// it has ended and that the event queue has since been read until it was empty.
+// Pass tells that a whole pass over one target begins (true), and (false) that
+// one has ended and that the event queue has since been read until it was empty.
 // Meanwhile the pass may copy, from a directory that is not watched yet, what is
 // gone before the watch is in place: such directories are marked Replaced then.
-// Start and Rescan set it by themselves.
-func (t *Tracker) Pass(running bool) { t.passing = running }
+// From Start and from Rescan on it is the same until the pass that they call for
+// has been told of.
+func (t *Tracker) Pass(running bool) {
+	if running {
+		t.passes++
+		t.due = false
+	} else if t.passes > 0 {
+		t.passes--
+	}
+}
+
+// passing says whether a pass is due or under way.
+func (t *Tracker) passing() bool { return t.due || t.passes > 0 }
 
 // Acknowledged tells that every mark made before until is done on every target,
 // and that the event queue has since been read until it was empty. It frees

@@ -19,6 +19,9 @@ import (
 	"lockstep/sandbox/lock"
 )
 
+// getpidI386 is i386's number of getpid; on amd64 it is writev's.
+const getpidI386 = 20
+
 // prepared is what must be made before the filter.
 type prepared struct {
 	inotify int
@@ -49,6 +52,9 @@ func main() {
 		p.benign(os.Args[2] == "helper")
 	case "call":
 		attempt(os.Args[2:])
+	case "int80":
+		say("ATTEMPT")
+		say(fmt.Sprintf("RETURNED %d", int32(int80(getpidI386))))
 	case "exec":
 		err := syscall.Exec(os.Args[2], os.Args[2:], []string{"LC_ALL=C"})
 		lock.Fail("exec", err)

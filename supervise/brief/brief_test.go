@@ -1,0 +1,105 @@
+package brief
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	"lockstep/config"
+	"lockstep/ipc"
+	"lockstep/rsync"
+	"lockstep/supervise/host"
+)
+
+func cfg(t *testing.T, pairs ...string) config.Config {
+	t.Helper()
+	b := config.NewBuilder()
+	b.Set("source", "/srv/secret/www")
+	b.Set("targets", "/backup/secret/www")
+	for i := 0; i < len(pairs); i += 2 {
+		b.Set(pairs[i], pairs[i+1])
+	}
+	c, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// Neither helper nor worker learns where on the host it is, nor what is run.
+func TestLeastKnowledge(t *testing.T) {
+	c := cfg(t, "exclude", "*.tmp")
+	data, err := Helper(c, rsync.Options{}, []string{"in/side"}, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{"/srv", "secret", "/backup", "rsync", "/usr"} {
+		if bytes.Contains(data, []byte(secret)) {
+			t.Errorf("the helper is told %q", secret)
+		}
+	}
+	helper, err := ipc.DecodeHelperConfig(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	worker, err := ipc.DecodeWorkerConfig(helper.Worker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sync := worker.Syncs[0]
+	if helper.Roots[0].FD != 7 || helper.Roots[0].MaxWatches == 0 || helper.Targets[0].ID != sync.Targets[0] || helper.Roots[0].ID != sync.Root {
+		t.Errorf("%+v %+v", helper, sync)
+	}
+	if !slices.Equal(sync.Mounts, []string{"in/side"}) || !slices.Equal(sync.Exclude, []string{"*.tmp"}) || sync.Once {
+		t.Errorf("%+v", sync)
+	}
+}
+
+func TestCrossMountsAreNoExclusion(t *testing.T) {
+	w := Worker(cfg(t, "cross_mounts", "true", "dry_run", "true"), rsync.Options{}, []string{"in"})
+	if len(w.Syncs[0].Mounts) != 0 || !w.Syncs[0].Once {
+		t.Errorf("%+v", w.Syncs[0])
+	}
+}
+
+func TestRunner(t *testing.T) {
+	c := cfg(t, "exclude", "*.tmp", "bwlimit", "1MiB", "max_delete_percent", "7")
+	command := host.Command{Program: "/usr/bin/rsync", Dev: 1, Ino: 2}
+	r := Runner(c, rsync.Options{ACLs: true}, command, false)
+	for kind := ipc.JobInitial; kind < ipc.NumJobKinds; kind++ {
+		if !slices.Contains(r.Argv[kind], "--bwlimit=1048576b") || !slices.Contains(r.Argv[kind], "--acls") {
+			t.Errorf("kind %d: %q", kind, r.Argv[kind])
+		}
+	}
+	if r.Accept || r.ShowOutput || r.Probe == nil || r.MaxDeletePercent != 7 || r.MaxDeleteEntries != 1000 || r.Source != c.Source || r.ProgIno != 2 {
+		t.Errorf("%+v", r)
+	}
+	if len(r.Env) == 0 || slices.ContainsFunc(r.Env, func(e string) bool { return strings.HasPrefix(e, "LD_") || strings.HasPrefix(e, "RSYNC") }) {
+		t.Errorf("environment %q", r.Env)
+	}
+}
+
+// A dry run runs nothing that could change the target.
+func TestDryRun(t *testing.T) {
+	r := Runner(cfg(t, "dry_run", "true"), rsync.Options{}, host.Command{}, false)
+	for kind := ipc.JobInitial; kind < ipc.NumJobKinds; kind++ {
+		if !slices.Contains(r.Argv[kind], "--dry-run") {
+			t.Errorf("kind %d: %q", kind, r.Argv[kind])
+		}
+	}
+	if !r.ShowOutput || !slices.Contains(r.Probe, "--dry-run") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestWant(t *testing.T) {
+	for word, want := range map[string]rsync.Options{
+		"user": {ACLs: true, Xattrs: rsync.XattrsUser}, "all": {ACLs: true, Xattrs: rsync.XattrsAll}, "none": {},
+	} {
+		got := Want(cfg(t, "xattrs", word))
+		if got.ACLs != want.ACLs || got.Xattrs != want.Xattrs || got.Devices {
+			t.Errorf("%s: %+v", word, got)
+		}
+	}
+}
