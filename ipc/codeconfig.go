@@ -4,11 +4,12 @@ import "time"
 
 // Limits of the configurations: far above use, so that a false length shows.
 const (
-	maxRoots = 1024
-	maxName  = 255
-	maxPath  = 4096
-	maxItems = 1 << 16
-	maxWord  = 128 << 10 // bytes of one argument, as MAX_ARG_STRLEN of execve(2)
+	maxRoots  = 1024
+	maxName   = 255
+	maxPath   = 4096
+	maxItems  = 1 << 16
+	maxWorker = MaxPacket / 8 * 7 // so that HelloAnswer fits its packet
+	maxWord   = 128 << 10         // bytes of one argument, as MAX_ARG_STRLEN of execve(2)
 )
 
 func encode(m interface{ code(*codec) }) ([]byte, error) {

@@ -174,7 +174,7 @@ func TestStrayDescriptors(t *testing.T) {
 		rd, wr := stray(t)
 		pkt := packet(t, 1, &ipc.Hello{Version: ipc.Version, Build: theBuild})
 		must(t, unix.Sendmsg(r.worker, pkt, unix.UnixRights(int(wr.Fd()), int(wr.Fd())), nil, 0))
-		r.violated("control data where none belongs")
+		r.violated("2 descriptors in one packet")
 		must(t, wr.Close())
 		if n, err := rd.Read(make([]byte, 1)); n != 0 || err == nil {
 			t.Errorf("read %d, %v", n, err)

@@ -149,20 +149,12 @@ func (h *Helper) send(packet []byte) {
 // notify has m sent by a goroutine of its own. What may wait at a time is
 // bounded: the tasks of the roots, the jobs of the targets, and one Shutdown.
 func (h *Helper) notify(seq uint32, m ipc.Message) {
-	packet, err := reply(seq, m)
+	packet, err := ipc.Append(nil, seq, m)
 	if err != nil {
-		h.fail(err)
+		h.fail(fault{err})
 		return
 	}
 	go h.send(packet)
-}
-
-func reply(seq uint32, m ipc.Message) ([]byte, error) {
-	packet, err := ipc.Append(nil, seq, m)
-	if err != nil {
-		return nil, fault{err}
-	}
-	return packet, nil
 }
 
 // closeFD closes what was made here or came along, when there is something.

@@ -6,8 +6,7 @@ import (
 	"io"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
+	"lockstep/internal/sys"
 	"lockstep/ipc"
 )
 
@@ -65,9 +64,9 @@ func (h *Helper) data(_ uint32, m *ipc.Data) ([]byte, error) {
 	}
 	answer, err := h.launch(h.targets[s.Target], s)
 	if err != nil {
-		return nil, fault{fmt.Errorf("sealing a list: %w", err)}
+		return nil, fault{err}
 	}
-	return reply(s.seq, answer)
+	return ipc.Append(nil, s.seq, answer)
 }
 
 func (h *Helper) launch(t *target, s *start) (*ipc.StartAnswer, error) {
@@ -79,11 +78,11 @@ func (h *Helper) launch(t *target, s *start) (*ipc.StartAnswer, error) {
 	case t.jobs >= ipc.MaxJobs:
 		return &ipc.StartAnswer{Status: ipc.StatusBusy}, nil
 	}
-	fd, err := seal(s.list)
-	defer h.closeFD(fd)
+	fd, err := sys.SealedMemfd("list", s.list)
 	if err != nil {
 		return nil, err
 	}
+	defer h.closeFD(fd)
 	h.lastJob++
 	h.jobs[h.lastJob] = &job{target: t, runner: t.runner}
 	t.jobs++
@@ -94,7 +93,7 @@ func (h *Helper) launch(t *target, s *start) (*ipc.StartAnswer, error) {
 // tell sends to t's runner and never waits: a runner reads at once, and what it
 // can be sent (a start and a stop for each of its jobs) fits its socket.
 func (h *Helper) tell(t *target, m ipc.Message, fd int) {
-	packet, err := reply(0, m)
+	packet, err := ipc.Append(nil, 0, m)
 	if err == nil {
 		err = ipc.SendFD(t.runner.fd, packet, fd, syscall.MSG_DONTWAIT)
 	}
@@ -103,37 +102,19 @@ func (h *Helper) tell(t *target, m ipc.Message, fd int) {
 	}
 }
 
-// seal makes a memfd of the list that nobody can change any more. The caller
-// closes it, on an error too.
-func seal(list []byte) (int, error) {
-	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
-	fd, err := unix.MemfdCreate("list", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_NOEXEC_SEAL)
-	if err == unix.EINVAL { // Linux before 6.3 knows no MFD_NOEXEC_SEAL
-		fd, err = unix.MemfdCreate("list", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
-	}
-	if err != nil {
-		return -1, err
-	}
-	if n, err := unix.Write(fd, list); err != nil || n != len(list) {
-		return fd, fmt.Errorf("%d of %d bytes written: %v", n, len(list), err)
-	}
-	_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals)
-	return fd, err
-}
-
 func (h *Helper) stop(seq uint32, m *ipc.Stop) ([]byte, error) {
 	if m.Job > h.lastJob {
 		return nil, fmt.Errorf("job %d was never started", m.Job)
 	}
 	j := h.jobs[m.Job]
 	if j == nil {
-		return reply(seq, &ipc.StopAnswer{Status: ipc.StatusGone})
+		return ipc.Append(nil, seq, &ipc.StopAnswer{Status: ipc.StatusGone})
 	}
 	if !j.stopped {
 		j.stopped = true
 		h.tell(j.target, &ipc.RunStop{Job: m.Job}, -1)
 	}
-	return reply(seq, &ipc.StopAnswer{})
+	return ipc.Append(nil, seq, &ipc.StopAnswer{})
 }
 
 // adopt makes the socket that of t's runner.
@@ -144,7 +125,7 @@ func (h *Helper) adopt(t *target, fd int) {
 	go h.read(fd, func(p ipc.Packet, err error) ([]byte, error) {
 		x, err := h.ended(r, p, err)
 		if err == nil {
-			return reply(0, x)
+			return ipc.Append(nil, 0, x)
 		}
 		if !r.dead {
 			h.drop(t, err)
@@ -156,16 +137,15 @@ func (h *Helper) adopt(t *target, fd int) {
 // ended reads a runner's packet: one of its jobs has ended.
 func (h *Helper) ended(r *runner, p ipc.Packet, err error) (*ipc.Exited, error) {
 	h.closeFD(p.FD)
-	if r.dead {
+	switch {
+	case r.dead:
 		return nil, errDropped
-	}
-	if err != nil {
+	case err != nil:
 		return nil, err
-	}
-	if want := (ipc.Header{Type: ipc.TypeRunExited, Final: true}); p.Header != want || p.FD >= 0 {
+	case p.Header != ipc.Header{Type: ipc.TypeRunExited, Final: true} || p.FD >= 0:
 		return nil, fmt.Errorf("unexpected packet %+v with descriptor %d", p.Header, p.FD)
 	}
-	x, err := ipc.DecodeRunExited(p.Payload)
+	x, err := ipc.Decode[ipc.RunExited](p.Payload)
 	if err != nil {
 		return nil, err
 	}

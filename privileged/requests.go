@@ -28,21 +28,24 @@ type request struct {
 // requests is the whole surface that the helper shows to the worker.
 func requests() map[ipc.Type]request {
 	return map[ipc.Type]request{
-		ipc.TypeHello: {"Hello", greeting, on(ipc.DecodeHello, (*Helper).hello)},
-		ipc.TypeWatch: {"Watch", running | draining, on(ipc.DecodeWatch, (*Helper).watch)},
-		ipc.TypeStat:  {"Stat", running | draining, on(ipc.DecodeStat, (*Helper).stat)},
-		ipc.TypeStart: {"Start", running | draining, on(ipc.DecodeStart, (*Helper).begin)},
-		ipc.TypeData:  {"Data", running | draining, on(ipc.DecodeData, (*Helper).data)},
-		ipc.TypeStop:  {"Stop", running | draining, on(ipc.DecodeStop, (*Helper).stop)},
-		ipc.TypeDrain: {"Drain", running | draining, on(ipc.DecodeDrain, (*Helper).drain)},
+		ipc.TypeHello: {"Hello", greeting, on((*Helper).hello)},
+		ipc.TypeWatch: {"Watch", running | draining, on((*Helper).watch)},
+		ipc.TypeStat:  {"Stat", running | draining, on((*Helper).stat)},
+		ipc.TypeStart: {"Start", running | draining, on((*Helper).begin)},
+		ipc.TypeData:  {"Data", running | draining, on((*Helper).data)},
+		ipc.TypeStop:  {"Stop", running | draining, on((*Helper).stop)},
+		ipc.TypeDrain: {"Drain", running | draining, on((*Helper).drain)},
 	}
 }
 
-// on joins a decoder and a handler. The handler gives the answer's packet, or
-// none when a thread of a root or a later request will.
-func on[T any](decode func([]byte) (T, error), serve func(*Helper, uint32, *T) ([]byte, error)) func(*Helper, uint32, []byte) ([]byte, error) {
+// on puts the decoder before a handler. The handler gives the answer's packet,
+// or none when a thread of a root or a later request will.
+func on[T any, M interface {
+	*T
+	ipc.Message
+}](serve func(*Helper, uint32, M) ([]byte, error)) func(*Helper, uint32, []byte) ([]byte, error) {
 	return func(h *Helper, seq uint32, payload []byte) ([]byte, error) {
-		m, err := decode(payload)
+		m, err := ipc.Decode[T, M](payload)
 		if err != nil {
 			return nil, err
 		}
@@ -94,7 +97,7 @@ func (h *Helper) hello(seq uint32, m *ipc.Hello) ([]byte, error) {
 	for _, r := range h.cfg.Roots {
 		answer.Roots = append(answer.Roots, r.Root)
 	}
-	return reply(seq, answer)
+	return ipc.Append(nil, seq, answer)
 }
 
 func (h *Helper) watch(seq uint32, m *ipc.Watch) ([]byte, error) {
@@ -107,7 +110,7 @@ func (h *Helper) stat(seq uint32, m *ipc.Stat) ([]byte, error) {
 
 func (h *Helper) drain(seq uint32, _ *ipc.Drain) ([]byte, error) {
 	h.state = draining
-	return reply(seq, &ipc.DrainAnswer{})
+	return ipc.Append(nil, seq, &ipc.DrainAnswer{})
 }
 
 func (h *Helper) shutdown() {
@@ -132,21 +135,21 @@ func (h *Helper) control(p ipc.Packet, err error) ([]byte, error) {
 func (h *Helper) order(p ipc.Packet) error {
 	switch {
 	case p.Header.Type == ipc.TypeCtlWorker && p.FD >= 0 && h.workerFD < 0:
-		m, err := ipc.DecodeCtlWorker(p.Payload)
+		m, err := ipc.Decode[ipc.CtlWorker](p.Payload)
 		if err != nil {
 			return err
 		}
 		h.worker, h.workerFD = m, p.FD
 		go h.read(p.FD, h.request)
 	case p.Header.Type == ipc.TypeCtlRunner && p.FD >= 0:
-		m, err := ipc.DecodeCtlRunner(p.Payload)
+		m, err := ipc.Decode[ipc.CtlRunner](p.Payload)
 		t := h.targets[m.Target]
 		if err != nil || t == nil {
 			return fmt.Errorf("target %d is unknown, or: %v", m.Target, err)
 		}
 		h.adopt(t, p.FD)
 	case p.Header.Type == ipc.TypeCtlShutdown && p.FD < 0:
-		if _, err := ipc.DecodeCtlShutdown(p.Payload); err != nil {
+		if _, err := ipc.Decode[ipc.CtlShutdown](p.Payload); err != nil {
 			return err
 		}
 		if h.stopping = true; h.state != greeting {

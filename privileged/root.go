@@ -154,8 +154,11 @@ func (r *root) place(fd int) (int32, unix.Errno) {
 func (r *root) list(t *task, fd int, status unix.Errno) (unix.Errno, error) {
 	for {
 		n, e := sys.Getdents(fd, r.dents)
-		if e != 0 || n == 0 {
-			return max(status, e), nil
+		if e != 0 {
+			return e, nil
+		}
+		if n == 0 {
+			return status, nil
 		}
 		t.since.Store(r.h.now())
 		for rest := r.dents[:n]; len(rest) > 0; {

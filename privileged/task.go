@@ -54,7 +54,7 @@ func (h *Helper) assign(id ipc.RootID, t *task) ([]byte, error) {
 		return nil, fmt.Errorf("unknown root %d", id)
 	}
 	if c := r.current.Load(); c != nil && c.state.Load() == late {
-		return reply(t.seq, t.refusal(ipc.StatusTimeout))
+		return ipc.Append(nil, t.seq, t.refusal(ipc.StatusTimeout))
 	}
 	r.load.Add(1)
 	select {
@@ -63,7 +63,7 @@ func (h *Helper) assign(id ipc.RootID, t *task) ([]byte, error) {
 		return nil, nil
 	default:
 		r.load.Add(-1)
-		return reply(t.seq, t.refusal(ipc.StatusBusy))
+		return ipc.Append(nil, t.seq, t.refusal(ipc.StatusBusy))
 	}
 }
 

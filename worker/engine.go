@@ -33,7 +33,7 @@ type engine struct {
 	reporter *reporter
 	inotify  *os.File
 	source   *pump.Source
-	passed   []*root // their passes have ended; told once the events up to then were applied
+	barriers []barrier // what is told once the events up to then were applied
 	fatal    error
 	now      time.Time
 	roots    []*root
@@ -266,21 +266,32 @@ func (e *engine) exited(x ipc.Exited) {
 	k.Exited(x)
 }
 
-// barrier has the root told that its pass has ended, once every event up to
-// now was applied.
-func (e *engine) barrier(r *root) {
-	e.passed = append(e.passed, r)
+// barrier is something that a tracker is told once every event up to a moment
+// was applied: that a pass has ended, or (done set) that all that was marked
+// before then is done.
+type barrier struct {
+	root *root
+	done time.Time
+}
+
+func (e *engine) barrier(b barrier) {
+	e.barriers = append(e.barriers, b)
 	e.source.Mark()
 }
 
-// caughtUp is reached when a mark comes back. One mark answers for one root:
-// a pass that ended after the mark was made needs another.
+// caughtUp is reached when a mark comes back. One mark answers for one barrier:
+// a later one needs another.
 func (e *engine) caughtUp() {
-	if len(e.passed) == 0 {
+	if len(e.barriers) == 0 {
 		return
 	}
-	e.passed[0].track.Pass(false)
-	if e.passed = e.passed[1:]; len(e.passed) > 0 {
+	b := e.barriers[0]
+	if b.done.IsZero() {
+		b.root.track.Pass(false)
+	} else {
+		b.root.track.Acknowledged(b.done)
+	}
+	if e.barriers = e.barriers[1:]; len(e.barriers) > 0 {
 		e.source.Mark()
 	}
 }

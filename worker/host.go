@@ -49,4 +49,4 @@ func (r *root) TooLong(rel string) { (*sink)(r).TooLong(rel) }
 func (r *root) Rules() ([]byte, bool) { return r.rejected, r.tooMany }
 
 func (r *root) PassBegins() { r.track.Pass(true) }
-func (r *root) PassEnded()  { r.e.barrier(r) }
+func (r *root) PassEnded()  { r.e.barrier(barrier{root: r}) }

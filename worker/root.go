@@ -52,6 +52,7 @@ type root struct {
 	rescans   uint64
 	limitAt   time.Time // next rescan because of directories without a watch
 	limitSaid uint64    // directories without a watch, as last told
+	dirtied   bool      // the tracker has marked something since it was last told that all is done
 	retryAt   time.Time // when directories that failed are listed again
 	verified  uint64    // verifications ended when the pass's walk began
 }
@@ -129,7 +130,23 @@ func (r *root) advance() {
 	for _, t := range r.targets {
 		t.Advance()
 	}
+	r.acknowledge()
 	r.sendWalks() // last: what went before may want something listed
+}
+
+// acknowledge tells the tracker when every target has all that it has marked,
+// so that it can forget which directories once stood where.
+func (r *root) acknowledge() {
+	if !r.dirtied {
+		return
+	}
+	for _, t := range r.targets {
+		if !t.Queue.Idle() {
+			return
+		}
+	}
+	r.dirtied = false
+	r.e.barrier(barrier{r, r.e.now})
 }
 
 // sendWalks batches what the tracker wants listed. The order is kept: the
@@ -166,7 +183,9 @@ func (r *root) listed(batch []track.Walk) deliver.Flight {
 			if int(d.Index) >= len(batch) {
 				return fmt.Errorf("a listing with index %d of %d", d.Index, len(batch))
 			}
-			r.walked += uint64(len(d.Entries))
+			if r.whole == wholeWalking {
+				r.walked += uint64(len(d.Entries))
+			}
 			r.track.Listing(track.Listing{
 				Serial: batch[d.Index].Serial, Status: uint16(d.Status), WD: d.WD, Ino: d.Ino,
 				More: d.More, Entries: entries(d.Entries),
@@ -192,8 +211,8 @@ func entries(in []ipc.Entry) []track.Entry {
 func (r *root) stepWhole() {
 	switch r.whole {
 	case wholeIdle:
-		if r.e.draining || !r.wantsWhole() {
-			return
+		if r.e.draining || (r.ready && !r.track.Complete()) || !r.wantsWhole() {
+			return // a walk that has begun already has shown only part of what it meets
 		}
 		r.whole, r.again, r.walked = wholeWalking, false, 0
 		r.rejected, r.tooMany = r.rejected[:0], false
@@ -243,10 +262,9 @@ func (r *root) stepWhole() {
 // begun: the first time by the initial walk, later by a verification.
 func (r *root) walkEnded() bool {
 	if !r.ready {
-		return r.track.Idle()
+		return r.track.Complete()
 	}
-	c := r.track.Counters()
-	return c.Verified > r.verified && !c.Verifying
+	return r.track.Complete() && r.track.Counters().Verified > r.verified
 }
 
 // wantsWhole tells whether a target is free to make a whole pass now; the

@@ -21,6 +21,7 @@ type sink root
 // Dirty puts a path into the queue of every target.
 func (s *sink) Dirty(rel string, c track.Change, e *track.Entry) {
 	r := (*root)(s)
+	r.dirtied = true
 	if e != nil {
 		r.learn(rel, e)
 	}

@@ -156,8 +156,10 @@ func (t *Target) StartPass() {
 }
 
 func (t *Target) endPass(ok bool) {
+	if t.Pass == PassRunning {
+		t.host.PassEnded()
+	}
 	t.Pass = PassDone
-	t.host.PassEnded()
 	t.Queue.EndWhole(ok, t.host.Now(), t.host.Random)
 	if ok {
 		t.live = true
