@@ -1,10 +1,8 @@
 package cgroup
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"lockstep/internal/mountinfo"
 )
 
 // mount is a mounted cgroup hierarchy.
@@ -28,15 +28,11 @@ func Detect() (*Host, error) { return detect(func(mount) bool { return true }) }
 
 // detect is Detect with the mounts that use accepts.
 func detect(use func(mount) bool) (*Host, error) {
-	file, err := os.Open("/proc/self/mountinfo")
+	table, err := mountinfo.Read()
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	mounts, err := parseMounts(file)
-	if err != nil {
-		return nil, err
-	}
+	mounts := hierarchies(table)
 	mounts = slices.DeleteFunc(mounts, func(m mount) bool { return !use(m) })
 	h := new(Host)
 	if h.v1, err = findV1(mounts); err != nil {
@@ -52,43 +48,15 @@ func detect(use func(mount) bool) (*Host, error) {
 	return h, nil
 }
 
-// parseMounts reads mountinfo (proc_pid_mountinfo(5)) and keeps what is a
-// cgroup hierarchy.
-func parseMounts(r io.Reader) ([]mount, error) {
-	var mounts []mount
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		before, after, ok := strings.Cut(lines.Text(), " - ")
-		left, right := strings.Fields(before), strings.Fields(after)
-		if !ok || len(left) < 6 || len(right) < 2 {
-			return nil, fmt.Errorf("mountinfo: unexpected line %q", lines.Text())
+// hierarchies picks out of a mount table what is a cgroup hierarchy.
+func hierarchies(table []mountinfo.Mount) []mount {
+	var out []mount
+	for _, m := range table {
+		if m.Type == "cgroup" || m.Type == "cgroup2" {
+			out = append(out, mount{unified: m.Type == "cgroup2", root: m.Root, dir: m.Point, options: m.Options})
 		}
-		if right[0] != "cgroup" && right[0] != "cgroup2" {
-			continue
-		}
-		m := mount{unified: right[0] == "cgroup2", root: unescape(left[3]), dir: unescape(left[4])}
-		if len(right) > 2 {
-			m.options = strings.Split(right[2], ",")
-		}
-		mounts = append(mounts, m)
 	}
-	return mounts, lines.Err()
-}
-
-// unescape undoes mountinfo's \ooo for space, tab, newline and backslash.
-func unescape(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
+	return out
 }
 
 // findV1 picks the v1 hierarchies of the controllers that we use. The library

@@ -9,18 +9,14 @@ import (
 	"lockstep/internal/sys"
 )
 
-// Cred is what the kernel says of a packet's sender (unix(7), SCM_CREDENTIALS).
-type Cred struct {
-	PID int32
-	UID uint32
-}
-
 // Packet is one received packet.
 type Packet struct {
 	Header  Header
 	Payload []byte // shares the receiver's buffer
 	FD      int    // the descriptor that came along, or -1; the receiver closes it
-	Cred    *Cred  // nil unless the socket has SO_PASSCRED
+	// Cred is what the kernel says of the sender (unix(7), SCM_CREDENTIALS); nil
+	// unless the socket has SO_PASSCRED.
+	Cred *syscall.Ucred
 }
 
 // Send writes one packet, with the descriptor passed when it is not -1.
@@ -57,8 +53,8 @@ func SendFD(fd int, pkt []byte, passed, flags int) error {
 // carries anything but credentials and one descriptor, is an error, and what
 // came with it is closed.
 func ReceiveFD(fd int, buf []byte) (Packet, error) {
-	p := Packet{FD: -1}
 	n, fds, cred, err := sys.ReceivePacket(fd, buf)
+	p := Packet{FD: -1, Cred: cred}
 	switch {
 	case err == syscall.ECONNRESET:
 		err = io.EOF // the peer left packets unread
@@ -76,9 +72,6 @@ func ReceiveFD(fd int, buf []byte) (Packet, error) {
 		} else if e := syscall.Close(stray); e != nil {
 			err = fmt.Errorf("%w; close: %w", err, e)
 		}
-	}
-	if cred != nil {
-		p.Cred = &Cred{PID: cred.Pid, UID: cred.Uid}
 	}
 	return p, err
 }

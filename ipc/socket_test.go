@@ -54,7 +54,7 @@ func TestSocket(t *testing.T) {
 	if err != nil || p.Header != (Header{TypeDrain, true, 3}) || len(p.Payload) != 0 || p.FD < 3 {
 		t.Fatalf("%+v %v", p, err)
 	}
-	if p.Cred == nil || int(p.Cred.PID) != os.Getpid() || int(p.Cred.UID) != os.Getuid() {
+	if p.Cred == nil || int(p.Cred.Pid) != os.Getpid() || int(p.Cred.Uid) != os.Getuid() {
 		t.Errorf("credentials %+v", p.Cred)
 	}
 	flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(p.FD), syscall.F_GETFD, 0)

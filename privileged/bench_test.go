@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"lockstep/internal/sys"
 	"lockstep/ipc"
 )
 
@@ -36,17 +39,64 @@ func BenchmarkStat(b *testing.B) {
 	}
 }
 
+const dirs = 20_000
+
+func directories(b *testing.B, root string) []string {
+	all := make([]string, dirs)
+	for i := range all {
+		all[i] = fmt.Sprintf("%d/%d", i/200, i%200)
+		must(b, os.MkdirAll(filepath.Join(root, all[i]), 0o700))
+		must(b, os.WriteFile(filepath.Join(root, all[i], "file"), nil, 0o600))
+	}
+	return all
+}
+
+// BenchmarkWatchDirect is the same as BenchmarkWatch without any boundary, by
+// path, as an unsplit program does it.
+func BenchmarkWatchDirect(b *testing.B) {
+	root := b.TempDir()
+	all := directories(b, root)
+	inotify, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+	must(b, err)
+	defer closeFD(b, inotify)
+	paths := make([][]byte, len(all))
+	for i, rel := range all {
+		paths[i] = append([]byte(filepath.Join(root, rel)), 0)
+	}
+	buf := make([]byte, 32<<10)
+	var st unix.Statx_t
+	fail := func(e unix.Errno) {
+		if e != 0 {
+			b.Fatal(e)
+		}
+	}
+	b.ResetTimer()
+	for n := range b.N {
+		path := paths[n%dirs]
+		_, e := sys.InotifyAddWatch(inotify, path, ipc.InotifyMask)
+		fail(e)
+		fd, e := sys.Openat2(unix.AT_FDCWD, path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+		fail(e)
+		for {
+			n, e := sys.Getdents(fd, buf)
+			fail(e)
+			if n == 0 {
+				break
+			}
+			for name, e := range sys.Dirents(buf[:n]) {
+				fail(e)
+				fail(sys.Statx(fd, name, unix.AT_SYMLINK_NOFOLLOW, wanted, &st))
+			}
+		}
+		must(b, unix.Close(fd))
+	}
+}
+
 // BenchmarkWatch is the cost of watching and listing one directory that holds
 // one file, in batches.
 func BenchmarkWatch(b *testing.B) {
 	r := newRig(b, func(c *ipc.HelperConfig) { c.Roots[0].MaxWatches = 0 })
-	const dirs = 20_000
-	all := make([]string, dirs)
-	for i := range all {
-		all[i] = fmt.Sprintf("%d/%d", i/200, i%200)
-		must(b, os.MkdirAll(filepath.Join(r.dir, all[i]), 0o700))
-		must(b, os.WriteFile(filepath.Join(r.dir, all[i], "file"), nil, 0o600))
-	}
+	all := directories(b, r.dir)
 	r.connect()
 	r.hello()
 	b.ReportAllocs()

@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"lockstep/internal/sys"
 	"lockstep/ipc"
 )
 
@@ -140,7 +141,7 @@ func (h *Helper) fail(err error) {
 // send gives the worker a packet, and waits while it does not read. When it has
 // gone, the reader of its socket says so.
 func (h *Helper) send(packet []byte) {
-	err := ipc.SendFD(h.workerFD, packet, -1, 0)
+	err := sys.SendPacket(h.workerFD, packet, -1, 0)
 	if err != nil && err != syscall.EPIPE && err != syscall.ECONNRESET {
 		h.fail(fault{fmt.Errorf("sending to the worker: %w", err)})
 	}

@@ -95,7 +95,7 @@ func (h *Helper) launch(t *target, s *start) (*ipc.StartAnswer, error) {
 func (h *Helper) tell(t *target, m ipc.Message, fd int) {
 	packet, err := ipc.Append(nil, 0, m)
 	if err == nil {
-		err = ipc.SendFD(t.runner.fd, packet, fd, syscall.MSG_DONTWAIT)
+		err = sys.SendPacket(t.runner.fd, packet, fd, syscall.MSG_DONTWAIT)
 	}
 	if err != nil {
 		h.drop(t, err)

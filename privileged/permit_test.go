@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -60,7 +61,7 @@ func present(t *testing.T, h *Helper, m ipc.Message) error {
 	must(t, err)
 	header, payload, err := ipc.ParseHeader(pkt)
 	must(t, err)
-	_, err = h.request(ipc.Packet{Header: header, Payload: payload, FD: -1, Cred: &ipc.Cred{PID: 5, UID: 6}}, nil)
+	_, err = h.request(ipc.Packet{Header: header, Payload: payload, FD: -1, Cred: &syscall.Ucred{Pid: 5, Uid: 6}}, nil)
 	return err
 }
 
@@ -118,7 +119,7 @@ func TestEveryTypeIsTried(t *testing.T) {
 		if slices.Contains(tried, typ) {
 			continue
 		}
-		_, err := h.request(ipc.Packet{Header: ipc.Header{Type: typ, Seq: h.seq + 1, Final: true}, FD: -1, Cred: &ipc.Cred{PID: 5, UID: 6}}, nil)
+		_, err := h.request(ipc.Packet{Header: ipc.Header{Type: typ, Seq: h.seq + 1, Final: true}, FD: -1, Cred: &syscall.Ucred{Pid: 5, Uid: 6}}, nil)
 		if err == nil || !strings.Contains(err.Error(), "unknown type") {
 			t.Errorf("type %d: %v", typ, err)
 		}

@@ -69,7 +69,7 @@ func (h *Helper) request(p ipc.Packet, err error) ([]byte, error) {
 	case p.FD >= 0:
 		return nil, errors.New("a descriptor where none belongs")
 	// The kernel has checked them, but a socket can be inherited or passed on.
-	case p.Cred == nil || uint32(p.Cred.PID) != h.worker.PID || p.Cred.UID != h.worker.UID:
+	case p.Cred == nil || uint32(p.Cred.Pid) != h.worker.PID || p.Cred.Uid != h.worker.UID:
 		return nil, fmt.Errorf("packet from another process: %+v", p.Cred)
 	case p.Header.Seq != h.seq+1 || !p.Header.Final:
 		return nil, fmt.Errorf("packet with number %d instead of %d, or without its flag", p.Header.Seq, h.seq+1)
@@ -148,10 +148,7 @@ func (h *Helper) order(p ipc.Packet) error {
 			return fmt.Errorf("target %d is unknown, or: %v", m.Target, err)
 		}
 		h.adopt(t, p.FD)
-	case p.Header.Type == ipc.TypeCtlShutdown && p.FD < 0:
-		if _, err := ipc.Decode[ipc.CtlShutdown](p.Payload); err != nil {
-			return err
-		}
+	case p.Header.Type == ipc.TypeCtlShutdown && p.FD < 0 && len(p.Payload) == 0:
 		if h.stopping = true; h.state != greeting {
 			h.shutdown()
 		}

@@ -161,15 +161,11 @@ func (r *root) list(t *task, fd int, status unix.Errno) (unix.Errno, error) {
 			return status, nil
 		}
 		t.since.Store(r.h.now())
-		for rest := r.dents[:n]; len(rest) > 0; {
-			var name []byte
-			if name, rest = sys.NextDirent(rest); name == nil {
-				return unix.EPROTO, nil
+		for name, e := range sys.Dirents(r.dents[:n]) {
+			var x ipc.Entry
+			if e == 0 {
+				x, e = r.examine(fd, name)
 			}
-			if string(name) == ".\x00" || string(name) == "..\x00" {
-				continue
-			}
-			x, e := r.examine(fd, name)
 			switch {
 			case e == unix.ENOENT || e == unix.EXDEV: // gone since, or a mount that is not to be shown
 			case e != 0:

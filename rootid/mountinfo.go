@@ -1,105 +1,33 @@
 package rootid
 
 import (
-	"bytes"
-	"fmt"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
-)
 
-// Mount is one line of /proc/self/mountinfo (proc_pid_mountinfo(5)).
-type Mount struct {
-	ID     int
-	Parent int
-	Dev    string // major:minor of the superblock
-	Root   string // the directory of the file system that is shown
-	Point  string // where it is shown
-	Type   string
-	Source string
-}
+	"lockstep/internal/mountinfo"
+)
 
 // Mounts is a mount table.
 type Mounts struct {
-	list    []Mount
+	list    []mountinfo.Mount
 	visible []bool
 }
 
 // ReadMounts reads the caller's mount table.
 func ReadMounts() (Mounts, error) {
-	data, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return Mounts{}, fmt.Errorf("the mount table cannot be read: %w", err)
-	}
-	return ParseMounts(data)
+	list, err := mountinfo.Read()
+	return Mounts{list, visible(list)}, err
 }
 
-// ParseMounts parses a mount table. A line that it does not understand is an
-// error: a mount that is overlooked could be emptied on the target.
+// ParseMounts parses a mount table.
 func ParseMounts(data []byte) (Mounts, error) {
-	var m Mounts
-	for number, line := range bytes.Split(data, []byte{'\n'}) {
-		if len(line) == 0 {
-			continue
-		}
-		one, err := parseMount(string(line))
-		if err != nil {
-			return Mounts{}, fmt.Errorf("mount table, line %d: %w", number+1, err)
-		}
-		m.list = append(m.list, one)
-	}
-	m.visible = visible(m.list)
-	return m, nil
-}
-
-// parseMount reads: id parent major:minor root point options [tags…] - type source superoptions.
-// The source may be empty, and then there are two blanks in a row.
-func parseMount(line string) (Mount, error) {
-	f := strings.Split(line, " ")
-	dash := slices.Index(f, "-")
-	if dash < 6 || len(f) < dash+3 {
-		return Mount{}, fmt.Errorf("%q has too few fields", line)
-	}
-	id, err := strconv.Atoi(f[0])
-	if err != nil {
-		return Mount{}, fmt.Errorf("%q is no mount id", f[0])
-	}
-	parent, err := strconv.Atoi(f[1])
-	if err != nil {
-		return Mount{}, fmt.Errorf("%q is no mount id", f[1])
-	}
-	one := Mount{ID: id, Parent: parent, Dev: f[2], Root: unescape(f[3]), Point: unescape(f[4]),
-		Type: unescape(f[dash+1]), Source: unescape(f[dash+2])}
-	if !strings.HasPrefix(one.Point, "/") {
-		return Mount{}, fmt.Errorf("%q is no absolute path", one.Point)
-	}
-	return one, nil
-}
-
-// unescape undoes the kernel's mangle_path: blank, tab, newline, backslash and
-// # are written as \ooo.
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
+	list, err := mountinfo.Parse(data)
+	return Mounts{list, visible(list)}, err
 }
 
 // visible says of each mount whether a path can reach it: another mount on the
 // same parent at, or above, its point hides it.
-func visible(list []Mount) []bool {
+func visible(list []mountinfo.Mount) []bool {
 	type at struct {
 		parent int
 		point  string
@@ -187,7 +115,7 @@ func (m Mounts) Inside(dir string) []string {
 
 // Of returns the mount that path is on: the reachable one with the longest
 // point, and of several at one point the topmost.
-func (m Mounts) Of(path string) (Mount, bool) {
+func (m Mounts) Of(path string) (mountinfo.Mount, bool) {
 	best := -1
 	for i, one := range m.list {
 		if _, ok := below(path, one.Point); !ok || !m.visible[i] {
@@ -199,7 +127,7 @@ func (m Mounts) Of(path string) (Mount, bool) {
 		}
 	}
 	if best < 0 {
-		return Mount{}, false
+		return mountinfo.Mount{}, false
 	}
 	return m.list[best], true
 }
@@ -244,7 +172,7 @@ func nested(a, b string) Overlap {
 }
 
 // onFS turns a path on a mount into the path on its file system.
-func onFS(m Mount, path string) string {
+func onFS(m mountinfo.Mount, path string) string {
 	rel, _ := below(path, m.Point)
 	root := strings.TrimSuffix(m.Root, "/")
 	if rel == "" {

@@ -45,7 +45,8 @@ type engine struct {
 	draining bool
 	drained  bool
 	events   uint64
-	verified uint64
+	verified uint64 // verifications, when heap was last measured
+	heap     uint64 // bytes
 }
 
 // ErrRootGone says that a root is no longer what it was. The process ends with

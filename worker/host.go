@@ -43,7 +43,7 @@ func (r *root) Options() plan.Options {
 	return opt
 }
 
-func (r *root) Skipped(rel string) { r.special[rel] = struct{}{} }
+func (r *root) Skipped(rel string) { r.special.add(rel) }
 func (r *root) TooLong(rel string) { (*sink)(r).TooLong(rel) }
 
 func (r *root) Rules() ([]byte, bool) { return r.rejected, r.tooMany }

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"io"
+	"runtime"
 	"time"
 
 	"lockstep/ipc"
@@ -69,6 +70,14 @@ func (e *engine) report() ipc.Report {
 	if e.draining {
 		rep.State = ipc.StateDraining
 	}
+	// Measuring stops the engine for a moment: only when somebody asked for
+	// the state, which verifies.
+	if rep.Verified != e.verified {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		e.verified, e.heap = rep.Verified, m.HeapAlloc
+	}
+	rep.HeapBytes = e.heap
 	return rep
 }
 
@@ -84,8 +93,8 @@ func (r *root) report(rep *ipc.Report) {
 	rep.Verified += c.Verified
 	rep.Rescans += r.rescans
 	rep.Walked += r.walked
-	rep.Skipped += uint64(len(r.special))
-	rep.TooLong += uint64(len(r.tooLong))
+	rep.Skipped += r.special.count()
+	rep.TooLong += r.tooLong.count()
 	if !r.ready {
 		rep.Ready = 0
 	}

@@ -46,8 +46,8 @@ type root struct {
 	rejected []byte // the pass's filter rules, NUL-terminated
 	tooMany  bool   // rejected would exceed ipc.MaxList
 
-	special   map[string]struct{} // sockets and devices seen by the last walk or since
-	tooLong   map[string]struct{} // paths that cannot be named
+	special   tally // sockets and devices seen by the last walk or since
+	tooLong   tally // paths that cannot be named
 	walked    uint64
 	rescans   uint64
 	limitAt   time.Time // next rescan because of directories without a watch
@@ -66,8 +66,6 @@ func newRoot(e *engine, c *ipc.WorkerSync, names map[ipc.RootID]string, targets 
 		e: e, id: c.Root, name: escape.Name(names[c.Root]), cfg: c, rules: set,
 		inexact: !rsync.Covers(c.Exclude),
 		links:   links.New(),
-		special: make(map[string]struct{}),
-		tooLong: make(map[string]struct{}),
 	}
 	r.track = track.New(track.Config{Excluded: r.excluded, Mounts: c.Mounts, Devices: c.Devices}, (*sink)(r))
 	r.links.Left = r.nameLeft
@@ -216,11 +214,11 @@ func (r *root) stepWhole() {
 		}
 		r.whole, r.again, r.walked = wholeWalking, false, 0
 		r.rejected, r.tooMany = r.rejected[:0], false
-		clear(r.special)
+		r.special.clear()
 		for _, m := range r.cfg.Mounts {
 			r.leaveOut(m, rsync.Rule(rsync.Exclude, m, rsync.Itself))
 		}
-		for rel := range r.tooLong {
+		for rel := range r.tooLong.names {
 			r.leaveOut(rel, rsync.Rule(rsync.Exclude, rel, rsync.Itself))
 		}
 		if !r.ready {

@@ -68,17 +68,16 @@ func (s *sink) Rescan(cause string) { (*root)(s).demand(cause) }
 // Skip is a socket or a device that appeared.
 func (s *sink) Skip(rel string, kind uint8) {
 	if r := (*root)(s); r.skips(ipc.Kind(kind)) {
-		r.special[rel] = struct{}{}
+		r.special.add(rel)
 	}
 }
 
 // TooLong is a path that no request can name.
 func (s *sink) TooLong(rel string) {
 	r := (*root)(s)
-	if _, ok := r.tooLong[rel]; ok {
+	if !r.tooLong.add(rel) {
 		return
 	}
-	r.tooLong[rel] = struct{}{}
 	if r.whole == wholeWalking {
 		// One such path would have rsync keep everything that is to be deleted.
 		r.leaveOut(rel, rsync.Rule(rsync.Exclude, rel, rsync.Itself))
@@ -137,7 +136,7 @@ func statusText(s ipc.Status) string {
 func (r *root) learn(rel string, e *track.Entry) {
 	switch {
 	case r.skips(ipc.Kind(e.Kind)):
-		r.special[rel] = struct{}{}
+		r.special.add(rel)
 	case ipc.Kind(e.Kind) == ipc.KindDir:
 	case e.Nlink > 1:
 		r.links.Set(rel, e.Ino, e.Nlink)

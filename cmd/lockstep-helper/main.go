@@ -6,32 +6,16 @@
 package main
 
 import (
-	"fmt"
 	"os"
 
-	"lockstep/internal/buildinfo"
 	"lockstep/ipc"
 	"lockstep/privileged"
 	"lockstep/sandbox/lock"
 )
 
 func main() {
-	if buildinfo.Told() {
-		return
-	}
-	fds, err := lock.Donated()
-	if err != nil {
-		lock.Fail("descriptors", err)
-	}
-	cfg, err := config(fds)
-	if err != nil {
-		lock.Fail("configuration", err)
-	}
-
-	// A timer starts the poller, which no filter allows.
-	if err := lock.Poller(); err != nil {
-		lock.Fail("poller", err)
-	}
+	fds := lock.Begin("control", "config", "inotify", "filter")
+	cfg := lock.Config(fds["config"], ipc.DecodeHelperConfig, func(c *ipc.HelperConfig) string { return c.Build })
 
 	// The roots' threads have a working directory each, which takes unshare(2).
 	helper, err := privileged.New(cfg, fds["inotify"], os.Stderr)
@@ -43,22 +27,4 @@ func main() {
 		lock.Fail("filter", err)
 	}
 	os.Exit(helper.Serve(fds["control"]))
-}
-
-// config reads what the supervisor says, and makes sure that all is there.
-func config(fds map[string]int) (ipc.HelperConfig, error) {
-	for _, name := range []string{"control", "config", "inotify", "filter"} {
-		if fds[name] == 0 {
-			return ipc.HelperConfig{}, fmt.Errorf("%s was not donated", name)
-		}
-	}
-	data, err := lock.Read(fds["config"])
-	if err != nil {
-		return ipc.HelperConfig{}, err
-	}
-	cfg, err := ipc.DecodeHelperConfig(data)
-	if err == nil && cfg.Build != buildinfo.ID {
-		err = fmt.Errorf("it is of build %q, this program is of build %q: install all programs of lockstep together", cfg.Build, buildinfo.ID)
-	}
-	return cfg, err
 }

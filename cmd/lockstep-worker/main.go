@@ -15,39 +15,24 @@ import (
 )
 
 func main() {
-	if buildinfo.Told() {
-		return
-	}
-	fds, err := lock.Donated()
-	if err != nil {
-		lock.Fail("descriptors", err)
-	}
+	fds := lock.Begin("helper", "status", "inotify", "filter")
 
-	// The poller and every descriptor must be known to it before the filter
-	// closes the door on epoll_ctl(2) and epoll_create1(2).
-	if err := lock.Poller(); err != nil {
-		lock.Fail("poller", err)
-	}
+	// Every descriptor must be known to the poller before the filter closes the
+	// door on epoll_ctl(2).
 	files := make(map[string]*os.File, 3)
 	for _, name := range []string{"helper", "status", "inotify"} {
-		fd, ok := fds[name]
-		if !ok {
-			lock.Fail("descriptors", fmt.Errorf("%s was not donated", name))
-		}
-		if files[name], err = lock.File(fd, name); err != nil {
+		f, err := lock.File(fds[name], name)
+		if err != nil {
 			lock.Fail(name, err)
 		}
-	}
-	filter, ok := fds["filter"]
-	if !ok {
-		lock.Fail("descriptors", fmt.Errorf("filter was not donated"))
+		files[name] = f
 	}
 
-	if err := lock.Enter(filter); err != nil {
+	if err := lock.Enter(fds["filter"]); err != nil {
 		lock.Fail("filter", err)
 	}
 
-	err = worker.Run(worker.Descriptors{
+	err := worker.Run(worker.Descriptors{
 		Helper:  files["helper"],
 		Status:  files["status"],
 		Inotify: files["inotify"],

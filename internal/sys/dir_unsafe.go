@@ -1,7 +1,9 @@
 package sys
 
 import (
+	"bytes"
 	"encoding/binary"
+	"iter"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -74,7 +76,7 @@ func Fchdir(fd int) unix.Errno {
 }
 
 // Getdents reads the next entries of an open directory into buf (getdents64(2)):
-// how many bytes, 0 at the end. See NextDirent.
+// how many bytes, 0 at the end. See Dirents.
 func Getdents(fd int, buf []byte) (int, unix.Errno) {
 	for {
 		n, _, e := unix.Syscall(unix.SYS_GETDENTS64, uintptr(fd),
@@ -92,22 +94,37 @@ func Getdents(fd int, buf []byte) (int, unix.Errno) {
 // d_off (8), d_reclen (2) and d_type (1).
 const atName = 19
 
-// NextDirent splits what Getdents read: the first entry's name with the NUL at
-// its end, and the rest. A record that is not whole gives a nil name.
-func NextDirent(buf []byte) (name, rest []byte) {
-	if len(buf) < atName {
-		return nil, nil
-	}
-	size := int(binary.NativeEndian.Uint16(buf[16:]))
-	if size < atName || size > len(buf) {
-		return nil, nil
-	}
-	for i, c := range buf[atName:size] {
-		if c == 0 {
-			return buf[atName : atName+i+1], buf[size:]
+// Dirents goes through what Getdents read: each name with the NUL at its end,
+// but not "." and "..". A record that is not whole is EPROTO, and the last.
+func Dirents(buf []byte) iter.Seq2[[]byte, unix.Errno] {
+	return func(yield func([]byte, unix.Errno) bool) {
+		for len(buf) > 0 {
+			name, size := dirent(buf)
+			if name == nil {
+				yield(nil, unix.EPROTO)
+				return
+			}
+			buf = buf[size:]
+			if s := string(name); s != ".\x00" && s != "..\x00" && !yield(name, 0) {
+				return
+			}
 		}
 	}
-	return nil, nil
+}
+
+func dirent(buf []byte) (name []byte, size int) {
+	if len(buf) < atName {
+		return nil, 0
+	}
+	size = int(binary.NativeEndian.Uint16(buf[16:]))
+	if size < atName || size > len(buf) {
+		return nil, 0
+	}
+	end := bytes.IndexByte(buf[atName:size], 0)
+	if end < 0 {
+		return nil, 0
+	}
+	return buf[atName : atName+end+1], size
 }
 
 func terminated(path []byte) bool { return len(path) > 0 && path[len(path)-1] == 0 }

@@ -3,6 +3,7 @@ package sys
 import (
 	"errors"
 	"fmt"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,7 +28,7 @@ func SendPacket(fd int, pkt []byte, passed, flags int) error {
 // which are closed on execve, and the sender's credentials (nil unless the
 // socket has SO_PASSCRED). Anything else, and a packet or control data that was
 // cut, is an error. The descriptors are the caller's to close, on an error too.
-func ReceivePacket(fd int, buf []byte) (n int, fds []int, cred *unix.Ucred, err error) {
+func ReceivePacket(fd int, buf []byte) (n int, fds []int, cred *syscall.Ucred, err error) {
 	var oobn, flags int
 	var oob [64]byte // the credentials and one descriptor need 56
 	for {
@@ -42,7 +43,7 @@ func ReceivePacket(fd int, buf []byte) (n int, fds []int, cred *unix.Ucred, err 
 	msgs, err := unix.ParseSocketControlMessage(oob[:oobn])
 	for i := range msgs {
 		if c, e := unix.ParseUnixCredentials(&msgs[i]); e == nil {
-			cred = c
+			cred = &syscall.Ucred{Pid: c.Pid, Uid: c.Uid, Gid: c.Gid}
 			continue
 		}
 		more, e := unix.ParseUnixRights(&msgs[i])

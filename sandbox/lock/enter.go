@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -42,6 +43,11 @@ func Enter(filterFD int, allow ...Allowance) error {
 	}
 	if err := unix.Close(filterFD); err != nil {
 		return fmt.Errorf("filter: close: %w", err)
+	}
+	// execveat(2) of a memfd leaves "memfd:…" as the name that ps(1) and the
+	// kernel's records show.
+	if err := sys.SetName(filepath.Base(os.Args[0])); err != nil {
+		return err
 	}
 	if word := os.Getenv(allowVar); word != "" {
 		allow = append(allow, Allowance(word))

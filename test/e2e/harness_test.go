@@ -181,12 +181,20 @@ func (m *mirror) cleanup() {
 	}
 }
 
-// dump logs the last lines.
+// dump logs the last lines; of state records in a row only the last one.
 func (m *mirror) dump(most int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	from := max(0, len(m.records)-most)
-	for _, r := range m.records[from:] {
+	state := func(i int) bool {
+		return i < len(m.records) && strings.HasPrefix(m.records[i].str("msg"), "state: ")
+	}
+	var out []record
+	for i, r := range m.records {
+		if !state(i) || !state(i+1) {
+			out = append(out, r)
+		}
+	}
+	for _, r := range out[max(0, len(out)-most):] {
 		m.t.Logf("  %s", r)
 	}
 }

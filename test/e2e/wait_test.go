@@ -67,8 +67,9 @@ func (m *mirror) sameWithin(limit time.Duration) {
 // tree and the file system: it mends what it finds, which would hide a defect.
 func (m *mirror) inStep(limit time.Duration) record {
 	m.t.Helper()
-	start := time.Now()
-	for {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for start := time.Now(); ; <-tick.C {
 		r := m.report()
 		if r.str("msg") == "state: in step" {
 			for _, key := range []string{"stale", "missing"} {
