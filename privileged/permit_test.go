@@ -8,8 +8,6 @@ import (
 	"syscall"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"lockstep/ipc"
 )
 
@@ -35,20 +33,17 @@ func every() []ipc.Message {
 func silent(t *testing.T) *Helper {
 	t.Helper()
 	fd := open(t, t.TempDir())
-	inotify, err := unix.InotifyInit1(unix.IN_CLOEXEC)
-	must(t, err)
 	h, err := New(ipc.HelperConfig{
 		Build:    theBuild,
 		Roots:    []ipc.HelperRoot{{Root: ipc.Root{ID: theRoot, Name: "tree"}, FD: fd}},
 		Targets:  []ipc.Target{{ID: theTarget, Root: theRoot, Name: "copy"}},
 		Deadline: 1 << 40,
-	}, inotify, os.Stderr)
+	}, -1, os.Stderr) // no watch is placed
 	must(t, err)
 	h.worker = ipc.CtlWorker{PID: 5, UID: 6}
 	h.lastJob = 1 // so that a Stop can name one
 	t.Cleanup(func() {
 		close(h.done)
-		closeFD(t, inotify)
 		closeFD(t, fd)
 	})
 	return h

@@ -19,9 +19,10 @@ import (
 	"lockstep/seccomp"
 )
 
-// Budgets of the design: "lines" are those that hold code.
+// Budgets: "lines" are those that hold code. Their bound may only go down
+// (docs/adr/0008-size-of-the-helper.md; the design's first goal was 1,000).
 const (
-	maxLines    = 1000
+	maxLines    = 1650
 	maxRequests = 8
 	maxCalls    = 20
 )
