@@ -210,7 +210,7 @@ func TestFalseLengths(t *testing.T) {
 func helperConfig() HelperConfig {
 	return HelperConfig{
 		Build:    "id",
-		Roots:    []HelperRoot{{Root{1, "r"}, 9, true, 1 << 20}, {Root: Root{2, "s"}, FD: 10}},
+		Roots:    []HelperRoot{{Root{1, "r"}, 9, true}, {Root: Root{2, "s"}, FD: 10}},
 		Targets:  []Target{{1, 1, "t"}},
 		Deadline: time.Second,
 		Worker:   []byte{1, 2},

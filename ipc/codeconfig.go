@@ -47,7 +47,6 @@ func (m *HelperConfig) code(c *codec) {
 		r.FD = int(fd)
 		c.must(fd > 2, "bad descriptor")
 		flag(c, &r.CrossMounts)
-		u32(c, &r.MaxWatches)
 	})
 	list(c, &m.Targets, maxRoots, codeTarget)
 	span(c, &m.Deadline)

@@ -14,9 +14,8 @@ type HelperConfig struct {
 // HelperRoot is a root and the descriptor donated for it.
 type HelperRoot struct {
 	Root
-	FD          int    // donated by stage one, inside the jail
-	CrossMounts bool   // leave RESOLVE_NO_XDEV out
-	MaxWatches  uint32 // quota
+	FD          int  // donated by stage one, inside the jail
+	CrossMounts bool // leave RESOLVE_NO_XDEV out
 }
 
 // WorkerConfig is the worker's view: no secret, no argv, no absolute path.

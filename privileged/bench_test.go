@@ -95,7 +95,7 @@ func BenchmarkWatchDirect(b *testing.B) {
 // BenchmarkWatch is the cost of watching and listing one directory that holds
 // one file, in batches.
 func BenchmarkWatch(b *testing.B) {
-	r := newRig(b, func(c *ipc.HelperConfig) { c.Roots[0].MaxWatches = 0 })
+	r := newRig(b)
 	all := directories(b, r.dir)
 	r.connect()
 	r.hello()

@@ -212,22 +212,6 @@ func TestLargeDirectoryIsSplit(t *testing.T) {
 	}
 }
 
-func TestQuotaOfWatches(t *testing.T) {
-	r := newRig(t, func(c *ipc.HelperConfig) { c.Roots[0].MaxWatches = 2 })
-	for _, d := range []string{"a", "b/c"} {
-		must(t, os.MkdirAll(filepath.Join(r.dir, d), 0o700))
-	}
-	r.connect()
-	r.hello()
-	d := r.watch(ipc.Watch{Watch: true, Rels: []string{"", "a", "b"}})
-	if d[1].Status != ipc.OK || d[2].Status != ipc.Status(unix.ENOSPC) || d[2].WD != -1 {
-		t.Errorf("%+v", d)
-	}
-	if names(d[2]) != "c" {
-		t.Errorf("beyond the quota nothing was listed: %+v", d[2])
-	}
-}
-
 func TestMountsInside(t *testing.T) {
 	for _, cross := range []bool{false, true} {
 		t.Run(fmt.Sprint("cross=", cross), func(t *testing.T) {
@@ -477,7 +461,7 @@ func TestWorkerGone(t *testing.T) {
 	r.connect()
 	r.hello()
 	must(t, unix.Shutdown(r.worker, unix.SHUT_RDWR))
-	if code := r.exit(); code != ExitInternal || !strings.HasPrefix(r.log.String(), "<3>the worker's socket: ") {
+	if code := r.exit(); code != ExitInternal || !strings.HasPrefix(r.log.String(), "<6>the worker has gone") {
 		t.Errorf("exit code %d:\n%s", code, r.log.String())
 	}
 	closeFD(t, r.control)

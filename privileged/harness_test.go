@@ -92,7 +92,7 @@ func newRig(t testing.TB, change ...func(*ipc.HelperConfig)) *rig {
 	}
 	cfg := ipc.HelperConfig{
 		Build:    theBuild,
-		Roots:    []ipc.HelperRoot{{Root: ipc.Root{ID: theRoot, Name: "tree"}, FD: rootFD, MaxWatches: 1000}},
+		Roots:    []ipc.HelperRoot{{Root: ipc.Root{ID: theRoot, Name: "tree"}, FD: rootFD}},
 		Targets:  []ipc.Target{{ID: theTarget, Root: theRoot, Name: "copy"}},
 		Deadline: 10 * time.Second,
 		Worker:   []byte("worker config"),

@@ -28,11 +28,12 @@ const (
 	ExitViolation = 76
 )
 
-// errDone ends the helper, errDropped only the reading of one socket. A fault
-// ends the helper with ExitInternal. Any other error is the worker's violation.
+// errDone ends the helper, errDropped only the reading of one socket. A fault,
+// and errGone, end the helper with ExitInternal. Any other error is the worker's violation.
 var (
 	errDone    = errors.New("done")
 	errDropped = errors.New("dropped")
+	errGone    = errors.New("the worker has gone")
 )
 
 type fault struct{ error }
@@ -99,6 +100,9 @@ func (h *Helper) Serve(control int) int {
 	switch {
 	case err == errDone:
 		return ExitDone
+	case err == errGone:
+		h.logf("<6>%v", err)
+		return ExitInternal
 	case errors.As(err, &f):
 		h.logf("<3>%v", err)
 		return ExitInternal

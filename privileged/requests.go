@@ -62,7 +62,9 @@ func (h *Helper) request(p ipc.Packet, err error) ([]byte, error) {
 	switch {
 	case err == io.EOF && h.state == draining:
 		return nil, errDone
-	case err == io.EOF || errors.As(err, &errno):
+	case err == io.EOF: // it died, or is being killed: no fault of the helper's
+		return nil, errGone
+	case errors.As(err, &errno):
 		return nil, fault{fmt.Errorf("the worker's socket: %w", err)}
 	case err != nil:
 		return nil, err

@@ -27,8 +27,6 @@ type root struct {
 	inotify int
 	resolve uint64
 	mount   uint64 // mount id of the root
-	watches uint32 // placed in this life, each directory counted once
-	lastWD  int32
 	st      unix.Statx_t
 	path    []byte // buffers that serve again
 	dents   []byte
@@ -135,18 +133,10 @@ func (r *root) directory(t *task, rel string) error {
 // place watches an open directory. fchdir and "." need no path and no /proc,
 // and nobody can exchange what is open.
 func (r *root) place(fd int) (int32, unix.Errno) {
-	if r.MaxWatches > 0 && r.watches >= r.MaxWatches {
-		return -1, unix.ENOSPC
-	}
 	if e := sys.Fchdir(fd); e != 0 {
 		return -1, e
 	}
-	wd, e := sys.InotifyAddWatch(r.inotify, []byte(".\x00"), ipc.InotifyMask)
-	if wd > r.lastWD { // they count up, and a watched directory keeps its own
-		r.lastWD = wd
-		r.watches++
-	}
-	return wd, e
+	return sys.InotifyAddWatch(r.inotify, []byte(".\x00"), ipc.InotifyMask)
 }
 
 // list adds the entries of an open directory. The first result is status, or

@@ -11,7 +11,6 @@ package brief
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -75,10 +74,6 @@ func Worker(cfg config.Config, o rsync.Options, mounts []string) ipc.WorkerConfi
 // Helper is the helper's configuration, encoded. rootFD is the number at which
 // it finds the root's descriptor.
 func Helper(cfg config.Config, o rsync.Options, mounts []string, rootFD int) ([]byte, error) {
-	watches, err := maxWatches()
-	if err != nil {
-		return nil, err
-	}
 	worker := Worker(cfg, o, mounts)
 	data, err := worker.Encode()
 	if err != nil {
@@ -88,7 +83,7 @@ func Helper(cfg config.Config, o rsync.Options, mounts []string, rootFD int) ([]
 		Build: buildinfo.ID,
 		Roots: []ipc.HelperRoot{{
 			Root: ipc.Root{ID: theRoot, Name: shortName(cfg.Source)}, FD: rootFD,
-			CrossMounts: cfg.CrossMounts, MaxWatches: watches,
+			CrossMounts: cfg.CrossMounts,
 		}},
 		Targets:  []ipc.Target{{ID: Target, Root: theRoot, Name: shortName(cfg.Target)}},
 		Deadline: verbDeadline,
@@ -98,19 +93,6 @@ func Helper(cfg config.Config, o rsync.Options, mounts []string, rootFD int) ([]
 		return nil, fmt.Errorf("configuration of the helper: %w", err)
 	}
 	return data, nil
-}
-
-// maxWatches is the kernel's limit for one user.
-func maxWatches() (uint32, error) {
-	data, err := os.ReadFile("/proc/sys/fs/inotify/max_user_watches")
-	if err != nil {
-		return 0, fmt.Errorf("inotify: %w", err)
-	}
-	n, err := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 32)
-	if err != nil {
-		return 0, fmt.Errorf("inotify: max_user_watches: %w", err)
-	}
-	return uint32(n), nil
 }
 
 // shortName is the last component of a path, as messages show it.

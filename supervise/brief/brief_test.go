@@ -48,7 +48,7 @@ func TestLeastKnowledge(t *testing.T) {
 		t.Fatal(err)
 	}
 	sync := worker.Syncs[0]
-	if helper.Roots[0].FD != 7 || helper.Roots[0].MaxWatches == 0 || helper.Targets[0].ID != sync.Targets[0] || helper.Roots[0].ID != sync.Root {
+	if helper.Roots[0].FD != 7 || helper.Targets[0].ID != sync.Targets[0] || helper.Roots[0].ID != sync.Root {
 		t.Errorf("%+v %+v", helper, sync)
 	}
 	if !slices.Equal(sync.Mounts, []string{"in/side"}) || !slices.Equal(sync.Exclude, []string{"*.tmp"}) || sync.Once {

@@ -68,6 +68,7 @@ func TestSecondInt(t *testing.T) {
 	at := m.mark()
 	m.signal(syscall.SIGINT)
 	m.await(at, "word of the drain", 5*time.Second, says("drain", "stopping", "finish", "SIGINT", "interrupt"))
+	pause(time.Second) // at once it would be the same key press, by another way
 	start := time.Now()
 	m.signal(syscall.SIGINT)
 	m.wait(10 * time.Second)

@@ -19,10 +19,12 @@ import (
 	"lockstep/seccomp"
 )
 
-// Budgets: "lines" are those that hold code. Their bound may only go down
-// (docs/adr/0008-size-of-the-helper.md; the design's first goal was 1,000).
+// Budgets: "lines" are those that hold code; docs/adr/0008-size-of-the-helper.md
+// says what is counted. The bound of all lines may only go down.
 const (
+	maxLinked   = 1000
 	maxLines    = 1650
+	maxBelow    = 420
 	maxRequests = 8
 	maxCalls    = 20
 )
@@ -31,6 +33,10 @@ func main() {
 	r := report{}
 	lines, err := helperLines()
 	r.row("helper: lines of privileged, ipc and its main", lines, maxLines, err)
+	linked, err := linkedLines("privileged", "ipc", "cmd/lockstep-helper")
+	r.row("helper: of them in functions of its binary", linked, maxLinked, err)
+	below, err := linkedLines("internal/sys", "sandbox/lock", "internal/buildinfo")
+	r.row("helper: wrappers and stage two in its binary", below, maxBelow, err)
 	foreign, err := helperImports()
 	r.row("helper: packages beyond std, x/sys and its own", len(foreign), 0, err)
 	for _, f := range foreign {
