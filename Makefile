@@ -37,7 +37,7 @@ test-long: build ## the whole end-to-end list, with the full numbers
 race: deps ## all unit tests with the race detector, uncached
 	$(GO) test -race -count=1 -timeout 30m ./...
 
-fuzz: deps ## every fuzz target for FUZZTIME (20s)
+fuzz: deps ## every fuzz target for FUZZTIME (20s); make fuzz FUZZTIME=10m for longer
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz
 
 lint: deps ## gofmt, go vet, staticcheck, and the rules of layers and sizes

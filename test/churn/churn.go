@@ -87,7 +87,8 @@ func Stream(ctx context.Context, root string, seed uint64, rate int, d time.Dura
 	start := time.Now()
 	var c StreamCount
 	for {
-		due := int(time.Since(start).Seconds() * float64(rate))
+		elapsed := min(time.Since(start), d)
+		due := int(elapsed.Seconds() * float64(rate))
 		for c.Changes < due {
 			same, err := streamOne(root, r)
 			if err != nil {
@@ -96,7 +97,7 @@ func Stream(ctx context.Context, root string, seed uint64, rate int, d time.Dura
 			c.Changes++
 			c.SameSize += same
 		}
-		if time.Since(start) >= d {
+		if elapsed == d {
 			return c, nil
 		}
 		select {
