@@ -73,7 +73,11 @@ func (s *session) guard() words.Limits {
 
 func (s *session) becameReady(g *generation.Generation, now time.Time) error {
 	g.Ready = now
-	s.log.Info("ready: every directory is watched", "dirs", g.Last.Dirs, "ms", now.Sub(g.Begun).Milliseconds())
+	text := "ready: every directory is watched"
+	if g.Last.Unwatched > 0 {
+		text = fmt.Sprintf("ready, but %d directories are not watched", g.Last.Unwatched)
+	}
+	s.log.Info(text, "dirs", g.Last.Dirs, "ms", now.Sub(g.Begun).Milliseconds())
 	if s.everReady {
 		return nil
 	}

@@ -28,6 +28,7 @@ type draft struct {
 type op struct {
 	rel     string
 	force   bool // its content is copied whatever size and time say
+	dir     bool // a directory, listed for its attributes
 	entries []queue.Entry
 }
 
@@ -161,6 +162,7 @@ func (p *Plan) present(e queue.Entry, w where, change queue.Change, entries []qu
 	switch w.stat.Kind {
 	case ipc.KindDir:
 		d.list(w.rel, change, entries)
+		d.ops[w.rel].dir = true
 		if change&queue.Replaced != 0 {
 			d.whole = d.whole || p.opt.InexactExcludes
 			pr := d.prune(w.rel, entries)

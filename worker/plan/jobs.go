@@ -23,9 +23,10 @@ func (p *Plan) pack() {
 		return
 	}
 	var force, attr []unit
+	ride := d.ride()
 	for _, o := range d.ops {
 		u := unit{[]string{o.rel}, o.entries}
-		if o.force {
+		if o.force || (o.dir && ride) {
 			force = append(force, u)
 		} else {
 			attr = append(attr, u)
@@ -50,6 +51,27 @@ func (p *Plan) pack() {
 	if d.whole {
 		d.jobs = nil
 	}
+}
+
+// ride says whether directories with new attributes go along with a list that
+// there is anyway: to them the two kinds of list mean the same, and each new
+// name gives its directory new attributes. Not where a prune follows the list:
+// what it deletes sets their times again.
+func (d *draft) ride() bool {
+	if len(d.prunes) > 0 {
+		return false
+	}
+	for _, o := range d.ops {
+		if o.force {
+			return true
+		}
+	}
+	for _, g := range d.groups {
+		if g.force {
+			return true
+		}
+	}
+	return false
 }
 
 // nobody is a name that no tree has: to list it is to delete it on the target.
