@@ -30,7 +30,7 @@ const (
 type engine struct {
 	log      logger
 	client   *pump.Client
-	reporter *reporter
+	reporter *pump.Reporter
 	inotify  *os.File
 	source   *pump.Source
 	barriers []barrier // what is told once the events up to then were applied
@@ -63,7 +63,7 @@ func Run(d Descriptors, build string) error {
 	e := &engine{
 		log:      logger{d.Log},
 		client:   pump.NewClient(d.Helper, outstanding),
-		reporter: newReporter(d.Status),
+		reporter: pump.NewReporter(d.Status),
 		inotify:  d.Inotify,
 		now:      time.Now(),
 		flights:  make(map[uint32]deliver.Flight),
@@ -161,7 +161,7 @@ func (e *engine) starting() bool {
 
 // next is the earliest moment at which something is due, zero for never.
 func (e *engine) next() time.Time {
-	next := e.reporter.offer(e.report(), e.now)
+	next := e.reporter.Offer(e.report(), e.now)
 	for _, r := range e.roots {
 		next = deliver.Earlier(next, r.next())
 	}
@@ -276,8 +276,11 @@ type barrier struct {
 }
 
 func (e *engine) barrier(b barrier) {
-	e.barriers = append(e.barriers, b)
-	e.source.Mark()
+	// One mark at a time: a second one that is under way could answer for a
+	// barrier that was added after it.
+	if e.barriers = append(e.barriers, b); len(e.barriers) == 1 {
+		e.source.Mark()
+	}
 }
 
 // caughtUp is reached when a mark comes back. One mark answers for one barrier:

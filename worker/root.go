@@ -50,11 +50,13 @@ type root struct {
 	tooLong   tally // paths that cannot be named
 	walked    uint64
 	rescans   uint64
-	limitAt   time.Time // next rescan because of directories without a watch
-	limitSaid uint64    // directories without a watch, as last told
-	dirtied   bool      // the tracker has marked something since it was last told that all is done
-	retryAt   time.Time // when directories that failed are listed again
-	verified  uint64    // verifications ended when the pass's walk began
+	limitAt   time.Time           // next rescan because of directories without a watch
+	limitSaid uint64              // directories without a watch, as last told
+	dirtied   bool                // the tracker has marked something since it was last told that all is done
+	failing   map[string]struct{} // directories that could not be listed
+	names     int                 // in links, when it was last made anew
+	retryAt   time.Time           // when directories that failed are listed again
+	verified  uint64              // verifications ended when the pass's walk began
 }
 
 func newRoot(e *engine, c *ipc.WorkerSync, names map[ipc.RootID]string, targets map[ipc.TargetID]string) (*root, error) {
@@ -66,9 +68,9 @@ func newRoot(e *engine, c *ipc.WorkerSync, names map[ipc.RootID]string, targets 
 		e: e, id: c.Root, name: escape.Name(names[c.Root]), cfg: c, rules: set,
 		inexact: !rsync.Covers(c.Exclude),
 		links:   links.New(),
+		failing: make(map[string]struct{}),
 	}
 	r.track = track.New(track.Config{Excluded: r.excluded, Mounts: c.Mounts, Devices: c.Devices}, (*sink)(r))
-	r.links.Left = r.nameLeft
 	if r.inexact {
 		e.log.printf(deliver.Warn, "%s: rsync does not know all of the exclude patterns (those with ?, [, \\ or !): "+
 			"what they match in the source is left out as it should be, but what they match on the target alone is deleted", r.name)
@@ -122,14 +124,28 @@ func (r *root) advance() {
 	r.stepWhole()
 	r.stepLimit()
 	if !r.retryAt.IsZero() && !r.e.now.Before(r.retryAt) {
-		r.retryAt = time.Time{}
-		r.track.Retry()
+		r.stepFailed()
 	}
 	for _, t := range r.targets {
 		t.Advance()
 	}
 	r.acknowledge()
 	r.sendWalks() // last: what went before may want something listed
+}
+
+// stepFailed has directories listed again that could not be, until they are;
+// then everything is compared, because passes have left them out.
+func (r *root) stepFailed() {
+	if r.track.Counters().Failed > 0 { // a second refusal is not told again
+		r.retryAt = r.e.now.Add(retryWalk)
+		r.track.Retry()
+		return
+	}
+	r.retryAt = time.Time{}
+	if len(r.failing) > 0 {
+		clear(r.failing)
+		r.demand("all directories can be listed again")
+	}
 }
 
 // acknowledge tells the tracker when every target has all that it has marked,
@@ -214,6 +230,9 @@ func (r *root) stepWhole() {
 		}
 		r.whole, r.again, r.walked = wholeWalking, false, 0
 		r.rejected, r.tooMany = r.rejected[:0], false
+		// The walk shows all names again; those of trees that left are gone.
+		r.links = links.New()
+		r.links.Left = r.nameLeft
 		r.special.clear()
 		for _, m := range r.cfg.Mounts {
 			r.leaveOut(m, rsync.Rule(rsync.Exclude, m, rsync.Itself))
@@ -233,25 +252,34 @@ func (r *root) stepWhole() {
 		}
 		r.ready = true
 		r.whole = wholeReady
+		r.names = r.links.Len()
+		for rel := range r.failing {
+			// What is below is not known: neither copied nor deleted.
+			r.leaveOut(rel, rsync.Rule(rsync.Exclude, rel, rsync.Itself))
+		}
 		for _, t := range r.targets {
 			if t.Pass == deliver.PassWaiting {
 				t.StartPass()
 			}
 		}
+		r.endWhole() // those that could not begin have ended already
 	case wholeReady:
-		for _, t := range r.targets {
-			if t.Pass != deliver.PassDone {
-				return
-			}
+		r.endWhole()
+	}
+}
+
+// endWhole ends the whole pass once every target has ended its part.
+func (r *root) endWhole() {
+	for _, t := range r.targets {
+		if t.Pass != deliver.PassDone {
+			return
 		}
-		r.whole = wholeIdle
-		for _, t := range r.targets {
-			t.Pass = deliver.PassNone
-		}
+	}
+	r.whole = wholeIdle
+	for _, t := range r.targets {
+		t.Pass = deliver.PassNone
 		if r.again {
-			for _, t := range r.targets {
-				t.Queue.AddWhole(r.e.now)
-			}
+			t.Queue.AddWhole(r.e.now)
 		}
 	}
 }
@@ -310,12 +338,20 @@ func (r *root) verify() {
 	}
 }
 
+// maxStaleNames bounds what links holds of trees that have been moved away,
+// whose names no event tells.
+const maxStaleNames = 100_000
+
 // limitEvery is how often a tree with unwatched directories is compared whole.
 const limitEvery = time.Minute
 
 // stepLimit keeps a tree in step by rescans when the kernel gives no more
 // watches, and says what a person can do about it.
 func (r *root) stepLimit() {
+	if r.whole == wholeIdle && r.links.Len() > 2*r.names+maxStaleNames {
+		r.names = r.links.Len()
+		r.demand("the index of names with one inode has outgrown the tree")
+	}
 	c := r.track.Counters()
 	if c.Unwatched == 0 {
 		r.limitAt, r.limitSaid = time.Time{}, 0
@@ -341,9 +377,16 @@ func (r *root) next() time.Time {
 	if at, ok := r.track.Next(); ok {
 		next = at
 	}
-	next = deliver.Earlier(deliver.Earlier(next, r.limitAt), r.retryAt)
+	next = deliver.Earlier(next, r.retryAt)
+	if r.whole == wholeIdle {
+		next = deliver.Earlier(next, r.limitAt)
+	}
 	for _, t := range r.targets {
-		next = deliver.Earlier(next, t.Next())
+		at := t.Next()
+		if r.whole == wholeIdle && r.ready && t.Queue.Whole() && !at.After(r.e.now) && !r.track.Complete() {
+			continue // the pass that is due waits for a listing
+		}
+		next = deliver.Earlier(next, at)
 	}
 	return next
 }

@@ -3,7 +3,10 @@ package worker
 import (
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
 	"lockstep/ipc"
+	"lockstep/rsync"
 	"lockstep/worker/deliver"
 	"lockstep/worker/tree"
 )
@@ -18,6 +21,7 @@ type search struct {
 	want   map[uint64]uint32 // inode → links
 	dirs   []string
 	flying int
+	broken bool // a directory was refused: what was not found may be there
 }
 
 // Find begins a search for a task, which is planned again when it has ended.
@@ -54,6 +58,11 @@ func (s *search) listed(rels []string) deliver.Flight {
 			if int(d.Index) >= len(rels) {
 				return fmt.Errorf("a listing with index %d of %d", d.Index, len(rels))
 			}
+			switch unix.Errno(d.Status) {
+			case 0, unix.ENOENT, unix.ENOTDIR, unix.ELOOP: // there, or gone
+			default:
+				s.broken = true
+			}
 			for _, en := range d.Entries {
 				if en.Kind == ipc.KindDir || en.Nlink < 2 {
 					continue
@@ -74,6 +83,10 @@ func (s *search) listed(rels []string) deliver.Flight {
 }
 
 func (s *search) end() {
+	if s.broken {
+		s.task.Requeue()
+		return
+	}
 	for ino, nlink := range s.want {
 		s.r.links.Searched(ino, nlink)
 	}
@@ -85,7 +98,7 @@ func (r *root) dirs() []string {
 	t := r.track.Tree()
 	out := make([]string, 0, t.Len())
 	t.Walk(t.Root(), func(id tree.ID) {
-		if rel, ok := t.Path(id); ok {
+		if rel, ok := t.Path(id); ok && len(rel) <= rsync.MaxRel {
 			out = append(out, rel)
 		}
 	})

@@ -41,6 +41,9 @@ func (s *sink) Seen(rel string, e track.Entry, excluded bool) {
 		return
 	case excluded:
 		return
+	case walking && kind == ipc.KindDir && len(rel) > rsync.MaxRel-256:
+		// What is in it may have a path for which rsync would delete nothing.
+		s.TooLong(rel)
 	case walking && r.skips(kind):
 		r.leaveOut(rel, rsync.Rule(rsync.Hide, rel, rsync.Itself))
 	}
@@ -75,12 +78,12 @@ func (s *sink) Skip(rel string, kind uint8) {
 // TooLong is a path that no request can name.
 func (s *sink) TooLong(rel string) {
 	r := (*root)(s)
-	if !r.tooLong.add(rel) {
-		return
-	}
 	if r.whole == wholeWalking {
 		// One such path would have rsync keep everything that is to be deleted.
 		r.leaveOut(rel, rsync.Rule(rsync.Exclude, rel, rsync.Itself))
+	}
+	if !r.tooLong.add(rel) {
+		return
 	}
 	r.e.log.printf(deliver.Warn, "%s: path of %d bytes is too long to be copied, and so is what lies below it: %s…; shorten it",
 		r.name, len(rel), escape.Name(rel[:min(len(rel), 120)]))
@@ -105,6 +108,7 @@ func (s *sink) Failed(rel string, status uint16) {
 	if r.retryAt.IsZero() {
 		r.retryAt = r.e.now.Add(retryWalk)
 	}
+	r.failing[rel] = struct{}{}
 	r.e.log.printf(deliver.Warn, "%s: cannot watch or list %s: %s; tried again every %v, nothing below it is deleted meanwhile",
 		r.name, escape.Name(show(rel)), statusText(ipc.Status(status)), retryWalk)
 }

@@ -66,7 +66,7 @@ func (k *Task) Exited(x ipc.Exited) {
 	t := k.t
 	t.ended++
 	v, debris := judge(&x)
-	t.account(v, &x)
+	t.account(k, v, &x)
 	if debris {
 		t.sweep(k)
 	}
@@ -149,13 +149,17 @@ func (t *Target) redo() {
 }
 
 // sweep has the directories that a broken-off command wrote to compared again:
-// rsync's temporary files must not stay.
+// rsync's temporary files must not stay. (Of a prune, whose list is rules, it
+// asks for a whole pass.)
 func (t *Target) sweep(k *Task) {
 	now := t.host.Now()
 	dirs := make(map[string]struct{})
-	if !k.whole {
-		for _, en := range k.batch.Entries {
-			d := path.Dir(en.Rel)
+	if !k.whole && len(k.jobs) > 0 && k.jobs[0].Kind != ipc.JobPrune {
+		for entry := range bytes.SplitSeq(k.jobs[0].List, []byte{0}) {
+			d := path.Dir(string(entry)) // of "./a/b" it is "a"
+			if len(entry) == 0 {
+				continue
+			}
 			if d == "." {
 				dirs = nil
 				break
@@ -175,12 +179,15 @@ func (t *Target) sweep(k *Task) {
 const maxSweep = 64
 
 // account counts and tells.
-func (t *Target) account(v verdict, x *ipc.Exited) {
+func (t *Target) account(k *Task, v verdict, x *ipc.Exited) {
 	if v == verdictDone || v == verdictVanished {
-		if t.held.End != ipc.EndNone || t.attempts > 0 {
+		if (k.whole && t.held.End != ipc.EndNone) || t.attempts > 0 {
 			t.host.Printf(Notice, "%s → %s: going on", t.host.Name(), t.name)
 		}
-		t.held, t.attempts, t.lastSaid = ipc.Exited{}, 0, ""
+		if k.whole {
+			t.held = ipc.Exited{} // what holds a pass is not lifted by a list
+		}
+		t.attempts, t.lastSaid = 0, ""
 		t.lastSync = time.Now()
 		return
 	}

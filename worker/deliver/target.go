@@ -129,10 +129,10 @@ func (t *Target) Next() time.Time {
 	if t.Pass != PassNone || (t.lanes[laneNormal] != nil && t.lanes[laneBig] != nil) {
 		return time.Time{} // only an answer can help
 	}
-	if !t.live && !t.Queue.Whole() {
-		return t.redoAt
-	}
 	at, ok := t.Queue.Next(t.host.Now())
+	if !t.live { // nothing but a pass can begin
+		at, ok = t.Queue.NextWhole(t.host.Now())
+	}
 	if !ok {
 		return t.redoAt
 	}

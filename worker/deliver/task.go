@@ -124,8 +124,12 @@ func (k *Task) planned() {
 		t.host.Skipped(rel)
 	}
 	if k.plan.Whole() {
-		t.Queue.AddWhole(now)
-		t.Queue.Return(k.batch, now)
+		if t.Queue.Whole() { // it is in back-off: the others must not wait for it
+			t.Queue.Requeue(k.batch, k.batch.Entries, now, t.host.Random)
+		} else {
+			t.Queue.AddWhole(now)
+			t.Queue.Return(k.batch, now)
+		}
 		k.leave()
 		return
 	}
@@ -162,6 +166,12 @@ func (k *Task) end() {
 	for _, rel := range k.gone {
 		t.Queue.Add(rel, queue.Name, now)
 	}
+	k.leave()
+}
+
+// Requeue puts all back, after a search for names that could not be completed.
+func (k *Task) Requeue() {
+	k.t.Queue.Requeue(k.batch, k.batch.Entries, k.t.host.Now(), k.t.host.Random)
 	k.leave()
 }
 

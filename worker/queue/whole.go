@@ -20,6 +20,14 @@ func (q *Queue) AddWhole(_ time.Time) {
 	q.whole = true
 }
 
+// NextWhole is when BeginWhole has something to do.
+func (q *Queue) NextWhole(now time.Time) (time.Time, bool) {
+	if !q.whole || q.passing || q.run[laneSmall] != nil || q.run[laneBig] != nil {
+		return time.Time{}, false
+	}
+	return q.base.Add(time.Duration(max(q.passAt, q.gate, q.offset(now)))), true
+}
+
 // Whole says whether a whole pass is needed or under way.
 func (q *Queue) Whole() bool { return q.whole }
 

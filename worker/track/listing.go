@@ -22,6 +22,8 @@ func (t *Tracker) Listing(l Listing, now time.Time) {
 	if !w.begun {
 		w.begun = true
 		t.begin(w, l)
+	} else if l.Status != 0 && !w.drop && !(l.Status == enospc && w.want&wantNoWatch == 0) {
+		t.fail(w, l.Status) // it broke off: what it did not list is not gone
 	}
 	for i := range l.Entries {
 		if w.drop {

@@ -1,0 +1,159 @@
+package worker
+
+import (
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"lockstep/ipc"
+	"lockstep/worker/deliver"
+	"lockstep/worker/pump"
+	"lockstep/worker/track"
+)
+
+func testRoot(t *testing.T) *root {
+	t.Helper()
+	_, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r0, _, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = w
+	e := &engine{
+		log: logger{io.Discard}, client: pump.NewClient(r0, 1024), now: time.Now(),
+		source: pump.NewSource(r0), flights: map[uint32]deliver.Flight{},
+		jobs: map[ipc.JobID]*deliver.Task{}, early: map[ipc.JobID]ipc.Exited{},
+	}
+	r, err := newRoot(e, &ipc.WorkerSync{Root: 1, Targets: []ipc.TargetID{1}, RetryMin: time.Minute}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.roots = []*root{r}
+	return r
+}
+
+// A directory that is refused twice is tried a third time.
+func TestRefusedDirectoryIsTriedAgain(t *testing.T) {
+	r := testRoot(t)
+	r.track.Start(false)
+	refuse := func() {
+		t.Helper()
+		if len(r.walks) == 0 {
+			t.Fatal("nothing is asked for")
+		}
+		for _, w := range r.walks {
+			r.track.Listing(track.Listing{Serial: w.Serial, WD: -1, Status: uint16(ipc.StatusTimeout)}, r.e.now)
+		}
+		r.walks = nil
+	}
+	refuse()
+	for try := range 3 {
+		if r.retryAt.IsZero() {
+			t.Fatalf("after %d refused retries no further one is due, with Failed = %d", try, r.track.Counters().Failed)
+		}
+		r.e.now, r.flying = r.retryAt, maxWalks // advance asks for it, nothing is sent
+		r.advance()
+		refuse()
+	}
+}
+
+// While a pass lasts longer than limitEvery and directories have no watch, the
+// loop's timer must not lie in the past.
+func TestNoTimerForALimitDuringAPass(t *testing.T) {
+	r := testRoot(t)
+	r.track.Start(false)
+	w := r.walks[0]
+	r.walks = nil
+	r.track.Listing(track.Listing{Serial: w.Serial, WD: 1, Entries: []track.Entry{{Kind: track.KindDir, Name: "d"}}}, r.e.now)
+	for len(r.walks) > 0 {
+		w, r.walks = r.walks[0], r.walks[1:]
+		l := track.Listing{Serial: w.Serial, WD: -1}
+		if w.Watch {
+			l.Status = 28
+		}
+		r.track.Listing(l, r.e.now)
+	}
+	if r.track.Counters().Unwatched != 1 {
+		t.Fatal(r.track.Counters())
+	}
+	r.ready, r.whole = true, wholeReady
+	r.targets[0].Pass = deliver.PassRunning
+	r.stepLimit()
+	r.e.now = r.e.now.Add(2 * limitEvery)
+	r.stepLimit()
+	if at := r.next(); !at.IsZero() && !at.After(r.e.now) {
+		t.Errorf("due %v ago, and stepLimit does nothing until the pass ends", r.e.now.Sub(at))
+	}
+}
+
+// After an overflow the pass waits for the walk; meanwhile the timer must not
+// lie in the past.
+func TestNoTimerWhileAPassWaitsForTheWalk(t *testing.T) {
+	r := testRoot(t)
+	r.track.Start(false)
+	w := r.walks[0]
+	r.walks = nil
+	r.track.Listing(track.Listing{Serial: w.Serial, WD: 1}, r.e.now)
+	r.ready = true
+	r.track.Verify() // or an overflow
+	r.demand("overflow")
+	r.e.now = r.e.now.Add(time.Millisecond)
+	r.stepWhole()
+	if r.whole != wholeIdle {
+		t.Fatal("begun too early")
+	}
+	if at := r.next(); !at.IsZero() && !at.After(r.e.now) {
+		t.Error("due at once, although only an answer helps")
+	}
+}
+
+// A directory too deep to be named is in the tree; a search for hard links must
+// not ask for it: the request could not be encoded, which would end the worker.
+func TestSearchLeavesOutWhatCannotBeNamed(t *testing.T) {
+	r := testRoot(t)
+	r.track.Start(false)
+	long := strings.Repeat("n", 255)
+	for wd := int32(1); len(r.walks) > 0; wd++ {
+		w := r.walks[0]
+		r.walks = r.walks[1:]
+		r.track.Listing(track.Listing{Serial: w.Serial, WD: wd, Entries: []track.Entry{{Kind: track.KindDir, Name: long}}}, r.e.now)
+		if wd > 40 {
+			t.Fatal("endless")
+		}
+	}
+	dirs := r.dirs()
+	t.Logf("%d directories, the longest path has %d bytes, %d too long", len(dirs), len(dirs[len(dirs)-1]), r.track.Counters().TooLong)
+	for len(dirs) > 0 {
+		n := deliver.FitRels(dirs)
+		if _, err := ipc.Append(nil, 1, &ipc.Watch{Root: 1, Rels: dirs[:n]}); err != nil {
+			t.Fatal("the worker dies of it:", err)
+		}
+		dirs = dirs[n:]
+	}
+}
+
+// A directory that can be named holds a file that cannot: rsync must not enter
+// it in a whole pass, or it deletes nothing at all (facts 7; exit 23 for ever).
+func TestDirectoryWhoseFilesCannotBeNamedIsLeftOut(t *testing.T) {
+	r := testRoot(t)
+	r.track.Start(false) // the helper does not even list plain files
+	r.whole = wholeWalking
+	name, longest := strings.Repeat("n", 249), 0
+	for wd := int32(1); len(r.walks) > 0; wd++ {
+		w := r.walks[0]
+		r.walks = r.walks[1:]
+		l := track.Listing{Serial: w.Serial, WD: wd}
+		if longest = len(w.Rel); longest < 3999 {
+			l.Entries = []track.Entry{{Kind: track.KindDir, Name: name}}
+		}
+		r.track.Listing(l, r.e.now)
+	}
+	if !r.track.Complete() || len(r.rejected) == 0 {
+		t.Errorf("a file below the directory of %d bytes may have a path of %d: nothing is left out", longest, longest+256)
+	}
+}
