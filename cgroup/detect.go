@@ -1,12 +1,12 @@
 package cgroup
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -171,7 +171,9 @@ func isDelegated(dir string) (bool, error) {
 // try finds out by doing what v2 can do here, and which v1 hierarchies can be
 // written to.
 func (h *Host) try() error {
-	name := "try-" + strconv.Itoa(os.Getpid())
+	// Not the pid: what was killed in here left a group with its own, and each
+	// container has the same few pids.
+	name := "try-" + rand.Text()
 	h.v1 = slices.DeleteFunc(h.v1, func(v v1) bool { return unix.Access(v.mount, unix.W_OK) != nil })
 	if h.v2 != nil && unix.Access(h.v2.base, unix.W_OK) != nil {
 		h.v2 = nil // mounted read-only, as containers have it

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -219,5 +220,29 @@ func TestPassOnChild(t *testing.T) {
 	data, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil || !strings.Contains(string(data), "/"+filepath.Base(dir)+"/"+selfGroup+"\n") {
 		t.Errorf("this process is in %s, %v", data, err)
+	}
+}
+
+// What a killed lockstep of the same pid left is no obstacle.
+func TestLeftoverTry(t *testing.T) {
+	testenv.NeedRoot(t)
+	h, err := Detect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.v2 == nil {
+		testenv.Lacks(t, "this host has no cgroup v2")
+	}
+	left := "try-" + strconv.Itoa(os.Getpid())
+	if err := makeBelow(h.v2.base, left); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := errors.Join(unix.Rmdir(filepath.Join(h.v2.base, top, left)), removeTop(h.v2.base)); err != nil {
+			t.Error(err)
+		}
+	}()
+	if _, err := Detect(); err != nil {
+		t.Error(err)
 	}
 }

@@ -138,10 +138,10 @@ func Keys() []Key {
 			read: boolean(func(c *Config) *bool { return &c.AcceptRoot })},
 
 		{Name: "runtime_dir", Group: GroupService, Unit: "DIR",
-			Help: "lock and scratch files (default /run/lockstep/mirror-…)", Advice: "name a directory by its absolute path",
+			Help: "the lock of this mirror (default /run/lockstep/mirror-…)", Advice: "name a directory by its absolute path",
 			read: absolute(func(c *Config) *string { return &c.RuntimeDir })},
 		{Name: "state_dir", Group: GroupService, Unit: "DIR", Default: "/var/lib/lockstep",
-			Help: "what is remembered across restarts", Advice: "name a directory by its absolute path",
+			Help: "what is remembered across restarts, and scratch files", Advice: "name a directory by its absolute path",
 			read: absolute(func(c *Config) *string { return &c.StateDir })},
 		{Name: "user", Group: GroupService, Unit: "NAME", Default: "lockstep",
 			Help: "the worker's user; a free uid when the host has no such user", Advice: "name a user that is not root", read: readUser},

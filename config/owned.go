@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // CheckOwned refuses a program or file that somebody else could have put in
@@ -54,7 +56,23 @@ func checkOne(path string, owners []uint32) error {
 	if st.Mode&0o002 != 0 || (st.Mode&0o020 != 0 && st.Gid != 0) {
 		return fmt.Errorf("%s can be written by others (mode %04o)", path, st.Mode&0o7777)
 	}
-	return nil
+	if st.Mode&0o020 == 0 {
+		return nil
+	}
+	return checkACL(path)
+}
+
+// checkACL refuses an access control list. The bits of the group are then the
+// most that any of those named in it may do, and say nothing of who they are.
+func checkACL(path string) error {
+	_, err := unix.Getxattr(path, "system.posix_acl_access", nil)
+	switch {
+	case err == nil:
+		return fmt.Errorf("%s can be written by others (its access control list; see getfacl)", path)
+	case errors.Is(err, unix.ENODATA), errors.Is(err, unix.ENOTSUP):
+		return nil
+	}
+	return fmt.Errorf("%s: its access control list cannot be read: %w", path, err)
 }
 
 // reason is an error without the path that a Problem names already.

@@ -28,7 +28,7 @@ func (c Config) Resolve() (Config, error) {
 	c.Target, c.TargetMissing = resolveTarget(c.Target, &p)
 	c.RsyncPath = resolveRsync(c.RsyncPath, &p)
 	if c.Source != "" && c.Target != "" {
-		p = append(p, overlap(mounts, c.Source, c.Target)...)
+		p = append(p, overlap(mounts, c.Source, c.Target, c.CrossMounts)...)
 	}
 	if c.Source != "" {
 		p = append(p, c.blind()...)
@@ -36,7 +36,9 @@ func (c Config) Resolve() (Config, error) {
 	if c.RuntimeDir == "" {
 		c.RuntimeDir = "/run/lockstep/mirror-" + rootid.Key(c.Source, c.Target)
 	}
-	p = append(p, c.ownDirs()...)
+	c.RuntimeDir = resolveOwn("--runtime-dir", c.RuntimeDir, &p)
+	c.StateDir = resolveOwn("--state-dir", c.StateDir, &p)
+	p = append(p, c.ownDirs(mounts)...)
 	if err := p.orNil(); err != nil {
 		return Config{}, err
 	}
@@ -171,7 +173,7 @@ func forbidden(real string) string {
 	return ""
 }
 
-func overlap(mounts rootid.Mounts, source, target string) Problems {
+func overlap(mounts rootid.Mounts, source, target string, crossMounts bool) Problems {
 	const advice = "name two directories of which neither holds the other"
 	how := mounts.Overlap(source, target)
 	if how == rootid.Apart && sameFile(source, target) {
@@ -184,6 +186,9 @@ func overlap(mounts rootid.Mounts, source, target string) Problems {
 		return Problems{{"target " + show(target), "is inside the source " + show(source), advice}}
 	case rootid.FirstInside:
 		return Problems{{"source " + show(source), "is inside the target " + show(target), advice}}
+	}
+	if why := mounts.Tangle(source, target, crossMounts); why != "" {
+		return Problems{{"target " + show(target), why, "unmount it, or " + advice}}
 	}
 	return nil
 }
@@ -205,25 +210,6 @@ func (c Config) blind() Problems {
 	return Problems{{"source " + show(c.Source),
 		"is on " + rootid.FSName(id.Magic) + ", where changes by others are not seen",
 		"run lockstep where the files are, or add --allow-blind to copy what is seen"}}
-}
-
-// ownDirs keeps lockstep's own files out of the trees: in the target they would
-// be deleted, and what is written in the source at run time is a change.
-func (c Config) ownDirs() Problems {
-	var p Problems
-	for _, d := range []struct{ key, dir, tree, what string }{
-		{"--runtime-dir", c.RuntimeDir, c.Source, "source"},
-		{"--runtime-dir", c.RuntimeDir, c.Target, "target"},
-		{"--state-dir", c.StateDir, c.Target, "target"},
-	} {
-		if d.tree == "" {
-			continue
-		}
-		if d.dir == d.tree || strings.HasPrefix(d.dir, d.tree+"/") {
-			p = append(p, Problem{d.key, show(d.dir) + " is inside the " + d.what, "name a directory outside it"})
-		}
-	}
-	return p
 }
 
 func resolveRsync(path string, p *Problems) string {

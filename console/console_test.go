@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +81,22 @@ func TestLinesRateRefills(t *testing.T) {
 	_ = l.Close()          // never fails
 	if n != 10*(burst+1) { // each round: a full burst and one word about the rest
 		t.Errorf("%d records, want %d", n, 10*(burst+1))
+	}
+}
+
+func TestLimited(t *testing.T) {
+	var b bytes.Buffer
+	log := Limited(NewLogger(&b, false, true))
+	now := time.Unix(1, 0)
+	log.Handler().(limited).limit.now = func() time.Time { return now }
+	for range burst * 2 {
+		log.Info("x", "n", 1)
+	}
+	full := strings.Count(b.String(), "\n")
+	now = now.Add(365 * 24 * time.Hour * 100)
+	log.Info("last", "n", 2)
+	if n := strings.Count(b.String(), "\n"); full != burst || n != full+2 || !strings.Contains(b.String(), fmt.Sprintf("%d lines dropped", burst)) || !strings.Contains(b.String(), "last n=2") {
+		t.Errorf("%d lines, then %d: %s", full, n, b.String()[max(0, b.Len()-200):])
 	}
 }
 
@@ -210,44 +223,5 @@ func TestBounceStaysInside(t *testing.T) {
 		if bar := []rune(bounce(time.Duration(i) * 100 * time.Millisecond)); len(bar) != barWidth {
 			t.Fatalf("step %d: %q", i, string(bar))
 		}
-	}
-}
-
-func TestNotifier(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "notify")
-	for _, address := range []string{path, fmt.Sprintf("@lockstep-test-%d", os.Getpid())} {
-		conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: address, Net: "unixgram"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := conn.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		t.Setenv("NOTIFY_SOCKET", address)
-		t.Setenv("WATCHDOG_USEC", "3000000")
-		t.Setenv("WATCHDOG_PID", "")
-		n := NewNotifier()
-		if n.Interval() != time.Second {
-			t.Errorf("interval %v", n.Interval())
-		}
-		for want, send := range map[string]func() error{
-			"READY=1": n.Ready, "STOPPING=1": n.Stopping, "WATCHDOG=1": n.Watchdog,
-			"STATUS=x\\x0ay": func() error { return n.Status("x\ny") },
-		} {
-			if err := send(); err != nil {
-				t.Fatal(err)
-			}
-			buf := make([]byte, 100)
-			k, err := conn.Read(buf)
-			if err != nil || string(buf[:k]) != want {
-				t.Errorf("got %q %v, want %q", buf[:k], err, want)
-			}
-		}
-	}
-	t.Setenv("NOTIFY_SOCKET", "")
-	if err := NewNotifier().Ready(); err != nil {
-		t.Error(err)
 	}
 }

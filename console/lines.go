@@ -21,15 +21,22 @@ const (
 // one record. Not for use by two goroutines at once.
 type Lines struct {
 	emit      func(level slog.Level, text string)
-	now       func() time.Time
 	unlimited bool
 
-	buf     []byte
-	cut     bool // the rest of this line is thrown away
+	buf []byte
+	cut bool // the rest of this line is thrown away
+	limit
+}
+
+// limit lets burst lines pass at once, and perSecond in the long run.
+type limit struct {
+	now     func() time.Time
 	tokens  float64
 	last    time.Time
 	dropped int
 }
+
+func newLimit(now func() time.Time) limit { return limit{now: now, tokens: burst, last: now()} }
 
 // NewLines sends records to log under a role.
 func NewLines(log *slog.Logger, role string) *Lines {
@@ -39,14 +46,21 @@ func NewLines(log *slog.Logger, role string) *Lines {
 	}, time.Now, false)
 }
 
-// NewLinesTo sends records to emit, without a limit of lines a second: for
-// output that a person asked for.
-func NewLinesTo(emit func(level slog.Level, text string)) *Lines {
-	return newLines(emit, time.Now, true)
+// NewListing is NewLines for output that a person asked for: it goes to out as
+// it is, without a limit of lines a second; what is a warning goes to the log.
+func NewListing(log *slog.Logger, role string, out io.Writer) *Lines {
+	log = log.With(RoleKey, role)
+	return newLines(func(level slog.Level, text string) {
+		if level != slog.LevelInfo {
+			log.Log(context.Background(), level, text)
+			return
+		}
+		_, _ = fmt.Fprintln(out, text) // a reader that has gone is no reason to fail
+	}, time.Now, true)
 }
 
 func newLines(emit func(slog.Level, string), now func() time.Time, unlimited bool) *Lines {
-	return &Lines{emit: emit, now: now, unlimited: unlimited, tokens: burst, last: now(), buf: make([]byte, 0, maxLine)}
+	return &Lines{emit: emit, unlimited: unlimited, limit: newLimit(now), buf: make([]byte, 0, maxLine)}
 }
 
 // Write takes bytes; whole lines among them become records. It never fails.
@@ -80,8 +94,7 @@ func (l *Lines) end() {
 	if len(line) == 0 {
 		return
 	}
-	if !l.allowed() {
-		l.dropped++
+	if !l.unlimited && !l.allowed() {
 		return
 	}
 	l.tellDropped()
@@ -93,30 +106,66 @@ func (l *Lines) end() {
 	l.emit(level, text)
 }
 
-// allowed takes a token: burst at once, perSecond in the long run.
-func (l *Lines) allowed() bool {
-	if l.unlimited {
-		return true
-	}
+// allowed takes a token, or counts a line that must not pass.
+func (l *limit) allowed() bool {
 	now := l.now()
 	if passed := now.Sub(l.last).Seconds(); passed > 0 {
 		l.tokens = min(burst, l.tokens+passed*perSecond)
 		l.last = now
 	}
 	if l.tokens < 1 {
+		l.dropped++
 		return false
 	}
 	l.tokens--
 	return true
 }
 
-func (l *Lines) tellDropped() {
+// word is the line about those that did not pass, "" when all did.
+func (l *limit) word() string {
 	if l.dropped == 0 {
-		return
+		return ""
 	}
 	n := l.dropped
 	l.dropped = 0
-	l.emit(slog.LevelWarn, fmt.Sprintf("%d lines dropped: more than %d a second", n, perSecond))
+	return fmt.Sprintf("%d lines dropped: more than %d a second", n, perSecond)
+}
+
+func (l *Lines) tellDropped() {
+	if text := l.word(); text != "" {
+		l.emit(slog.LevelWarn, text)
+	}
+}
+
+// Limited returns a logger with the limits of Lines: for lines that another
+// program's numbers cause. Not for use by two goroutines at once.
+func Limited(log *slog.Logger) *slog.Logger {
+	l := newLimit(time.Now)
+	return slog.New(limited{log.Handler(), &l})
+}
+
+type limited struct {
+	slog.Handler
+	*limit
+}
+
+func (h limited) Handle(ctx context.Context, r slog.Record) error {
+	if !h.allowed() {
+		return nil
+	}
+	var err error
+	if text := h.word(); text != "" {
+		err = h.Handler.Handle(ctx, slog.NewRecord(r.Time, slog.LevelWarn, text, 0))
+	}
+	return errors.Join(err, h.Handler.Handle(ctx, r))
+}
+
+func (h limited) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return limited{h.Handler.WithAttrs(attrs), h.limit}
+}
+
+func (h limited) WithGroup(name string) slog.Handler {
+	return limited{h.Handler.WithGroup(name), h.limit}
 }
 
 // priority reads the <N> of sd-daemon(3) at a line's start.

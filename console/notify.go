@@ -3,6 +3,7 @@ package console
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strconv"
 	"strings"
@@ -12,12 +13,27 @@ import (
 )
 
 // Notifier speaks to the service manager (sd_notify(3)). The zero value, and
-// one made without $NOTIFY_SOCKET, says nothing.
+// one made without $NOTIFY_SOCKET, says nothing. What it says is advice: a
+// manager that is slow or gone is no error of the session.
 type Notifier struct {
+	// Log is told of the first failure that is more than slowness; nil: nobody is.
+	Log *slog.Logger
+
 	address  string
 	watchdog time.Duration
-	last     string
+	ready    bool      // READY=1 is owed
+	status   string    // what STATUS should be
+	told     string    // what it was when it last went out
+	next     time.Time // no word that is owed goes out before
+	warned   bool
 }
+
+const (
+	// statusEvery keeps a busy session from filling the manager's queue.
+	statusEvery = 200 * time.Millisecond
+	// A manager that is not there gets what is owed when it is back.
+	failedEvery = 10 * time.Second
+)
 
 // NewNotifier reads the environment of a service: NOTIFY_SOCKET, WATCHDOG_USEC
 // and WATCHDOG_PID.
@@ -37,26 +53,66 @@ func NewNotifier() *Notifier {
 // Interval is how often Watchdog must be called, with room to spare; 0: never.
 func (n *Notifier) Interval() time.Duration { return n.watchdog / 3 }
 
-// Ready says that the service serves.
-func (n *Notifier) Ready() error { return n.send("READY=1") }
-
-// Stopping says that the service is about to end.
-func (n *Notifier) Stopping() error { return n.send("STOPPING=1") }
-
-// Watchdog says that the service is alive.
-func (n *Notifier) Watchdog() error { return n.send("WATCHDOG=1") }
-
-// Status says what the service does, in one line. The same words are not said twice.
-func (n *Notifier) Status(text string) error {
-	text = strings.ReplaceAll(clean(text), "\n", " ")
-	if text == n.last {
-		return nil
-	}
-	n.last = text
-	return n.send("STATUS=" + text)
+// Ready says that the service serves. The manager waits for that word: it is
+// owed until it went out.
+func (n *Notifier) Ready(now time.Time) {
+	n.ready, n.next = true, time.Time{}
+	n.Flush(now)
 }
 
-func (n *Notifier) send(state string) error {
+// Stopping says that the service is about to end.
+func (n *Notifier) Stopping() { n.send("STOPPING=1") }
+
+// Watchdog says that the service is alive.
+func (n *Notifier) Watchdog() { n.send("WATCHDOG=1") }
+
+// Status says what the service does, in one line, now or soon. The same words
+// are not said twice.
+func (n *Notifier) Status(text string, now time.Time) {
+	n.status = strings.ReplaceAll(clean(text), "\n", " ")
+	n.Flush(now)
+}
+
+// Flush says what is owed, as far as it may be said now. It returns when it
+// wants to be called again; 0: nothing is owed.
+func (n *Notifier) Flush(now time.Time) (again time.Duration) {
+	if n.address == "" || !n.ready && n.status == n.told {
+		return 0
+	}
+	if wait := n.next.Sub(now); wait > 0 {
+		return wait
+	}
+	sent, pause := true, statusEvery
+	if n.ready {
+		sent, pause = n.send("READY=1")
+		n.ready = !sent
+	}
+	if sent && n.status != n.told {
+		if sent, pause = n.send("STATUS=" + n.status); sent {
+			n.told = n.status
+		}
+	}
+	n.next = now.Add(pause)
+	if sent {
+		return 0
+	}
+	return pause
+}
+
+// send says one word, and how long to wait with the next.
+func (n *Notifier) send(state string) (sent bool, pause time.Duration) {
+	err := n.write(state)
+	if err == nil || errors.Is(err, unix.EAGAIN) {
+		return err == nil, statusEvery
+	}
+	if n.Log != nil && !n.warned {
+		n.warned = true
+		n.Log.Warn("the service manager does not hear what is said to it, which is no harm to the mirror", "error", err.Error())
+	}
+	return false, failedEvery
+}
+
+func (n *Notifier) write(state string) error {
 	if n.address == "" {
 		return nil
 	}

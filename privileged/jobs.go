@@ -91,14 +91,21 @@ func (h *Helper) launch(t *target, s *start) (*ipc.StartAnswer, error) {
 }
 
 // tell sends to t's runner and never waits: a runner reads at once, and what it
-// can be sent (a start and a stop for each of its jobs) fits its socket.
+// can be sent (a start and a stop for each of its jobs) fits its socket. One
+// that has gone is dropped. One that is there and does not read would stay, and
+// t without a runner, for ever: only the supervisor can end it, and does so when
+// the helper ends.
 func (h *Helper) tell(t *target, m ipc.Message, fd int) {
 	packet, err := ipc.Append(nil, 0, m)
 	if err == nil {
 		err = sys.SendPacket(t.runner.fd, packet, fd, syscall.MSG_DONTWAIT)
 	}
-	if err != nil {
+	switch err {
+	case nil:
+	case syscall.EPIPE, syscall.ECONNRESET:
 		h.drop(t, err)
+	default:
+		h.fail(fault{fmt.Errorf("the runner of %s is stuck: %w", t.name, err)})
 	}
 }
 

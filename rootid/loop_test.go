@@ -79,11 +79,11 @@ func TestUnmountedAndMountedAgain(t *testing.T) {
 		t.Errorf("the unmount was not seen: %+v then %+v", first, now)
 	}
 	state.SourcePoint = true
-	if gone, err := Look(root, dir); err != nil || state.Check(gone) != root+" is not mounted" {
+	if gone, err := Look(root, dir, false); err != nil || state.Check(gone) != root+" is not mounted" {
 		t.Errorf("%q %v", state.Check(gone), err)
 	}
 	mount()
-	if back, err := Look(root, root); err != nil || !back.SourcePoint || state.Check(back) != "" {
+	if back, err := Look(root, root, false); err != nil || !back.SourcePoint || state.Check(back) != "" {
 		t.Errorf("%q %v", state.Check(back), err)
 	}
 	now := identity(t, root)
@@ -179,7 +179,7 @@ func TestStore(t *testing.T) {
 	if _, ok, err := s.Load(); ok || err != nil {
 		t.Fatalf("an empty store has state: %v %v", ok, err)
 	}
-	want := State{Source: "/a", Target: "/b", SourceID: Identity{UUID: "u", FSID: "f", Magic: 1, Ino: 2}, Mounts: []string{"in"}, Entries: 7}
+	want := State{Source: "/a", Target: "/b", SourceID: Identity{UUID: "u", FSID: "f", Magic: 1, Ino: 2}, Mounts: []Inner{{Rel: "in"}}, Entries: 7}
 	for range 2 { // the second replaces the first
 		if err := s.Save(want); err != nil {
 			t.Fatal(err)
@@ -194,7 +194,7 @@ func TestStore(t *testing.T) {
 	if err != nil || len(names) != 1 {
 		t.Errorf("left in the directory: %q %v", names, err)
 	}
-	if got.Check(Roots{Source: got.SourceID, Target: got.TargetID, InSource: []string{"in"}}) != "" || got.Check(Roots{Source: got.SourceID, Target: got.TargetID}) == "" {
+	if got.Check(Roots{Source: got.SourceID, Target: got.TargetID, InSource: []Inner{{Rel: "in"}}}) != "" || got.Check(Roots{Source: got.SourceID, Target: got.TargetID}) == "" {
 		t.Error("a mount inside the source that is gone was not seen")
 	}
 	if err := os.WriteFile(s.Path(), []byte("{"), 0o600); err != nil {

@@ -89,8 +89,9 @@ func identify(fd int) (Identity, error) {
 	switch {
 	case err == nil && len(bytes.Trim(uuid, "\x00")) > 0:
 		id.UUID = hex.EncodeToString(uuid)
-	case err == nil, errors.Is(err, unix.ENOTTY), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS):
-		// The kernel is older than 6.9 or the file system has no UUID.
+	case err == nil, errors.Is(err, unix.ENOTTY), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EBADF):
+		// The kernel is older than 6.9, the file system has no UUID, or the
+		// descriptor is an O_PATH one, which takes no ioctl.
 	default:
 		return Identity{}, fmt.Errorf("reading the file system's UUID: %w", err)
 	}

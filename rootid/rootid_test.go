@@ -97,14 +97,22 @@ func mkdir(t *testing.T, dir string) {
 }
 
 func TestRootsSame(t *testing.T) {
-	a := Roots{Source: Identity{Ino: 1}, InSource: []string{"x"}}
+	a := Roots{Source: Identity{Ino: 1}, InSource: []Inner{{Rel: "x", Number: 1}}}
 	b := a
 	if !a.Same(b) {
 		t.Error("equal roots differ")
 	}
-	b.InSource = []string{"x", "y"}
+	b.InSource = []Inner{{Rel: "x", Number: 1}, {Rel: "y"}}
 	if a.Same(b) {
 		t.Error("a new mount inside the source was not seen")
+	}
+	b.InSource = []Inner{{Rel: "x", Number: 2}}
+	if a.Same(b) {
+		t.Error("an exchanged mount inside the source was not seen")
+	}
+	b.InSource = []Inner{{Rel: "x", Number: 1, Identity: Identity{Mount: 3}}}
+	if a.Same(b) {
+		t.Error("a mount inside the source with the number of an earlier one was not seen")
 	}
 	b = a
 	b.Target.Mount = 7

@@ -1,37 +1,77 @@
 package rootid
 
-import "slices"
+import (
+	"errors"
+	"slices"
+)
 
 // Roots are source and target of a mirror as they are at one moment.
 type Roots struct {
 	Source, Target Identity
-	InSource       []string // what is mounted inside, as Rels
-	InTarget       []string
+	// InSource and InTarget are what is mounted inside. Of what is mounted
+	// inside the source only the Rels are told, unless it is copied.
+	InSource, InTarget []Inner
+	CrossMounts        bool // what is mounted inside the source is copied
 	// SourcePoint and TargetPoint say that something is mounted right there.
 	SourcePoint, TargetPoint bool
+	Tangle                   string // why nothing can be copied; see Mounts.Tangle
 }
 
+// lookTimes is how often a look is begun again because mounts came or went
+// under it.
+const lookTimes = 5
+
 // Look reads what source and target are now.
-func Look(source, target string) (Roots, error) {
+func Look(source, target string, crossMounts bool) (Roots, error) {
 	var r Roots
-	mounts, err := ReadMounts()
-	if err != nil {
-		return r, err
+	before, err := ReadMounts()
+	for range lookTimes {
+		if err != nil {
+			return r, err
+		}
+		if r, err = look(before, source, target, crossMounts); err != nil {
+			return r, err
+		}
+		// Where a mount has gone since the table was read, the identity is
+		// that of the directory below it.
+		var after Mounts
+		after, err = ReadMounts()
+		if err == nil && slices.Equal(before.Inner(source), after.Inner(source)) && slices.Equal(before.Inner(target), after.Inner(target)) {
+			return r, nil
+		}
+		before = after
 	}
+	return Roots{}, errors.Join(err, errors.New("what is mounted inside source or target changes all the time"))
+}
+
+func look(mounts Mounts, source, target string, crossMounts bool) (Roots, error) {
+	r := Roots{CrossMounts: crossMounts, Tangle: mounts.Tangle(source, target, crossMounts)}
+	var err error
 	if r.Source, err = Read(source); err != nil {
 		return r, err
 	}
 	if r.Target, err = Read(target); err != nil {
 		return r, err
 	}
-	r.InSource = mounts.Inside(source)
-	r.InTarget = mounts.Inside(target)
+	if crossMounts {
+		r.InSource = mounts.identified(source)
+	} else {
+		// Not to be waited for, when its server is gone, nor to start afresh
+		// for: it is only left out.
+		for _, rel := range mounts.Inside(source) {
+			r.InSource = append(r.InSource, Inner{Rel: rel})
+		}
+	}
+	r.InTarget = mounts.identified(target)
 	on, _ := mounts.Of(source)
 	r.SourcePoint = on.Point == source
 	on, _ = mounts.Of(target)
 	r.TargetPoint = on.Point == target
 	return r, nil
 }
+
+// SourceRels are the Rels of what is mounted inside the source.
+func (r Roots) SourceRels() []string { return rels(r.InSource) }
 
 // Same says that two looks saw the same mounts and directories.
 func (r Roots) Same(o Roots) bool {

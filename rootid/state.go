@@ -26,15 +26,23 @@ type State struct {
 	// SourcePoint and TargetPoint: something was mounted right there.
 	SourcePoint bool `json:"source_point,omitempty"`
 	TargetPoint bool `json:"target_point,omitempty"`
-	// Mounts are the Rels of what was mounted inside the source and was
-	// copied (cross_mounts): each must be there, or its copy would be deleted.
-	Mounts  []string `json:"mounts,omitempty"`
-	Entries uint64   `json:"entries,omitempty"` // listed by the last whole walk: the measure of progress of the next
+	// Mounts are what was mounted inside the source and was copied
+	// (cross_mounts): each must be there, or its copy would be deleted.
+	Mounts  []Inner `json:"mounts,omitempty"`
+	Entries uint64  `json:"entries,omitempty"` // listed by the last whole walk: the measure of progress of the next
+}
+
+// NewState takes the roots as they are for what they must be from now on.
+func NewState(source, target string, entries uint64, now Roots) State {
+	st := State{Source: source, Target: target, Entries: entries, SourceID: now.Source, TargetID: now.Target,
+		SourcePoint: now.SourcePoint, TargetPoint: now.TargetPoint}
+	st.Grow(now)
+	return st
 }
 
 const (
 	stateVersion = 1
-	maxState     = 64 << 10
+	maxState     = 1 << 20 // some thousands of mounts
 )
 
 // Key names the state and the runtime directory of one mirror.
@@ -79,6 +87,12 @@ func OpenStore(dir, source, target string) (*Store, error) {
 // Close closes the directory.
 func (s *Store) Close() error { return s.dir.Close() }
 
+// LockPath is the file whose lock keeps two mirrors from one target, whatever
+// their sources.
+func (s *Store) LockPath(target string) string {
+	return filepath.Join(s.dir.Name(), "target-"+Key(target, "")+".lock")
+}
+
 // Path is where the state file is.
 func (s *Store) Path() string { return filepath.Join(s.dir.Name(), s.name) }
 
@@ -114,7 +128,12 @@ func (s *Store) Save(st State) error {
 	if err != nil {
 		return fmt.Errorf("state file %s: %w", s.Path(), err)
 	}
-	if err := s.replace(append(data, '\n')); err != nil {
+	data = append(data, '\n')
+	if len(data) > maxState { // Load would call it damaged
+		return fmt.Errorf("state file %s: would have %d bytes, more than the %d it may have: %d file systems are mounted inside the source; leave --cross-mounts out, or mirror parts of it",
+			s.Path(), len(data), maxState, len(st.Mounts))
+	}
+	if err := s.replace(data); err != nil {
 		return fmt.Errorf("state file %s: cannot be written: %w", s.Path(), err)
 	}
 	return nil
@@ -147,6 +166,9 @@ func (s *Store) replace(data []byte) error {
 // Check compares what is remembered with what is there now, and returns "" or
 // what has changed, in words.
 func (st State) Check(now Roots) string {
+	if now.Tangle != "" {
+		return now.Tangle
+	}
 	if diff := st.SourceID.Changed(now.Source); diff != "" {
 		if st.SourcePoint && !now.SourcePoint {
 			return escape.Name(st.Source) + " is not mounted"
@@ -159,10 +181,34 @@ func (st State) Check(now Roots) string {
 		}
 		return fmt.Sprintf("%s is not on the file system it was on: %s", escape.Name(st.Target), diff)
 	}
-	for _, rel := range st.Mounts {
-		if !slices.Contains(now.InSource, rel) {
-			return fmt.Sprintf("%s is not mounted any more", escape.Name(st.Source+"/"+rel))
+	for _, then := range st.Mounts {
+		i := slices.IndexFunc(now.InSource, func(in Inner) bool { return in.Rel == then.Rel })
+		if i < 0 {
+			return fmt.Sprintf("%s is not mounted any more", escape.Name(st.Source+"/"+then.Rel))
+		}
+		if diff := then.changed(now.InSource[i]); now.CrossMounts && diff != "" {
+			return fmt.Sprintf("%s is not what was mounted there: %s", escape.Name(st.Source+"/"+then.Rel), diff)
 		}
 	}
 	return ""
+}
+
+// Grow adds to the mounts that must be there those that are there now, and says
+// whether there were any to add. It takes none away.
+func (st *State) Grow(now Roots) bool {
+	if !now.CrossMounts {
+		return false
+	}
+	mounts, grown := slices.Clone(st.Mounts), false // a caller may hold the old list
+	for _, in := range now.InSource {
+		i := slices.IndexFunc(mounts, func(then Inner) bool { return then.Rel == in.Rel })
+		switch {
+		case i < 0:
+			mounts, grown = append(mounts, in), true
+		case mounts[i].Identity == Identity{} && in.Identity != Identity{}:
+			mounts[i], grown = in, true
+		}
+	}
+	st.Mounts = mounts
+	return grown
 }

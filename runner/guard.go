@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -26,11 +27,18 @@ func (j *job) guard() (guard, *ipc.RunExited) {
 	j.r.mu.Lock()
 	consent := cfg.Accept && !j.r.accepted
 	j.r.mu.Unlock()
-	off := cfg.MaxDeletePercent == 0 && cfg.MaxDeleteEntries == 0
-	if off || consent || len(cfg.Probe) == 0 || cfg.Target == "" {
+	if consent || len(cfg.Probe) == 0 || cfg.Target == "" {
 		return guard{}, nil
 	}
-	entries, err := countTree(cfg.Target, j.over)
+	late := func() bool { return false }
+	if cfg.Timeout > 0 {
+		end := time.Now().Add(cfg.Timeout)
+		late = func() bool { return time.Now().After(end) }
+	}
+	entries, err := countTree(cfg.Target, func() bool { return j.over() || late() })
+	if errors.Is(err, errOver) && !j.over() {
+		return guard{}, &ipc.RunExited{End: ipc.EndTimeout}
+	}
 	if err != nil {
 		return guard{}, held(j, refused(j.id, fmt.Errorf("count the target's entries: %w", err)))
 	}
@@ -94,6 +102,9 @@ func limit(entries uint64, percent uint32, number uint64) uint64 {
 // deeper is not counted, which makes the limit smaller.
 const maxDepth = 128
 
+// askEvery is after how many entries of one directory the end is asked about.
+const askEvery = 1024
+
 const dirFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC | unix.O_NONBLOCK
 
 var errOver = errors.New("stopped")
@@ -130,6 +141,9 @@ func (c *counter) dir(fd, depth int) error {
 	}
 	return readDir(fd, func(name string, kind uint8) error {
 		c.entries++
+		if c.entries%askEvery == 0 && c.over() {
+			return errOver
+		}
 		if depth == maxDepth || kind != unix.DT_DIR && kind != unix.DT_UNKNOWN {
 			return nil
 		}

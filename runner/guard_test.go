@@ -1,10 +1,12 @@
 package runner
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -137,9 +139,66 @@ func TestGuardConsent(t *testing.T) {
 }
 
 func TestGuardOff(t *testing.T) {
-	p := newPair(t, 0, 0)
+	p := newPair(t, 50, 10)
+	p.cfg.Probe = nil
 	touch(t, p.dst, "old", 100)
 	if got := serve(t, p.cfg).run(ipc.JobInitial, ""); got.End != ipc.EndExited || got.Code != 0 || count(t, p.dst) != 0 {
+		t.Errorf("%+v %s", got, got.Tail)
+	}
+}
+
+// Two zeros are the strictest limit, not the absence of one.
+func TestGuardZero(t *testing.T) {
+	p := newPair(t, 0, 0)
+	touch(t, p.dst, "old", 1)
+	b := serve(t, p.cfg)
+	if got := b.run(ipc.JobInitial, ""); got.End != ipc.EndHeldEmpty || count(t, p.dst) != 1 {
+		t.Errorf("%+v %s", got, got.Tail)
+	}
+	touch(t, p.src, "new", 1)
+	if got := b.run(ipc.JobInitial, ""); got.End != ipc.EndHeldMany || got.Deletes != 1 || count(t, p.dst) != 1 {
+		t.Errorf("%+v %s", got, got.Tail)
+	}
+	touch(t, p.src, "old", 1)
+	if got := b.run(ipc.JobInitial, ""); got.End != ipc.EndExited || got.Code != 0 || count(t, p.dst) != 2 {
+		t.Errorf("nothing to delete: %+v %s", got, got.Tail)
+	}
+}
+
+// Consent is used up by a pass that ran, also when it could not do all paths.
+func TestConsentAndCodes(t *testing.T) {
+	for code, used := range map[int]bool{0: true, 23: true, 24: true, 11: false, 12: false} {
+		p := newPair(t, 50, 10)
+		flag := t.TempDir() + "/ran"
+		p.cfg = shellPass(t, p.cfg, fmt.Sprintf("[ -e %s ] || { : >%s; exit %d; }", flag, flag, code))
+		p.cfg.Accept = true
+		touch(t, p.dst, "old", 3)
+		b := serve(t, p.cfg)
+		if got := b.run(ipc.JobInitial, ""); got.End != ipc.EndExited || int(got.Code) != code {
+			t.Errorf("code %d: %+v %s", code, got, got.Tail)
+		}
+		// The source is empty: without consent that is held.
+		if got := b.run(ipc.JobInitial, ""); (got.End == ipc.EndHeldEmpty) != used {
+			t.Errorf("after code %d: %+v", code, got)
+		}
+		b.end() // two runners in one process would reap each other's children
+	}
+}
+
+// shellPass is cfg with a script as its whole pass.
+func shellPass(t *testing.T, cfg ipc.RunnerConfig, script string) ipc.RunnerConfig {
+	t.Helper()
+	sh := shell(t)
+	cfg.Program, cfg.ProgDev, cfg.ProgIno = sh.Program, sh.ProgDev, sh.ProgIno
+	cfg.Argv[ipc.JobInitial] = []string{"sh", "-c", script}
+	return cfg
+}
+
+func TestGuardCountTimesOut(t *testing.T) {
+	p := newPair(t, 50, 10)
+	p.cfg.Timeout = time.Nanosecond
+	touch(t, p.dst, "old", 1)
+	if got := serve(t, p.cfg).run(ipc.JobInitial, ""); got.End != ipc.EndTimeout || count(t, p.dst) != 1 {
 		t.Errorf("%+v %s", got, got.Tail)
 	}
 }
@@ -192,6 +251,14 @@ func TestCountTree(t *testing.T) {
 	}
 	if _, err := countTree(dir, func() bool { return true }); err == nil {
 		t.Error("counted on after a stop")
+	}
+	asked := 0
+	if _, err := countTree(dir+"/a", func() bool { asked++; return asked > 2 }); err != nil {
+		t.Error(err)
+	}
+	touch(t, dir+"/a/b", "y", 2*askEvery)
+	if _, err := countTree(dir+"/a", func() bool { asked++; return asked > 4 }); !errors.Is(err, errOver) {
+		t.Errorf("one large directory is counted to its end: %v", err)
 	}
 }
 

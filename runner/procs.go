@@ -79,6 +79,14 @@ func (p *procs) signal(leader int, sig syscall.Signal) error {
 	return nil
 }
 
+// look has reap look for ended children, as if SIGCHLD had come.
+func (p *procs) look() {
+	select {
+	case p.children <- syscall.SIGCHLD:
+	default: // it is about to
+	}
+}
+
 // reap serves SIGCHLD until close. One signal may stand for many children.
 func (p *procs) reap() {
 	for range p.children {

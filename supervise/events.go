@@ -3,8 +3,7 @@ package supervise
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
+	"os"
 	"strings"
 	"time"
 
@@ -20,14 +19,7 @@ func (s *session) lines(role string) *console.Lines {
 	if role != "runner" || !s.cfg.DryRun || !s.tried {
 		return console.NewLines(s.log, role)
 	}
-	log := s.log.With(console.RoleKey, role)
-	return console.NewLinesTo(func(level slog.Level, text string) {
-		if level != slog.LevelInfo {
-			log.Log(context.Background(), level, text)
-			return
-		}
-		_, _ = fmt.Println(text) // a reader that has gone is no reason to fail
-	})
+	return console.NewListing(s.log, role, os.Stdout)
 }
 
 // onReport takes the worker's newest numbers: a line for each event of note.
@@ -36,32 +28,35 @@ func (s *session) onReport(r generation.Report) error {
 	if g == nil || g != r.From {
 		return nil
 	}
+	now := time.Now()
+	old := g.Last
+	if r.Err == nil {
+		r.Err = words.Falls(old, r.Report)
+	}
 	if r.Err != nil {
 		s.log.Error("violation: the worker sent a report that is none; it is killed", "error", r.Err.Error())
 		return s.endGeneration(g)
 	}
-	now := time.Now()
-	old := g.Last
 	g.Last = r.Report
 	s.live.Update(r.Report, now)
 	if begins(r.State) && !begins(old.State) || s.passBegun.IsZero() {
 		s.passBegun = now
 	}
-	var err error
 	if old.Ready == 0 && r.Ready == 1 {
-		err = s.becameReady(g, now)
+		s.becameReady(g, now)
 	}
 	if r.Initials > old.Initials {
-		err = errors.Join(err, s.passDone(g, now.Sub(s.passBegun)))
+		s.passDone(old, r.Report, now)
 	}
+	s.save(now, saveEvery)
 	for _, line := range words.Troubles(old, r.Report, s.guard()) {
-		s.log.Log(context.Background(), line.Level, line.Text)
+		s.news.Log(context.Background(), line.Level, line.Text)
 	}
 	if s.verify && r.Verified > old.Verified {
 		s.verify = false
 		s.log.Info("state: "+console.StateName(r.State), words.Numbers(r.Report)...)
 	}
-	return errors.Join(err, s.redraw(now), s.maybeDone(r.Report))
+	return errors.Join(s.redraw(now), s.maybeDone(r.Report))
 }
 
 // begins says that a whole pass is under way.
@@ -71,35 +66,39 @@ func (s *session) guard() words.Limits {
 	return words.Limits{Percent: s.cfg.MaxDeletePercent, Entries: s.cfg.MaxDeleteEntries}
 }
 
-func (s *session) becameReady(g *generation.Generation, now time.Time) error {
+func (s *session) becameReady(g *generation.Generation, now time.Time) {
 	g.Ready = now
-	text := "ready: every directory is watched"
-	if g.Last.Unwatched > 0 {
-		text = fmt.Sprintf("ready, but %d directories are not watched", g.Last.Unwatched)
+	s.news.Info(words.Ready(g.Last), "dirs", g.Last.Dirs, "ms", now.Sub(g.Begun).Milliseconds())
+	if !s.everReady {
+		s.everReady = true
+		s.notify.Ready(now)
 	}
-	s.log.Info(text, "dirs", g.Last.Dirs, "ms", now.Sub(g.Begun).Milliseconds())
-	if s.everReady {
-		return nil
-	}
-	s.everReady = true
-	return s.notify.Ready()
 }
 
-// passDone takes note of a whole pass: consent has been used up, and the next
-// walk has a measure.
-func (s *session) passDone(g *generation.Generation, took time.Duration) error {
+// passDone takes note of a whole pass: consent has been used up, whether or not
+// all paths could be done, and the next walk has a measure.
+func (s *session) passDone(old, r ipc.Report, now time.Time) {
 	s.passed = true
 	if s.cfg.DryRun {
-		return nil
+		return
 	}
-	s.log.Info("whole pass done: the target is what the source was", "dirs", g.Last.Dirs, "ms", took.Milliseconds())
-	entries := g.Last.Walked
-	if s.state.Entries == entries {
-		return nil
+	s.news.Info(words.PassEnded(old, r), "dirs", r.Dirs, "ms", now.Sub(s.passBegun).Milliseconds())
+	if s.state.Entries != r.Walked {
+		s.state.Entries, s.live.Expected, s.unsaved = r.Walked, r.Walked, true
 	}
-	s.state.Entries = entries
-	s.live.Expected = entries
-	return s.store.Save(s.state)
+}
+
+// save writes the measure down, but not more often than every so long: the
+// worker decides how often it changes. It is no more than a measure, so that a
+// full disk is no reason to end.
+func (s *session) save(now time.Time, every time.Duration) {
+	if !s.unsaved || now.Sub(s.saved) < every {
+		return
+	}
+	s.unsaved, s.saved = false, now
+	if err := s.store.Save(s.state); err != nil {
+		s.log.Warn("the state could not be saved", "error", err.Error())
+	}
 }
 
 // maxOnce is how many failures in a row --once bears.
@@ -120,7 +119,7 @@ func (s *session) maybeDone(r ipc.Report) error {
 		return exitError{ExitFailed, errors.New("ended without being in step: " + words.Failure(r))}
 	case r.State == ipc.StateInStep && r.Initials > 0:
 		s.once = true
-		return s.shutDown("in step")
+		s.shutDown("in step")
 	}
 	return nil
 }

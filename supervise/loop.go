@@ -3,12 +3,15 @@ package supervise
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"syscall"
 	"time"
 
+	"lockstep/console"
 	"lockstep/ipc"
 	"lockstep/rootid"
+	"lockstep/supervise/deaths"
 	"lockstep/supervise/generation"
 	"lockstep/supervise/proc"
 	"lockstep/supervise/words"
@@ -40,15 +43,21 @@ type loop struct {
 	warned      string // mounts that were named
 	early       int    // generations in a row that died before READY or soon after
 	earlyRunner int    // runners in a row that died soon
-	sigsys      []time.Time
-	asked       time.Time // when a person asked for the end
-	passBegun   time.Time // the whole pass under way, or the last one
+	sigsys      deaths.Sigsys
+	hung        []*proc.Process // what could not be ended
+	asked       time.Time       // when a person asked for the end
+	hurry       bool            // and again
+	passBegun   time.Time       // the whole pass under way, or the last one
 
 	restart     *time.Timer // of a generation
 	runnerTimer *time.Timer // of a runner
 	deadline    *time.Timer // of a stop
 	check       *time.Timer // of the roots
-	tick        *time.Timer // of the live line
+	tick        *time.Timer // of the live line and the service manager
+
+	news    *slog.Logger // for lines that the worker's numbers cause
+	unsaved bool         // a number of the state
+	saved   time.Time
 }
 
 const (
@@ -63,8 +72,7 @@ const (
 
 	tickEvery = 200 * time.Millisecond
 
-	maxSigsys    = 5 // deaths by SIGSYS within sigsysWindow: no bug that a restart mends
-	sigsysWindow = time.Minute
+	saveEvery = time.Minute
 
 	maxOnceDeaths = 5 // early deaths in a row that --once bears
 )
@@ -76,7 +84,11 @@ func (s *session) serve() (err error) {
 		*t = time.NewTimer(time.Hour)
 		(*t).Stop()
 	}
-	defer func() { err = errors.Join(err, s.stopGeneration()) }()
+	defer func() {
+		err = errors.Join(err, s.stopGeneration())
+		s.save(time.Now(), 0)
+	}()
+	s.notify.Log, s.news = s.log, console.Limited(s.log)
 	watchdog := s.watchdog()
 	defer watchdog.Stop()
 
@@ -142,7 +154,8 @@ func (s *session) step(watchdog <-chan time.Time) error {
 	case <-s.tick.C:
 		return s.redraw(time.Now())
 	case <-watchdog:
-		return s.notify.Watchdog()
+		s.notify.Watchdog()
+		return nil
 	}
 }
 
@@ -159,9 +172,12 @@ func (s *session) startGeneration(now rootid.Roots) error {
 	s.heldWhy = ""
 	s.warnMounts(now)
 	s.live.Update(ipc.Report{}, time.Now())
-	var err error
-	s.gen, err = s.maker.Start(s.plan(now))
-	s.phase = phaseUp
+	s.phase = phaseDown
+	err := s.rememberMounts(now)
+	if err == nil {
+		s.gen, err = s.maker.Start(s.plan(now))
+		s.phase = phaseUp
+	}
 	if err == nil {
 		// What was mounted in between is in no jail and in no list.
 		var again rootid.Roots
@@ -193,12 +209,39 @@ func (s *session) stopGeneration() error {
 	s.phase = phaseDown
 	s.runnerTimer.Stop()
 	s.total.Add(g.Last)
-	return g.End()
+	err := g.EndOr(s.signals, s.heard)
+	s.ended = s.ended || errors.Is(err, generation.ErrLeft)
+	return s.bury(err, g.Helper, g.Worker, g.Runner)
+}
+
+// heard takes note of a signal that comes while a generation is ended (nil: no
+// signal), and says whether the end is waited for no longer.
+func (s *session) heard(sig os.Signal) (hurry bool) {
+	switch {
+	case sig != syscall.SIGINT && sig != syscall.SIGTERM: // the next generation looks at everything anyway
+	case s.asked.IsZero() && !s.once:
+		s.asked = time.Now()
+		s.shutDown("stopping: " + sig.String())
+	default:
+		s.hurry = s.hurry || time.Since(s.asked) >= twice
+	}
+	return s.hurry
+}
+
+// bury keeps in mind what could not be ended: nothing may be started beside it
+// (judge).
+func (s *session) bury(err error, all ...*proc.Process) error {
+	if !errors.Is(err, proc.ErrHung) {
+		return err
+	}
+	s.hung = append(s.hung, all...)
+	s.tell(err, ExitFailed)
+	return nil
 }
 
 // startLater sets the timer of the next start. The first is immediate.
 func (s *session) startLater() error {
-	wait := backoff(s.early)
+	wait := deaths.Backoff(s.early)
 	s.early++
 	if wait > 0 {
 		s.log.Info("starting again", "in", wait)
@@ -207,17 +250,8 @@ func (s *session) startLater() error {
 	return nil
 }
 
-// backoff is the wait after n early deaths in a row.
-func backoff(n int) time.Duration {
-	const first, longest = 50 * time.Millisecond, 30 * time.Second
-	if n == 0 {
-		return 0
-	}
-	return min(first<<min(n-1, 16), longest)
-}
-
 func (s *session) startAgain() error {
-	if s.phase != phaseDown {
+	if s.phase != phaseDown || s.ended {
 		return nil
 	}
 	now, err := s.look()
@@ -235,10 +269,11 @@ func (s *session) onExit(e proc.Exit) error {
 		return nil
 	}
 	if s.phase == phaseStopping {
-		if e.Process != g.Runner {
-			s.ended = true
+		s.ended = s.ended || e.Process != g.Runner
+		if e.Code == 0 && e.Err == nil || e.Process == g.Helper && e.Code == words.CodeInternal {
+			return nil // as it should; and a helper that saw its worker go has said so
 		}
-		return nil
+		return s.verdict(e)
 	}
 	if err := s.verdict(e); err != nil {
 		return err
@@ -300,10 +335,10 @@ func (s *session) endRunner(g *generation.Generation) error {
 	if time.Since(p.Begun) > soon {
 		s.earlyRunner = 0
 	}
-	if err := p.End(); err != nil {
+	if err := s.bury(p.End(), p); err != nil {
 		return err
 	}
-	s.runnerTimer.Reset(backoff(s.earlyRunner))
+	s.runnerTimer.Reset(deaths.Backoff(s.earlyRunner))
 	s.earlyRunner++
 	return nil
 }
@@ -329,19 +364,11 @@ func (s *session) countSigsys(e proc.Exit) error {
 	if e.Sig != syscall.SIGSYS {
 		return nil
 	}
-	now := time.Now()
-	kept := s.sigsys[:0]
-	for _, at := range append(s.sigsys, now) {
-		if now.Sub(at) < sigsysWindow {
-			kept = append(kept, at)
-		}
-	}
-	s.sigsys = kept
-	if len(kept) < maxSigsys {
+	if !s.sigsys.Count(time.Now()) {
 		return nil
 	}
 	return exitError{ExitLocked, fmt.Errorf("locked out: %d deaths by a forbidden system call within %v, the last of the %s; "+
-		"it is an attack or a bug: look at the audit log and report it, and start lockstep again only then", maxSigsys, sigsysWindow, e.Process.Role)}
+		"it is an attack or a bug: look at the audit log and report it, and start lockstep again only then", deaths.MaxSigsys, deaths.SigsysWindow, e.Process.Role)}
 }
 
 // onSignal obeys a person.
@@ -353,11 +380,11 @@ func (s *session) onSignal(sig os.Signal) error {
 		}
 		if s.phase == phaseStopping && (sig == syscall.SIGINT || s.once) {
 			s.log.Warn("stopped at once: what was in hand is looked at again at the next start")
-			s.ended = true
+			s.ended, s.hurry = true, true
 			return nil
 		}
 		s.asked = time.Now()
-		return s.shutDown("stopping: " + sig.String())
+		s.shutDown("stopping: " + sig.String())
 	case syscall.SIGHUP:
 		s.log.Warn("SIGHUP is refused: the configuration is read at start only; restart lockstep")
 	case syscall.SIGUSR1:
@@ -388,15 +415,15 @@ func (s *session) order(c ipc.Command) error {
 
 // shutDown asks the worker to finish what runs. Without one there is nothing to
 // finish.
-func (s *session) shutDown(why string) error {
+func (s *session) shutDown(why string) {
 	if s.phase == phaseStopping {
-		return nil
+		return
 	}
 	s.log.Info(why)
-	err := s.notify.Stopping()
+	s.notify.Stopping()
 	if s.gen == nil || s.gen.Ready.IsZero() {
 		s.ended = true
-		return err
+		return
 	}
 	s.phase = phaseStopping
 	s.deadline.Reset(s.cfg.StopTimeout)
@@ -404,18 +431,26 @@ func (s *session) shutDown(why string) error {
 		s.log.Warn("the helper cannot be reached", "error", e.Error())
 		s.ended = true
 	}
-	return err
 }
 
-// redraw shows the live line, and again soon while it moves by itself.
-func (s *session) redraw(now time.Time) error {
-	if s.gen == nil {
-		return nil
+// redraw shows the live line, and again soon while it moves by itself or the
+// service manager has not heard all.
+func (s *session) redraw(now time.Time) (err error) {
+	var again time.Duration
+	if s.gen != nil {
+		s.notify.Status(s.live.Status(), now)
+		err = s.showLine(s.live.Line(now))
+		if s.screen.Terminal() && s.live.Moving() {
+			again = tickEvery
+		}
 	}
-	if s.screen.Terminal() && s.live.Moving() {
-		s.tick.Reset(tickEvery)
+	if owed := s.notify.Flush(now); again == 0 {
+		again = owed
 	}
-	return errors.Join(s.showLine(s.live.Line(now)), s.notify.Status(s.live.Status()))
+	if again > 0 {
+		s.tick.Reset(again)
+	}
+	return err
 }
 
 // showLine draws the live line, unless standard output is a person's listing.

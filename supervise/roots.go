@@ -5,67 +5,48 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"lockstep/internal/escape"
 	"lockstep/rootid"
+	"lockstep/supervise/host"
+	"lockstep/supervise/words"
 )
-
-// looked is the answer of one look at the roots.
-type looked struct {
-	roots rootid.Roots
-	err   error
-}
-
-// lookLimit bounds the wait for a file system that does not answer.
-const lookLimit = 5 * time.Second
 
 // look reads what the roots are now. A dead mount must not keep the session
 // from anything else: it counts as a root that is not there.
 func (s *session) look() (rootid.Roots, error) {
-	limit := time.NewTimer(lookLimit)
-	defer limit.Stop()
-	if s.looking != nil {
-		// The answer to an earlier question is of no use now.
-		select {
-		case <-s.looking:
-		case <-limit.C:
-			return rootid.Roots{}, errDead
-		}
-	}
-	answer := make(chan looked, 1)
-	source, target := s.cfg.Source, s.targetHost()
-	go func() {
-		r, err := rootid.Look(source, target)
-		answer <- looked{r, err}
-	}()
-	select {
-	case l := <-answer:
-		s.looking = nil
-		return l.roots, l.err
-	case <-limit.C:
-		s.looking = answer
-		return rootid.Roots{}, errDead
-	}
+	return s.looker.Look(s.cfg.Source, s.targetHost(), s.cfg.CrossMounts)
 }
 
-// errDead is a file system that does not answer.
-var errDead = errors.New("source or target does not answer (is its server or disk gone?)")
-
-// rememberRoots opens the state, compares the roots with it, and makes a
-// missing target. Roots that have changed are no error here: they are held.
-func (s *session) rememberRoots() error {
+// openState opens the state directory, which nothing is removed from before it
+// is known to be root's alone, and takes the target for this mirror. A dry run
+// changes nothing that a mirror could be in the way of.
+func (s *session) openState() error {
 	store, err := rootid.OpenStore(s.cfg.StateDir, s.cfg.Source, s.cfg.Target)
 	if err != nil {
 		return refuse(err)
 	}
 	s.store = store
 	s.later(store.Close)
+	if s.cfg.DryRun {
+		return nil
+	}
+	lock, err := host.LockTarget(store.LockPath(s.cfg.Target), s.cfg.Target)
+	if err != nil {
+		return refuse(err)
+	}
+	s.later(lock.Release)
+	return nil
+}
+
+// rememberRoots compares the roots with the state, and makes a missing target.
+// Roots that have changed are no error here: they are held.
+func (s *session) rememberRoots() error {
 	if err := s.makeScratch(); err != nil {
 		return err
 	}
-	state, known, err := store.Load()
+	state, known, err := s.store.Load()
 	if err != nil {
 		return refuse(err)
 	}
@@ -89,8 +70,7 @@ func (s *session) rememberRoots() error {
 				s.log.Warn("accepted by --accept-root: " + diff)
 			}
 		}
-		s.state = rootid.State{Source: s.cfg.Source, Target: s.cfg.Target, Entries: state.Entries}
-		return s.adopt(now)
+		return s.remember(rootid.NewState(s.cfg.Source, s.cfg.Target, state.Entries, now))
 	}
 	return nil
 }
@@ -126,19 +106,25 @@ func (s *session) firstTarget(state rootid.State, known bool) error {
 	return s.cfg.MakeTarget()
 }
 
-// adopt takes the roots as they are for what they must be from now on. A dry
-// run changes nothing.
-func (s *session) adopt(now rootid.Roots) error {
-	s.state.SourceID, s.state.TargetID = now.Source, now.Target
-	s.state.SourcePoint, s.state.TargetPoint = now.SourcePoint, now.TargetPoint
-	s.state.Mounts = nil
-	if s.cfg.CrossMounts {
-		s.state.Mounts = now.InSource
+// remember keeps what the roots must be from now on. A dry run changes nothing.
+func (s *session) remember(state rootid.State) error {
+	if !s.cfg.DryRun {
+		if err := s.store.Save(state); err != nil {
+			return err
+		}
 	}
-	if s.cfg.DryRun {
-		return nil
+	s.state = state
+	return nil
+}
+
+// rememberMounts is called before anything can be copied out of what is mounted
+// inside the source: from then on it must be there, or its copy would be
+// deleted.
+func (s *session) rememberMounts(now rootid.Roots) error {
+	if grown := s.state; grown.Grow(now) {
+		return s.remember(grown)
 	}
-	return s.store.Save(s.state)
+	return nil
 }
 
 // judge compares the roots with what they must be, and returns "" or why the
@@ -147,6 +133,12 @@ func (s *session) judge(now rootid.Roots, err error) string {
 	if err != nil {
 		return err.Error()
 	}
+	for _, p := range s.hung {
+		if err := p.Hangs(); err != nil {
+			return err.Error() // it may still write
+		}
+	}
+	s.hung = nil
 	return s.state.Check(now)
 }
 
@@ -169,7 +161,7 @@ func (s *session) checkRoots() error {
 		if err := s.stopGeneration(); err != nil {
 			return err
 		}
-		return s.startGeneration(now)
+		return s.startAgain()
 	}
 	return nil
 }
@@ -190,17 +182,14 @@ func (s *session) hold(why string) error {
 		s.log.Warn(text)
 		s.heldWhy = why
 	}
-	return errors.Join(s.showLine("held: "+why), s.notify.Status("held: "+why))
+	s.notify.Status("held: "+why, time.Now())
+	return errors.Join(s.showLine("held: "+why), s.redraw(time.Now()))
 }
 
 // warnMounts names what is left out.
 func (s *session) warnMounts(now rootid.Roots) {
-	names := make([]string, len(now.InSource))
-	for i, rel := range now.InSource {
-		names[i] = escape.Name(rel)
-	}
-	list := strings.Join(names, ", ")
-	if len(names) > 0 && !s.cfg.CrossMounts && list != s.warned {
+	list := words.Names(now.SourceRels())
+	if list != "" && !s.cfg.CrossMounts && list != s.warned {
 		s.log.Warn("mounted inside the source, and so left out and kept on the target; add --cross-mounts to copy them: " + list)
 	}
 	s.warned = list

@@ -75,7 +75,7 @@ type session struct {
 	store   *rootid.Store
 	state   rootid.State    // what the roots must be
 	mounts  *rootid.Watcher // of the host's mount table
-	looking <-chan looked   // a look that has not come to an end
+	looker  rootid.Looker
 
 	signals chan os.Signal
 	exits   chan proc.Exit // processes that ended
@@ -115,6 +115,7 @@ func (s *session) setUp() error {
 		s.resolve,       // paths, owners: all that is wrong with the configuration at once
 		s.lockRuntime,   // from here on we are the only one here
 		s.checkKernel,   // what confinement stands on
+		s.openState,     // is it root's alone? and no other mirror has the target
 		s.sweep,         // what a killed supervisor left
 		s.sealPrograms,  // from here on no upgrade can mix versions
 		s.takeUID,       // the worker's own

@@ -86,24 +86,13 @@ func (s *session) tryRsync() error {
 
 // trialRunner starts a runner for the trial.
 func (s *session) trialRunner(cfg ipc.RunnerConfig, src, dst string) (*os.File, func() error, error) {
-	var trees [2]jail.Tree
-	for i, path := range []string{src, dst} {
-		id, err := rootid.Read(path)
-		if err != nil {
-			return nil, nil, err
-		}
-		trees[i] = jail.Tree{Host: path, Path: path, Dev: id.Dev, Ino: id.Ino}
-	}
-	p, conn, err := s.maker.Runner(cfg, trees[0], trees[1], s.rights())
-	if err != nil {
-		return nil, nil, err
-	}
+	conn, end, err := s.maker.Trial(cfg, src, dst, s.rights())
 	return conn, func() error {
-		err := p.End()
+		err := end()
 		select {
 		case <-s.exits: // nobody else is there to take it
 		default:
 		}
 		return err
-	}, nil
+	}, err
 }

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -120,7 +121,7 @@ func (m *Maker) helper(g *Generation, plan Plan, inotify *os.File, files *proc.F
 	files.Take(theirs, err)
 	// After 0 to 2 and the four donations below; see sandbox's package comment.
 	const firstOpen = 7
-	data, err := brief.Helper(plan.Config, plan.Options, plan.Roots.InSource, firstOpen)
+	data, err := brief.Helper(plan.Config, plan.Options, plan.Roots.SourceRels(), firstOpen)
 	if err != nil {
 		return err
 	}
@@ -201,6 +202,28 @@ func (m *Maker) Runner(cfg ipc.RunnerConfig, source, target jail.Tree, rights ja
 	return p, conn, nil
 }
 
+// Trial starts a runner between two trees of a trial, and returns the other end
+// of its socket and what ends it.
+func (m *Maker) Trial(cfg ipc.RunnerConfig, src, dst string, rights jail.Rights) (*os.File, func() error, error) {
+	var trees [2]jail.Tree
+	for i, path := range []string{src, dst} {
+		id, err := rootid.Read(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		trees[i] = jail.Tree{Host: path, Path: path, Dev: id.Dev, Ino: id.Ino}
+	}
+	p, conn, err := m.Runner(cfg, trees[0], trees[1], rights)
+	if err != nil {
+		return nil, nil, err
+	}
+	return conn, p.End, nil
+}
+
+// writeTime bounds the wait for a process that does not read: the session must
+// not stand still for it.
+const writeTime = time.Second
+
 // send sends one message to the helper, with a descriptor when f is not nil.
 func (g *Generation) send(m ipc.Message, f *os.File) error {
 	pkt, err := ipc.Append(nil, 0, m)
@@ -208,6 +231,9 @@ func (g *Generation) send(m ipc.Message, f *os.File) error {
 		return fmt.Errorf("message to the helper: %w", err)
 	}
 	conn, err := g.control.SyscallConn()
+	if err == nil {
+		err = g.control.SetWriteDeadline(time.Now().Add(writeTime))
+	}
 	if err != nil {
 		return fmt.Errorf("message to the helper: %w", err)
 	}
@@ -226,6 +252,9 @@ func (g *Generation) ShutDown() error { return g.send(&ipc.CtlShutdown{}, nil) }
 
 // Order sends the worker a command.
 func (g *Generation) Order(c ipc.Command) error {
+	if err := g.status.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
+		return err
+	}
 	_, err := g.status.Write(binary.LittleEndian.AppendUint64(nil, uint64(c)))
 	return err
 }
@@ -267,20 +296,53 @@ func (m *Maker) put(r Report) {
 	}
 }
 
-// End ends all three. All are killed before the first is waited for, so that
-// none of them takes the end of another for a failure and says so.
+// End ends all three, at the same time: one that hangs must not keep the others
+// alive. All are killed before the first is waited for, so that none of them
+// takes the end of another for a failure and says so.
 func (g *Generation) End() error {
-	var err error
-	for _, p := range []*proc.Process{g.Helper, g.Worker, g.Runner} {
+	all := []*proc.Process{g.Worker, g.Runner, g.Helper}
+	errs := make([]error, len(all))
+	for i, p := range all {
 		if p != nil {
-			err = errors.Join(err, p.Kill())
+			errs[i] = p.Kill()
 		}
 	}
-	err = errors.Join(err, g.Worker.End(), g.Runner.End(), g.Helper.End())
+	var ends sync.WaitGroup
+	for i, p := range all {
+		ends.Go(func() { errs[i] = errors.Join(errs[i], p.End()) })
+	}
+	ends.Wait()
 	for _, f := range []*os.File{g.control, g.status} {
 		if f != nil {
-			err = errors.Join(err, f.Close())
+			errs = append(errs, f.Close())
 		}
 	}
-	return err
+	return errors.Join(errs...)
+}
+
+// ErrLeft is the error of EndOr when it did not wait for the end.
+var ErrLeft = errors.New("ended at once, while a process hangs in the kernel (a dead disk or mount?): it ends when that answers")
+
+// hurryTime is more than an end takes when nothing hangs.
+const hurryTime = time.Second
+
+// EndOr is End, but waits no longer than hurryTime once hurry says so of a
+// signal, or of nil at the beginning. The kernel ends what is left when it can.
+func (g *Generation) EndOr(signals <-chan os.Signal, hurry func(os.Signal) bool) error {
+	done := make(chan error, 1)
+	go func() { done <- g.End() }()
+	var limit <-chan time.Time
+	for hurried := hurry(nil); ; {
+		if hurried && limit == nil {
+			limit = time.After(hurryTime)
+		}
+		select {
+		case err := <-done:
+			return err
+		case <-limit:
+			return ErrLeft
+		case sig := <-signals:
+			hurried = hurry(sig)
+		}
+	}
 }

@@ -36,13 +36,42 @@ func LockRuntime(dir string) (*RuntimeLock, error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Uid != 0 || st.Mode&0o022 != 0 {
 		return nil, fmt.Errorf("runtime directory %s: must be a directory of root's that nobody else can write; remove it, or name another with --runtime-dir", name)
 	}
+	file, err := lockFile(filepath.Join(dir, "lock"))
+	var used inUse
+	if errors.As(err, &used) {
+		err = fmt.Errorf("%w; stop that one, or give this one another --runtime-dir", used)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("runtime directory %s: %w", name, err)
+	}
+	return &RuntimeLock{dir, file}, nil
+}
+
+// TargetLock keeps a second mirror, from another source or with another runtime
+// directory, away from a target: each would delete what the other copies.
+type TargetLock struct{ file *os.File }
+
+// LockTarget locks target by the file at path, or says who has it.
+func LockTarget(path, target string) (*TargetLock, error) {
+	file, err := lockFile(path)
+	var used inUse
+	if errors.As(err, &used) {
+		err = fmt.Errorf("%w; stop that one, or name another target", used)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("target %s: %w", escape.Name(target), err)
+	}
+	return &TargetLock{file}, nil
+}
+
+// Release removes the file, and unlocks.
+func (l *TargetLock) Release() error { return errors.Join(os.Remove(l.file.Name()), l.file.Close()) }
+
+// lockFile makes and locks a file.
+func lockFile(path string) (*os.File, error) {
 	for {
-		file, err := tryLock(filepath.Join(dir, "lock"))
-		if err != nil {
-			return nil, fmt.Errorf("runtime directory %s: %w", name, err)
-		}
-		if file != nil {
-			return &RuntimeLock{dir, file}, nil
+		if file, err := tryLock(path); file != nil || err != nil {
+			return file, err
 		}
 	}
 }
@@ -57,7 +86,7 @@ func tryLock(path string) (*os.File, error) {
 	file := os.NewFile(uintptr(fd), path)
 	err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return nil, errors.Join(inUse(file), file.Close())
+		return nil, errors.Join(holder(file), file.Close())
 	}
 	var st unix.Stat_t
 	if err == nil {
@@ -78,19 +107,24 @@ func tryLock(path string) (*os.File, error) {
 	return file, nil
 }
 
-// inUse names the holder of the lock.
-func inUse(file *os.File) error {
+// inUse is the error of a lock that another has.
+type inUse struct{ pid string }
+
+func (e inUse) Error() string { return "is in use by another lockstep (pid " + e.pid + ")" }
+
+// holder names the holder of the lock.
+func holder(file *os.File) error {
 	const longest = 16
 	data, err := io.ReadAll(io.LimitReader(file, longest))
 	pid := strings.TrimSpace(string(data))
 	if err != nil || pid == "" || strings.Trim(pid, "0123456789") != "" {
 		pid = "unknown"
 	}
-	return fmt.Errorf("is in use by another lockstep (pid %s); stop that one, or give this one another --runtime-dir", pid)
+	return inUse{pid}
 }
 
-// Release removes what is in the directory, and unlocks. The parents go too
-// when nothing else is in them.
+// Release removes the lock file, and the directory when nothing else is in it,
+// and unlocks. The parents stay: others may have theirs in them.
 func (l *RuntimeLock) Release() error {
 	err := os.Remove(l.file.Name())
 	if e := unix.Rmdir(l.dir); e != nil && !errors.Is(e, unix.ENOTEMPTY) && !errors.Is(e, unix.EBUSY) {

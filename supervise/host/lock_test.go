@@ -42,6 +42,28 @@ func TestLockRuntime(t *testing.T) {
 	}
 }
 
+func TestLockTarget(t *testing.T) {
+	testenv.NeedRoot(t)
+	path := filepath.Join(t.TempDir(), "lock")
+	lock, err := LockTarget(path, "/b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("target /b: is in use by another lockstep (pid %d); stop that one, or name another target", os.Getpid())
+	if _, err := LockTarget(path, "/b"); err == nil || err.Error() != want {
+		t.Errorf("a second lock: %v", err)
+	}
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if lock, err = LockTarget(path, "/b"); err != nil {
+		t.Fatal(err)
+	}
+	if err := lock.Release(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLockRuntimeRefuses(t *testing.T) {
 	testenv.NeedRoot(t)
 	dir := t.TempDir()

@@ -4,9 +4,10 @@
 // Trust: linked into the supervisor. What a process writes is hostile, and goes
 // through console's escaper.
 //
-// Invariants: a process that was started is waited for; when End has returned,
-// neither it, nor a child of it, nor its control group is left, and its last
-// message has been passed on.
+// Invariants: a process that was started is waited for; when End has returned
+// without an error, neither it, nor a child of it, nor its control group is
+// left, and its last message has been passed on. End waits for a limited time:
+// nothing ends what hangs in the kernel, and that must not hang the supervisor.
 package proc
 
 import (
@@ -14,6 +15,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -32,6 +34,7 @@ type Process struct {
 
 	leaf *cgroup.Leaf
 	done sync.WaitGroup // its waiter, the reader of its messages, and what Go was given
+	hung atomic.Bool    // End gave up, and it has not gone since
 }
 
 // Exit is a process's end: Code, or -1 and Sig.
@@ -94,17 +97,52 @@ func (s *Starter) Start(spec sandbox.Spec, image *os.File, fds []sandbox.Donatio
 // has ended.
 func (p *Process) Go(f func()) { p.done.Go(f) }
 
+// goneTime is how long a killed process may take to be gone, after the wait for
+// its control group to be empty.
+const goneTime = time.Second
+
 // End kills the process with all that it has started, and waits until nothing
-// is left of it. A nil process has ended.
+// is left of it, or it is clear that it hangs. A nil process has ended.
 func (p *Process) End() error {
 	if p == nil {
 		return nil
 	}
 	// Both: a group may be empty still, when stage one has not joined it yet.
 	err := errors.Join(p.leaf.Kill(), p.Kill())
-	p.done.Wait()
-	return errors.Join(err, p.Close(), p.leaf.Remove())
+	gone := make(chan struct{})
+	go func() {
+		p.done.Wait()
+		close(gone)
+	}()
+	limit := time.NewTimer(goneTime)
+	defer limit.Stop()
+	select {
+	case <-gone:
+		return errors.Join(err, p.Close(), p.leaf.Remove())
+	case <-limit.C:
+	}
+	p.hung.Store(true)
+	go func() {
+		<-gone
+		// What cannot be removed now is swept at the next start.
+		_ = errors.Join(p.Close(), p.leaf.Remove())
+		p.hung.Store(false)
+	}()
+	return p.hangs()
 }
+
+// ErrHung is in the error of End when the process hangs.
+var ErrHung = errors.New("hangs in the kernel and cannot be killed: a dead disk or mount; it ends when that answers")
+
+// Hangs is an error as long as the process is one that End could not end.
+func (p *Process) Hangs() error {
+	if p == nil || !p.hung.Load() {
+		return nil
+	}
+	return p.hangs()
+}
+
+func (p *Process) hangs() error { return fmt.Errorf("the %s (pid %d) %w", p.Role, p.PID, ErrHung) }
 
 // newPipe makes a pipe: the reading end is served by this process's poller, the
 // writing end blocks, as programs expect of their standard error.

@@ -78,6 +78,41 @@ func Failure(r ipc.Report) string {
 	return text
 }
 
+// Ready says that a worker has come up.
+func Ready(r ipc.Report) string {
+	if r.Unwatched > 0 {
+		return fmt.Sprintf("ready, but %d directories are not watched", r.Unwatched)
+	}
+	return "ready: every directory is watched"
+}
+
+// PassEnded says how the whole pass went that ended between two reports.
+func PassEnded(old, r ipc.Report) string {
+	// Attempts and LastCode are of the last command; one with code 0 failed by a
+	// warning only, and has compared every path.
+	if r.Failed > old.Failed && r.Attempts > 0 && r.LastCode != 0 {
+		return "whole pass ended; some paths failed and are tried again"
+	}
+	return "whole pass done: the target is what the source was"
+}
+
+// Falls names a number that can only grow and is smaller than it was: no honest
+// worker says so, and the lines that such numbers cause would never end.
+func Falls(old, r ipc.Report) error {
+	for _, one := range []struct {
+		name     string
+		old, now uint64
+	}{
+		{"ready", old.Ready, r.Ready}, {"initials", old.Initials, r.Initials}, {"jobs", old.Jobs, r.Jobs},
+		{"synced", old.Synced, r.Synced}, {"verified", old.Verified, r.Verified},
+	} {
+		if one.now < one.old {
+			return fmt.Errorf("%s fell from %d to %d", one.name, one.old, one.now)
+		}
+	}
+	return nil
+}
+
 // Limits are what a held pass is measured by.
 type Limits struct {
 	Percent uint32
@@ -198,4 +233,13 @@ func shellWord(w string) string {
 		return w
 	}
 	return "'" + strings.ReplaceAll(escape.Name(w), "'", `'\''`) + "'"
+}
+
+// Names lists names of the file system's.
+func Names(names []string) string {
+	shown := make([]string, len(names))
+	for i, name := range names {
+		shown[i] = escape.Name(name)
+	}
+	return strings.Join(shown, ", ")
 }

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"lockstep/internal/escape"
 	"lockstep/ipc"
 )
 
@@ -104,5 +105,50 @@ func TestShell(t *testing.T) {
 		if got := Shell([]string{in}); got != " "+want {
 			t.Errorf("%q: %s, want %s", in, got, want)
 		}
+	}
+}
+
+func TestPassEnded(t *testing.T) {
+	old := ipc.Report{Failed: 2}
+	for _, c := range []struct {
+		now  ipc.Report
+		done bool
+	}{
+		{ipc.Report{Initials: 1, Failed: 2}, true},
+		{ipc.Report{Initials: 1, Failed: 3}, true}, // a list failed before, and the pass went well
+		{ipc.Report{Initials: 1, Failed: 3, Attempts: 1}, true},
+		{ipc.Report{Initials: 1, Failed: 3, Attempts: 1, LastCode: 23}, false},
+	} {
+		if got := PassEnded(old, c.now); strings.Contains(got, "is what the source was") != c.done {
+			t.Errorf("%+v: %s", c.now, got)
+		}
+	}
+}
+
+func TestFalls(t *testing.T) {
+	high := ipc.Report{Ready: 1, Initials: 2, Jobs: 2, Synced: 2, Verified: 2, Queue: 5, Dirs: 7}
+	if err := Falls(ipc.Report{}, high); err != nil {
+		t.Error(err)
+	}
+	free := high
+	free.Queue, free.Dirs = 0, 0
+	if err := Falls(high, free); err != nil {
+		t.Error(err)
+	}
+	for _, low := range []func(*ipc.Report){
+		func(r *ipc.Report) { r.Ready-- }, func(r *ipc.Report) { r.Initials-- }, func(r *ipc.Report) { r.Jobs-- },
+		func(r *ipc.Report) { r.Synced-- }, func(r *ipc.Report) { r.Verified-- },
+	} {
+		r := high
+		low(&r)
+		if Falls(high, r) == nil {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	if got := Names([]string{"a", "b\nc"}); got != "a, "+escape.Name("b\nc") || Names(nil) != "" {
+		t.Errorf("%q", got)
 	}
 }

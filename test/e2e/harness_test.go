@@ -172,9 +172,11 @@ func (m *mirror) cleanup() {
 	select {
 	case <-m.exited:
 	default:
+		m.seen.look(m.cmd.Process.Pid)
 		_ = m.cmd.Process.Kill()
 		<-m.exited
 		m.sweepWait()
+		m.seen.remove()
 	}
 	if m.t.Failed() {
 		m.dump(80)

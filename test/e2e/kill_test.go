@@ -5,15 +5,12 @@ package e2e
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"lockstep/internal/testenv"
 	"lockstep/test/churn"
 )
 
@@ -177,56 +174,4 @@ func TestKillSupervisor(t *testing.T) {
 		}
 	}
 	m.stop()
-}
-
-// Five forbidden system calls within a minute are no accident: it stays down.
-func TestLockOut(t *testing.T) {
-	if runtime.GOARCH != "amd64" {
-		testenv.Lacks(t, "this test sets amd64 registers")
-	}
-	m := newMirror(t).start().ready()
-	for i := range 5 {
-		m.awaitReady()
-		at := m.mark()
-		forbiddenCall(t, m.the("lockstep-worker").pid)
-		if i < 4 {
-			m.await(at, fmt.Sprintf("readiness after death %d", i+1), limit, isReady)
-		}
-	}
-	if code := m.wait(limit); code != 78 {
-		t.Errorf("exit code %d, want 78", code)
-	}
-	if !strings.Contains(m.output(), "forbidden system call") {
-		t.Errorf("it does not say why it stays down:\n%s", m.output())
-	}
-	m.nothingLeft()
-}
-
-// forbiddenCall has a process make socket(2), as code of an attacker in it
-// would: a debugger's hand sets the registers.
-func forbiddenCall(t *testing.T, pid int) {
-	t.Helper()
-	runtime.LockOSThread() // a tracer is a thread
-	defer runtime.UnlockOSThread()
-	if err := syscall.PtraceAttach(pid); err != nil {
-		t.Fatal(err)
-	}
-	var ws syscall.WaitStatus
-	if _, err := syscall.Wait4(pid, &ws, syscall.WALL, nil); err != nil {
-		t.Fatal(err)
-	}
-	var regs syscall.PtraceRegs
-	if err := syscall.PtraceGetRegs(pid, &regs); err != nil {
-		t.Fatal(err)
-	}
-	// The thread waits in a call: step back onto its two-byte instruction, and
-	// have it made once more with another number.
-	regs.Rip -= 2
-	regs.Rax, regs.Orig_rax = syscall.SYS_SOCKET, ^uint64(0)
-	if err := syscall.PtraceSetRegs(pid, &regs); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.PtraceDetach(pid); err != nil {
-		t.Fatal(err)
-	}
 }

@@ -192,6 +192,17 @@ func (w *witness) left(run string) []string {
 	return out
 }
 
+// remove takes away the control groups of a supervisor that was killed and is
+// not started again.
+func (w *witness) remove() {
+	for dir := range w.groups {
+		_ = os.Remove(dir)
+	}
+	for dir := range w.groups {
+		_ = os.Remove(filepath.Dir(dir)) // the instance's
+	}
+}
+
 // nothingLeft wants no process, mount, cgroup or runtime file of this mirror.
 func (m *mirror) nothingLeft() {
 	m.t.Helper()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -58,10 +59,29 @@ func seeded(t *testing.T, n int, test func(t *testing.T, seed uint64)) {
 	}
 }
 
+// alone keeps other runs of this suite on the machine from changing kernel
+// variables at the same time: each would restore what the other one has set.
+func alone(t *testing.T) {
+	t.Helper()
+	f, err := os.OpenFile("/run/lockstep-e2e.lock", os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // sysctl sets a kernel variable until the test's end.
 func sysctl(t *testing.T, name, value string) {
 	t.Helper()
 	testenv.NeedRoot(t)
+	alone(t)
 	path := "/proc/sys/" + strings.ReplaceAll(name, ".", "/")
 	before, err := os.ReadFile(path)
 	if err != nil {

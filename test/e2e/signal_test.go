@@ -107,7 +107,7 @@ func TestHupAndUsr2(t *testing.T) {
 	m.stop()
 }
 
-// sd_notify: READY when in service, STATUS, STOPPING.
+// sd_notify: READY when in service, STATUS, WATCHDOG, STOPPING.
 func TestNotify(t *testing.T) {
 	dir := t.TempDir()
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
@@ -122,6 +122,7 @@ func TestNotify(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("NOTIFY_SOCKET", dir+"/notify")
+	t.Setenv("WATCHDOG_USEC", "400000")
 	m := newMirror(t).start()
 	var all strings.Builder
 	until := func(word string) {
@@ -137,6 +138,7 @@ func TestNotify(t *testing.T) {
 	}
 	until("READY=1")
 	until("STATUS=")
+	until("WATCHDOG=1")
 	m.ready()
 	m.stop()
 	until("STOPPING=1")

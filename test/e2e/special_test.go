@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -166,16 +165,10 @@ func TestDiskFull(t *testing.T) {
 	m.await(at, "word of the full disk", limit, says("No space left", "disk is full", "full"))
 	// What fits goes on.
 	write(t, m.src+"/small-too", "y")
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for start := time.Now(); ; <-tick.C {
-		if b, err := os.ReadFile(m.dst + "/small-too"); err == nil && string(b) == "y" {
-			break
-		}
-		if time.Since(start) > 30*time.Second {
-			t.Fatal("a small file did not arrive while a big one does not fit")
-		}
-	}
+	m.eventually("the arrival of a small file while a big one does not fit", func() bool {
+		b, err := os.ReadFile(m.dst + "/small-too")
+		return err == nil && string(b) == "y"
+	})
 	if err := os.Truncate(m.src+"/huge", 1<<20); err != nil {
 		t.Fatal(err)
 	}

@@ -62,6 +62,18 @@ func (m *mirror) sameWithin(limit time.Duration) {
 	}
 }
 
+// eventually waits until ok.
+func (m *mirror) eventually(what string, ok func() bool) {
+	m.t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for start := time.Now(); !ok(); <-tick.C {
+		if time.Since(start) > limit {
+			m.t.Fatalf("%s did not happen within %v", what, limit)
+		}
+	}
+}
+
 // inStep asks for the state until the daemon is in step, and wants the
 // verification that comes with it to find no difference between the daemon's
 // tree and the file system: it mends what it finds, which would hide a defect.
