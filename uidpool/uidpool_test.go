@@ -1,6 +1,7 @@
 package uidpool
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"os/user"
@@ -139,7 +140,7 @@ func TestPreferred(t *testing.T) {
 	dir := t.TempDir()
 	daemon, err := user.Lookup("daemon")
 	if err != nil {
-		t.Skipf("SKIPPED: no user daemon: %v", err)
+		testenv.Lacks(t, fmt.Sprintf("no user daemon: %v", err))
 	}
 	l := take(t, dir, "daemon")
 	if strconv.Itoa(l.UID) != daemon.Uid || strconv.Itoa(l.GID) != daemon.Gid {

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"lockstep/internal/testenv"
 )
 
 // refuseChange checks that no descriptor can change the file.
@@ -60,7 +62,7 @@ func TestSealedEmpty(t *testing.T) {
 func TestImageRuns(t *testing.T) {
 	path, err := exec.LookPath("true")
 	if err != nil {
-		t.Skip("SKIPPED: no true on PATH")
+		testenv.Lacks(t, "no true on PATH")
 	}
 	src, err := os.Open(path)
 	if err != nil {

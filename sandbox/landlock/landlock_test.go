@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"lockstep/internal/testenv"
 )
 
 // TestHandled: what is handled grows with the version, and what is missing is
@@ -39,7 +41,7 @@ func TestRuleset(t *testing.T) {
 		t.Fatal(err)
 	}
 	if abi == 0 {
-		t.Skip("SKIPPED: this kernel has no Landlock")
+		testenv.Lacks(t, "this kernel has no Landlock")
 	}
 	fd, err := Ruleset([]Rule{
 		{Path: "/", Access: ^uint64(0)},          // rights of versions to come are left out
