@@ -40,9 +40,9 @@ type loop struct {
 	ended       bool
 	verify      bool // a person waits for the state
 	heldWhy     string
-	warned      string // mounts that were named
-	early       int    // generations in a row that died before READY or soon after
-	earlyRunner int    // runners in a row that died soon
+	warned      string     // mounts that were named
+	early       deaths.Row // generations that died before READY or soon after
+	earlyRunner deaths.Row // runners that died soon
 	sigsys      deaths.Sigsys
 	hung        []*proc.Process // what could not be ended
 	asked       time.Time       // when a person asked for the end
@@ -62,8 +62,6 @@ type loop struct {
 
 const (
 	twice = 100 * time.Millisecond // two signals within this are one
-
-	soon = time.Second // a death within this after READY counts as early
 
 	// A directory that is exchanged for another without a mount shows in no
 	// table: the roots are looked at now and then, and often while held.
@@ -184,7 +182,7 @@ func (s *session) startGeneration(now rootid.Roots) error {
 		if again, err = s.look(); err == nil && !again.Same(now) {
 			s.log.Info("source or target changed while they were opened")
 			if err = s.stopGeneration(); err == nil {
-				return s.startLater()
+				return s.startLater(time.Time{})
 			}
 		}
 	}
@@ -196,7 +194,7 @@ func (s *session) startGeneration(now rootid.Roots) error {
 		return err
 	}
 	s.log.Error("the start failed", "error", err.Error())
-	return s.startLater()
+	return s.startLater(time.Time{})
 }
 
 // stopGeneration ends what runs.
@@ -239,10 +237,13 @@ func (s *session) bury(err error, all ...*proc.Process) error {
 	return nil
 }
 
-// startLater sets the timer of the next start. The first is immediate.
-func (s *session) startLater() error {
-	wait := deaths.Backoff(s.early)
-	s.early++
+// startLater sets the timer of the next start, after the end of a generation
+// that was ready since then, or never.
+func (s *session) startLater(ready time.Time) error {
+	wait := s.early.Wait(ready, time.Now())
+	if s.early.N > maxOnceDeaths && (s.cfg.Once || s.cfg.DryRun) {
+		return exitError{ExitInternal, errors.New("ended without being in step: the processes keep dying; the lines above say how")}
+	}
 	if wait > 0 {
 		s.log.Info("starting again", "in", wait)
 	}
@@ -302,9 +303,6 @@ func (s *session) verdict(e proc.Exit) error {
 // endGeneration is what follows the death of a helper or a worker. Another of
 // the three may have died first, and have been the reason.
 func (s *session) endGeneration(g *generation.Generation) error {
-	if !g.Ready.IsZero() && time.Since(g.Ready) > soon {
-		s.early = 0
-	}
 	if err := s.stopGeneration(); err != nil {
 		return err
 	}
@@ -321,10 +319,7 @@ func (s *session) endGeneration(g *generation.Generation) error {
 			more = false
 		}
 	}
-	if s.early >= maxOnceDeaths && (s.cfg.Once || s.cfg.DryRun) {
-		return exitError{ExitInternal, errors.New("ended without being in step: the processes keep dying; the lines above say how")}
-	}
-	return s.startLater()
+	return s.startLater(g.Ready)
 }
 
 // endRunner is what follows the death of a runner: its jobs have failed and
@@ -332,14 +327,10 @@ func (s *session) endGeneration(g *generation.Generation) error {
 func (s *session) endRunner(g *generation.Generation) error {
 	p := g.Runner
 	g.Runner = nil
-	if time.Since(p.Begun) > soon {
-		s.earlyRunner = 0
-	}
 	if err := s.bury(p.End(), p); err != nil {
 		return err
 	}
-	s.runnerTimer.Reset(deaths.Backoff(s.earlyRunner))
-	s.earlyRunner++
+	s.runnerTimer.Reset(s.earlyRunner.Wait(p.Begun, time.Now()))
 	return nil
 }
 

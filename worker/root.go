@@ -70,6 +70,7 @@ func newRoot(e *engine, c *ipc.WorkerSync, names map[ipc.RootID]string, targets 
 		links:   links.New(),
 		failing: make(map[string]struct{}),
 	}
+	r.links.Left = r.nameLeft
 	r.track = track.New(track.Config{Excluded: r.excluded, Mounts: c.Mounts, Devices: c.Devices}, (*sink)(r))
 	if r.inexact {
 		e.log.printf(deliver.Warn, "%s: rsync does not know all of the exclude patterns (those with ?, [, \\ or !): "+
@@ -231,8 +232,7 @@ func (r *root) stepWhole() {
 		r.whole, r.again, r.walked = wholeWalking, false, 0
 		r.rejected, r.tooMany = r.rejected[:0], false
 		// The walk shows all names again; those of trees that left are gone.
-		r.links = links.New()
-		r.links.Left = r.nameLeft
+		r.links = r.links.Renew()
 		r.special.clear()
 		for _, m := range r.cfg.Mounts {
 			r.leaveOut(m, rsync.Rule(rsync.Exclude, m, rsync.Itself))

@@ -72,6 +72,9 @@ func (s *search) listed(rels []string) deliver.Flight {
 					rel = dir + "/" + en.Name
 				}
 				s.r.links.Set(rel, en.Ino, en.Nlink)
+				if en.Kind != ipc.KindFile {
+					s.r.links.Share(rel, en.Ino)
+				}
 			}
 		}
 		if h.Final {

@@ -47,6 +47,11 @@ func (s *sink) Seen(rel string, e track.Entry, excluded bool) {
 	case walking && r.skips(kind):
 		r.leaveOut(rel, rsync.Rule(rsync.Hide, rel, rsync.Itself))
 	}
+	if ino, ok := r.links.Shared(rel); ok && ino != e.Ino && kind != ipc.KindFile && kind != ipc.KindDir {
+		for _, t := range r.targets { // a pass does not split it there
+			t.Queue.Add(rel, queue.Content, r.e.now)
+		}
+	}
 	r.learn(rel, &e)
 }
 
@@ -144,6 +149,9 @@ func (r *root) learn(rel string, e *track.Entry) {
 	case ipc.Kind(e.Kind) == ipc.KindDir:
 	case e.Nlink > 1:
 		r.links.Set(rel, e.Ino, e.Nlink)
+		if ipc.Kind(e.Kind) != ipc.KindFile {
+			r.links.Share(rel, e.Ino)
+		}
 	}
 }
 

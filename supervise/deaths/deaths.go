@@ -8,10 +8,36 @@ package deaths
 
 import "time"
 
-// Backoff is the wait after n early deaths in a row.
-func Backoff(n int) time.Duration {
+// Row counts deaths that follow each other closely.
+type Row struct{ N int }
+
+// Wait counts a death now, of what was ready since then (zero: it never was),
+// and says how long to wait before it is started again. What dies without ever
+// being ready will most likely do so again, so that the wait doubles. What had
+// been ready was most likely killed: it is back within a second even if that
+// happens time and again, until it has happened so often that it must be a
+// fault of its own.
+func (r *Row) Wait(ready, now time.Time) time.Duration {
+	if !ready.IsZero() && now.Sub(ready) > soon {
+		r.N = 0
+	}
+	r.N++
+	if ready.IsZero() {
+		return backoff(r.N - 1)
+	}
+	return min(backoff(r.N-1), max(short, backoff(r.N-patience)))
+}
+
+const (
+	soon     = time.Second // a death within this after readiness is an early one
+	short    = 250 * time.Millisecond
+	patience = 200 // early deaths of what was ready
+)
+
+// backoff is the wait after n early deaths in a row.
+func backoff(n int) time.Duration {
 	const first, longest = 50 * time.Millisecond, 30 * time.Second
-	if n == 0 {
+	if n <= 0 {
 		return 0
 	}
 	return min(first<<min(n-1, 16), longest)

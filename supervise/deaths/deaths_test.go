@@ -5,24 +5,38 @@ import (
 	"time"
 )
 
-func TestBackoff(t *testing.T) {
-	if Backoff(0) != 0 {
-		t.Error("the first restart is not immediate")
-	}
-	var sum time.Duration
-	for n := range 5 {
-		sum += Backoff(n)
-	}
-	if sum > time.Second {
-		t.Errorf("five early deaths in a row cost %v", sum)
-	}
-	if Backoff(1000) != 30*time.Second {
-		t.Errorf("the longest wait is %v", Backoff(1000))
-	}
-	for n := range 100 {
-		if Backoff(n+1) < Backoff(n) {
-			t.Errorf("the wait falls after %d", n)
+// What is killed while it works is back soon, however often; what never comes to
+// work is given ever more time; and what keeps dying is not started for ever.
+func TestWait(t *testing.T) {
+	now := time.Unix(1, 0)
+	var killed, unready Row
+	for i := range patience {
+		now = now.Add(time.Second)
+		if w := killed.Wait(now.Add(-soon/2), now); w > short || (i == 0) != (w == 0) {
+			t.Fatalf("death %d after readiness: a wait of %v", i+1, w)
 		}
+	}
+	var sum, last time.Duration
+	for i := range 100 {
+		w := unready.Wait(time.Time{}, now)
+		if w < last {
+			t.Errorf("the wait falls after death %d", i)
+		}
+		if last = w; i < 5 {
+			sum += w
+		}
+	}
+	if sum > time.Second || last != 30*time.Second {
+		t.Errorf("five deaths before readiness cost %v, the longest wait is %v", sum, last)
+	}
+	for range 20 {
+		last = killed.Wait(now, now)
+	}
+	if last != 30*time.Second {
+		t.Errorf("the wait after %d early deaths is %v", killed.N, last)
+	}
+	if w := killed.Wait(now.Add(-2*soon), now); w != 0 {
+		t.Errorf("a death after long work is answered by a wait of %v", w)
 	}
 }
 

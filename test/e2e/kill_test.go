@@ -38,9 +38,7 @@ func TestKillAtRandom(t *testing.T) {
 			if took > time.Second {
 				t.Errorf("kill %d: %s was back after %v, want at most 1 s", i, name, took)
 			}
-			// A death within a second of readiness is answered with back-off, by
-			// design: that is no accident any more.
-			pause(time.Second + time.Duration(r.IntN(500))*time.Millisecond)
+			pause(time.Duration(r.IntN(600)) * time.Millisecond)
 		}
 		stop()
 		t.Logf("%d kills, slowest back after %v: equal %v after the last change", s.kills, slowest, m.equal())

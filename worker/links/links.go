@@ -25,9 +25,11 @@ type Index struct {
 	// Names(ino) for it.
 	Left func(rel string, ino uint64)
 
-	root  node
-	inos  map[uint64]*inode
-	names int
+	root   node
+	inos   map[uint64]*inode
+	names  int
+	shared map[string]uint64 // see Share
+	full   bool              // shared could not take all
 }
 
 type inode struct {
@@ -46,7 +48,40 @@ type node struct {
 }
 
 // New makes an empty index.
-func New() *Index { return &Index{inos: map[uint64]*inode{}} }
+func New() *Index { return &Index{inos: map[uint64]*inode{}, shared: map[string]uint64{}} }
+
+// Renew makes an index for a walk that shows all names again: it keeps only
+// what targets may still hold.
+func (x *Index) Renew() *Index {
+	n := New()
+	n.Left, n.shared, n.full = x.Left, x.shared, x.full
+	return n
+}
+
+// Share notes that rel, which is no regular file, is one of several names of
+// inode ino, and so will be on the targets. Of two links, FIFOs or devices that
+// are alike rsync changes no more than the attributes, even where the target
+// has one inode for both: names that were split stay one there, until one of
+// them has been deleted. A regular file is written anew under its name, which
+// splits it. What was shared once is remembered under the path it then had, as
+// targets know it, whatever becomes of it here.
+func (x *Index) Share(rel string, ino uint64) {
+	if _, ok := x.shared[rel]; !ok && len(x.shared) >= maxShared {
+		x.full = true
+		return
+	}
+	x.shared[strings.Clone(rel)] = ino
+}
+
+// maxShared bounds the memory of names that were shared.
+const maxShared = 1 << 16
+
+// Shared says whether a target may have rel as one of several names of an
+// inode, and which inode of the source that last was (0: not known).
+func (x *Index) Shared(rel string) (ino uint64, ok bool) {
+	ino, ok = x.shared[rel]
+	return ino, ok || x.full
+}
 
 // Set notes that rel is a name of inode ino, which has nlink links. With fewer
 // than two it is Forget. An inode 0 is no inode.

@@ -16,7 +16,8 @@ type draft struct {
 	root     []queue.Entry // of the root itself
 	ops      map[string]*op
 	groups   map[uint64]*group
-	prunes   map[string]*prune
+	clears   map[string]*prune // run before the lists
+	prunes   map[string]*prune // run after them
 	deferred []string
 	failed   []queue.Entry
 	skipped  map[string]bool
@@ -71,7 +72,8 @@ const (
 func (p *Plan) build() {
 	p.draft = draft{
 		unknown: map[string]bool{}, search: map[uint64]bool{},
-		ops: map[string]*op{}, groups: map[uint64]*group{}, prunes: map[string]*prune{},
+		ops: map[string]*op{}, groups: map[uint64]*group{},
+		clears: map[string]*prune{}, prunes: map[string]*prune{},
 		skipped: map[string]bool{},
 	}
 	for i := range p.entries {
@@ -146,7 +148,7 @@ func (p *Plan) absent(e queue.Entry, w where, change queue.Change, entries []que
 	d := &p.draft
 	wasDir := w.rel != e.Rel || change&queue.Replaced != 0
 	if wasDir && p.opt.Excluded != nil {
-		pr := d.prune(w.rel, entries)
+		pr := addPrune(d.prunes, w.rel, entries)
 		pr.asFile, pr.asDir = true, true
 		return
 	}
@@ -165,7 +167,7 @@ func (p *Plan) present(e queue.Entry, w where, change queue.Change, entries []qu
 		d.ops[w.rel].dir = true
 		if change&queue.Replaced != 0 {
 			d.whole = d.whole || p.opt.InexactExcludes
-			pr := d.prune(w.rel, entries)
+			pr := addPrune(d.prunes, w.rel, entries)
 			pr.tree = true
 		}
 		return
@@ -175,7 +177,7 @@ func (p *Plan) present(e queue.Entry, w where, change queue.Change, entries []qu
 		}
 		d.skipped[w.rel] = true
 		if change&(queue.Name|queue.Replaced) != 0 {
-			pr := d.prune(w.rel, entries)
+			pr := addPrune(d.prunes, w.rel, entries)
 			pr.hide, pr.asFile, pr.asDir = true, true, true
 		}
 		return
@@ -188,6 +190,7 @@ func (p *Plan) present(e queue.Entry, w where, change queue.Change, entries []qu
 		}
 	case ipc.KindNone, ipc.KindLink, ipc.KindFIFO:
 	}
+	p.split(w, change, entries)
 	if w.stat.Nlink < 2 {
 		d.list(w.rel, change, entries)
 		return
@@ -199,6 +202,22 @@ func (p *Plan) present(e queue.Entry, w where, change queue.Change, entries []qu
 	}
 	g.force = g.force || forced(change)
 	g.entries = append(g.entries, entries...)
+}
+
+// split has the target delete a name that may share an inode there with names
+// it no longer shares one with here: the list then makes it anew.
+func (p *Plan) split(w where, change queue.Change, entries []queue.Entry) {
+	if w.stat.Kind == ipc.KindFile || !forced(change) {
+		return
+	}
+	if _, shared := p.idx.Shared(w.rel); !shared {
+		return
+	}
+	pr := addPrune(p.draft.clears, w.rel, entries)
+	pr.hide, pr.asFile, pr.asDir = true, true, true
+	if dir := parent(w.rel); dir != "" {
+		p.draft.list(dir, queue.Attr, entries) // the deletion changes its time
+	}
 }
 
 // top finds the topmost path at or above rel that is missing or is no
@@ -271,7 +290,7 @@ func (p *Plan) excluded(w where, change queue.Change, entries []queue.Entry) boo
 		return true
 	}
 	d.whole = d.whole || p.opt.InexactExcludes
-	pr := d.prune(w.rel, entries)
+	pr := addPrune(d.prunes, w.rel, entries)
 	pr.hide = !w.missing
 	pr.asFile, pr.asDir = !file, !dir
 	return true
@@ -314,11 +333,11 @@ func (d *draft) list(rel string, change queue.Change, entries []queue.Entry) {
 	o.entries = append(o.entries, entries...)
 }
 
-func (d *draft) prune(rel string, entries []queue.Entry) *prune {
-	pr := d.prunes[rel]
+func addPrune(to map[string]*prune, rel string, entries []queue.Entry) *prune {
+	pr := to[rel]
 	if pr == nil {
 		pr = &prune{rel: rel}
-		d.prunes[rel] = pr
+		to[rel] = pr
 	}
 	pr.entries = append(pr.entries, entries...)
 	return pr

@@ -44,8 +44,9 @@ func (p *Plan) pack() {
 			attr = append(attr, u)
 		}
 	}
+	d.jobs = append(d.jobs, p.pruneJobs(d.clears)...)
 	d.jobs = append(d.jobs, p.listJobs(ipc.JobList, force)...)
-	d.jobs = append(d.jobs, p.pruneJobs()...)
+	d.jobs = append(d.jobs, p.pruneJobs(d.prunes)...)
 	d.jobs = append(d.jobs, p.listJobs(ipc.JobAttr, attr)...)
 	d.rootJob()
 	if d.whole {
@@ -162,9 +163,9 @@ func (s *ruleSet) include(rule string) {
 
 // pruneJobs makes the rules that have rsync delete what the prunes name and
 // nothing else.
-func (p *Plan) pruneJobs() []Job {
+func (p *Plan) pruneJobs(prunes map[string]*prune) []Job {
 	d := &p.draft
-	if len(d.prunes) == 0 {
+	if len(prunes) == 0 {
 		return nil
 	}
 	var head []byte
@@ -189,8 +190,8 @@ func (p *Plan) pruneJobs() []Job {
 		jobs = append(jobs, Job{Kind: ipc.JobPrune, List: append(list, rest...), Entries: unique(set.entries)})
 		set = &ruleSet{seen: map[string]bool{}}
 	}
-	for _, rel := range slices.Sorted(maps.Keys(d.prunes)) {
-		pr := d.prunes[rel]
+	for _, rel := range slices.Sorted(maps.Keys(prunes)) {
+		pr := prunes[rel]
 		hides, includes, ok := pr.rules()
 		if !ok {
 			d.whole = true

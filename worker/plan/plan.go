@@ -97,6 +97,9 @@ func (p *Plan) Feed(rel string, s ipc.PathStat) {
 		return
 	}
 	p.idx.Set(rel, s.Ino, s.Nlink)
+	if s.Kind != ipc.KindFile {
+		p.idx.Share(rel, s.Ino)
+	}
 	p.nlink[s.Ino] = s.Nlink
 }
 
@@ -113,9 +116,10 @@ func (p *Plan) Nlink(ino uint64) uint32 { return p.nlink[ino] }
 func (p *Plan) Whole() bool { return p.draft.whole }
 
 // Jobs are the commands, to be run one after the other in this order: first
-// the lists, in which rsync deletes before it copies; then the prunes, which
-// fail where the target has another thing in place of a directory that a list
-// makes; then what only has new attributes.
+// what must be deleted to be made anew (see split); then the lists, in which
+// rsync deletes before it copies; then the other prunes, which fail where the
+// target has another thing in place of a directory that a list makes; then what
+// only has new attributes.
 func (p *Plan) Jobs() []Job { return p.draft.jobs }
 
 // Deferred are the batch's paths that belong to the lane of big files.

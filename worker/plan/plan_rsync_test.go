@@ -256,6 +256,10 @@ func (m *model) link() {
 	st := m.stat(to)
 	m.idx.Set(old, st.Ino, st.Nlink)
 	m.idx.Set(to, st.Ino, st.Nlink)
+	if st.Kind != ipc.KindFile {
+		m.idx.Share(old, st.Ino)
+		m.idx.Share(to, st.Ino)
+	}
 }
 
 func (m *model) symlink() {

@@ -152,6 +152,9 @@ func (w *world) plan(b *queue.Batch, opt Options) *Plan {
 		w.walk(func(rel string, st ipc.PathStat, excluded bool) {
 			if !excluded && st.Kind != ipc.KindDir {
 				w.idx.Set(rel, st.Ino, st.Nlink)
+				if st.Kind != ipc.KindFile && st.Nlink > 1 {
+					w.idx.Share(rel, st.Ino)
+				}
 			}
 		})
 		for _, ino := range inodes {
