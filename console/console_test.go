@@ -10,7 +10,7 @@ import (
 	"time"
 	"unicode"
 
-	"lockstep/ipc"
+	"lockstep/ipc/status"
 )
 
 type record struct {
@@ -196,7 +196,7 @@ func TestScreen(t *testing.T) {
 func TestLive(t *testing.T) {
 	start := time.Unix(1000, 0)
 	var l Live
-	l.Update(ipc.Report{State: ipc.StateWalking, Walked: 1500, Dirs: 1}, start)
+	l.Update(status.Report{State: status.StateWalking, Walked: 1500, Dirs: 1}, start)
 	if got, want := l.Line(start.Add(61*time.Second)), "1 dir · 1:01"; !strings.HasSuffix(got, want) {
 		t.Errorf("%q does not end in %q", got, want)
 	}
@@ -204,15 +204,15 @@ func TestLive(t *testing.T) {
 	if got := l.Line(start); strings.Count(got, "█") != (barWidth-1)/2 {
 		t.Errorf("half of the walk shows as %q", got)
 	}
-	l.Update(ipc.Report{State: ipc.StateInStep, Dirs: 1234, Synced: 10}, start)
-	l.Update(ipc.Report{State: ipc.StateInStep, Dirs: 1234, Synced: 30, Doubt: 2}, start.Add(2*time.Second))
+	l.Update(status.Report{State: status.StateInStep, Dirs: 1234, Synced: 10}, start)
+	l.Update(status.Report{State: status.StateInStep, Dirs: 1234, Synced: 30, Doubt: 2}, start.Add(2*time.Second))
 	if got, want := l.Line(start.Add(2*time.Second)), "in step · 1,234 dirs · queue 0 · in flight 0 · in doubt 2 · 15.0/s"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	if got := l.Line(start.Add(time.Minute)); strings.Contains(got, "/s") {
 		t.Errorf("%q shows an old rate", got)
 	}
-	l.Update(ipc.Report{State: ipc.StateStarting}, start.Add(time.Minute)) // a new worker
+	l.Update(status.Report{State: status.StateStarting}, start.Add(time.Minute)) // a new worker
 	if !l.Moving() || l.rate(start.Add(time.Minute)) != 0 {
 		t.Error("a new worker is not taken as one")
 	}

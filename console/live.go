@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"lockstep/ipc"
+	"lockstep/ipc/status"
 )
 
 // Live makes the live line and the status text out of the worker's numbers.
@@ -14,7 +14,7 @@ type Live struct {
 	// Expected is what Report.Walked came to in the last whole walk; 0: unknown.
 	Expected uint64
 
-	report  ipc.Report
+	report  status.Report
 	since   time.Time // when the present state began
 	samples []sample  // of the last rateWindow
 }
@@ -27,7 +27,7 @@ type sample struct {
 const rateWindow = 5 * time.Second
 
 // Update takes the newest numbers.
-func (l *Live) Update(r ipc.Report, now time.Time) {
+func (l *Live) Update(r status.Report, now time.Time) {
 	if l.since.IsZero() || r.State != l.report.State {
 		l.since = now
 	}
@@ -57,30 +57,30 @@ func (l *Live) rate(now time.Time) float64 {
 // Moving says that the line changes with time alone.
 func (l *Live) Moving() bool {
 	switch l.report.State {
-	case ipc.StateStarting, ipc.StateWalking, ipc.StateInitial:
+	case status.StateStarting, status.StateWalking, status.StateInitial:
 		return true
 	}
 	return false
 }
 
 // StateName is a state in words.
-func StateName(s ipc.State) string {
+func StateName(s status.State) string {
 	switch s {
-	case ipc.StateStarting:
+	case status.StateStarting:
 		return "starting"
-	case ipc.StateWalking:
+	case status.StateWalking:
 		return "walking"
-	case ipc.StateInitial:
+	case status.StateInitial:
 		return "whole sync"
-	case ipc.StateSyncing:
+	case status.StateSyncing:
 		return "syncing"
-	case ipc.StateInStep:
+	case status.StateInStep:
 		return "in step"
-	case ipc.StateHeld:
+	case status.StateHeld:
 		return "held"
-	case ipc.StateRetrying:
+	case status.StateRetrying:
 		return "retrying"
-	case ipc.StateDraining:
+	case status.StateDraining:
 		return "stopping"
 	}
 	return "unknown state"
@@ -90,7 +90,7 @@ func StateName(s ipc.State) string {
 func (l *Live) Line(now time.Time) string {
 	r := &l.report
 	switch r.State {
-	case ipc.StateStarting, ipc.StateWalking, ipc.StateInitial:
+	case status.StateStarting, status.StateWalking, status.StateInitial:
 		return l.progress(now)
 	}
 	parts := []string{StateName(r.State), count(r.Dirs, "dir"), "queue " + Number(r.Queue+r.Big), "in flight " + Number(r.InFlight)}
@@ -114,7 +114,7 @@ func (l *Live) progress(now time.Time) string {
 	r := &l.report
 	elapsed := now.Sub(l.since)
 	bar := bounce(elapsed)
-	if r.State == ipc.StateWalking && l.Expected > 0 {
+	if r.State == status.StateWalking && l.Expected > 0 {
 		bar = fill(r.Walked, l.Expected)
 	}
 	return fmt.Sprintf("%s [%s] %s · %d:%02d", StateName(r.State), bar,

@@ -2,44 +2,24 @@ package ipc
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"strings"
 )
 
-var (
-	errRel   = errors.New("not a path below a root")
-	errEntry = errors.New("not an entry of a list")
-)
+// IsRel tells whether s is a Rel: 1 to MaxRel bytes, no NUL, no slash at either
+// end, no empty, "." or ".." component.
+func IsRel(s string) bool { return len(s) <= MaxRel && components(s) }
 
-// CheckRel refuses what is not a Rel: 1 to MaxRel bytes, no NUL, no slash at
-// either end, no empty, "." or ".." component.
-func CheckRel(s string) error {
-	if len(s) > MaxRel || !components(s) {
-		return errRel
-	}
-	return nil
-}
-
-// checkName tells whether s is one component, of at most 255 bytes.
-func checkName(s string) bool {
+// isName tells whether s is one component, of at most 255 bytes.
+func isName(s string) bool {
 	return len(s) <= maxName && components(s) && strings.IndexByte(s, '/') < 0
 }
 
-func components[T string | []byte](s T) bool {
-	start := 0
-	for i := 0; i <= len(s); i++ {
-		if i < len(s) && s[i] == 0 {
+func components(s string) bool {
+	for c := range strings.SplitSeq(s, "/") {
+		if c == "" || c == "." || c == ".." || strings.IndexByte(c, 0) >= 0 {
 			return false
 		}
-		if i < len(s) && s[i] != '/' {
-			continue
-		}
-		switch string(s[start:i]) {
-		case "", ".", "..":
-			return false
-		}
-		start = i + 1
 	}
 	return true
 }
@@ -49,9 +29,9 @@ func components[T string | []byte](s T) bool {
 // rsync from taking an entry for a comment; refusing "." and ".." components
 // keeps it from moving the entry on the target.
 func CheckList(b []byte) error {
-	return entries(b, func(e []byte) bool {
-		rel, ok := bytes.CutPrefix(e, []byte("./"))
-		return string(e) == "." || ok && len(rel) <= MaxRel && components(rel)
+	return entries(b, func(e string) bool {
+		rel, ok := strings.CutPrefix(e, "./")
+		return e == "." || ok && IsRel(rel)
 	})
 }
 
@@ -59,27 +39,27 @@ func CheckList(b []byte) error {
 // that end with NUL, each "- /", "H /" or "+ /", a path below the root, perhaps
 // with escapes, and perhaps "/", "/*", "/**" or "/***"; or "- *".
 func CheckRules(b []byte) error {
-	return entries(b, func(e []byte) bool {
-		if string(e) == "- *" {
+	return entries(b, func(e string) bool {
+		if e == "- *" {
 			return true
 		}
 		if len(e) < 3 || len(e) > 2*MaxRel+8 {
 			return false
 		}
 		// The suffixes with stars pass for components.
-		kind, path := string(e[:3]), bytes.TrimSuffix(e[3:], []byte("/"))
+		kind, path := e[:3], strings.TrimSuffix(e[3:], "/")
 		return (kind == "- /" || kind == "H /" || kind == "+ /") && components(path)
 	})
 }
 
-func entries(b []byte, valid func([]byte) bool) error {
+func entries(b []byte, valid func(string) bool) error {
 	if len(b) > MaxList {
 		return fmt.Errorf("list of %d bytes: at most %d are allowed", len(b), MaxList)
 	}
 	for len(b) > 0 {
 		n := bytes.IndexByte(b, 0)
-		if n < 0 || !valid(b[:n]) {
-			return fmt.Errorf("%w: %.64q", errEntry, b[:max(n, 0)])
+		if n < 0 || !valid(string(b[:n])) {
+			return fmt.Errorf("not an entry of a list: %.64q", b[:max(n, 0)])
 		}
 		b = b[n+1:]
 	}

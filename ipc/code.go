@@ -1,5 +1,7 @@
 package ipc
 
+import "lockstep/ipc/wire"
+
 // The layout of each message: its fields in order, with their limits.
 
 func (*Hello) Type() Type       { return TypeHello }
@@ -24,150 +26,142 @@ func (*CtlWorker) Type() Type   { return TypeCtlWorker }
 func (*CtlRunner) Type() Type   { return TypeCtlRunner }
 func (*CtlShutdown) Type() Type { return TypeCtlShutdown }
 
-// Decode under a name for each message.
-
-func DecodeHello(b []byte) (Hello, error)             { return Decode[Hello](b) }
-func DecodeHelloAnswer(b []byte) (HelloAnswer, error) { return Decode[HelloAnswer](b) }
-func DecodeWatch(b []byte) (Watch, error)             { return Decode[Watch](b) }
-func DecodeWatchAnswer(b []byte) (WatchAnswer, error) { return Decode[WatchAnswer](b) }
-func DecodeStat(b []byte) (Stat, error)               { return Decode[Stat](b) }
-func DecodeStatAnswer(b []byte) (StatAnswer, error)   { return Decode[StatAnswer](b) }
-func DecodeStart(b []byte) (Start, error)             { return Decode[Start](b) }
-func DecodeData(b []byte) (Data, error)               { return Decode[Data](b) }
-func DecodeStartAnswer(b []byte) (StartAnswer, error) { return Decode[StartAnswer](b) }
-func DecodeStop(b []byte) (Stop, error)               { return Decode[Stop](b) }
-func DecodeStopAnswer(b []byte) (StopAnswer, error)   { return Decode[StopAnswer](b) }
-func DecodeDrain(b []byte) (Drain, error)             { return Decode[Drain](b) }
-func DecodeDrainAnswer(b []byte) (DrainAnswer, error) { return Decode[DrainAnswer](b) }
-func DecodeExited(b []byte) (Exited, error)           { return Decode[Exited](b) }
-func DecodeShutdown(b []byte) (Shutdown, error)       { return Decode[Shutdown](b) }
-func DecodeRunStart(b []byte) (RunStart, error)       { return Decode[RunStart](b) }
-func DecodeRunStop(b []byte) (RunStop, error)         { return Decode[RunStop](b) }
-func DecodeRunExited(b []byte) (RunExited, error)     { return Decode[RunExited](b) }
-func DecodeCtlWorker(b []byte) (CtlWorker, error)     { return Decode[CtlWorker](b) }
-func DecodeCtlRunner(b []byte) (CtlRunner, error)     { return Decode[CtlRunner](b) }
-func DecodeCtlShutdown(b []byte) (CtlShutdown, error) { return Decode[CtlShutdown](b) }
-
 // Messages without a field.
 
-func (*Drain) code(*codec)       {}
-func (*DrainAnswer) code(*codec) {}
-func (*Shutdown) code(*codec)    {}
-func (*CtlShutdown) code(*codec) {}
+func (*Drain) Layout(*wire.Codec)       {}
+func (*DrainAnswer) Layout(*wire.Codec) {}
+func (*Shutdown) Layout(*wire.Codec)    {}
+func (*CtlShutdown) Layout(*wire.Codec) {}
 
-func (m *Hello) code(c *codec) {
-	u32(c, &m.Version)
-	blob(c, &m.Build, 64)
+func (m *Hello) Layout(c *wire.Codec) {
+	wire.U32(c, &m.Version)
+	wire.Blob(c, &m.Build, 64)
 }
 
-func (m *HelloAnswer) code(c *codec) {
-	list(c, &m.Roots, maxRoots, codeRoot)
-	list(c, &m.Targets, maxRoots, codeTarget)
-	blob(c, &m.Config, maxWorker)
+func (m *HelloAnswer) Layout(c *wire.Codec) {
+	wire.List(c, &m.Roots, MaxRoots, codeRoot)
+	wire.List(c, &m.Targets, MaxRoots, codeTarget)
+	wire.Blob(c, &m.Config, maxWorker)
 }
 
-func codeRoot(c *codec, r *Root) {
-	handle(c, &r.ID)
-	blob(c, &r.Name, maxName)
+func codeRoot(c *wire.Codec, r *Root) {
+	wire.Handle(c, &r.ID)
+	wire.Blob(c, &r.Name, maxName)
 }
 
-func codeTarget(c *codec, t *Target) {
-	handle(c, &t.ID)
-	handle(c, &t.Root)
-	blob(c, &t.Name, maxName)
+func codeTarget(c *wire.Codec, t *Target) {
+	wire.Handle(c, &t.ID)
+	wire.Handle(c, &t.Root)
+	wire.Blob(c, &t.Name, maxName)
 }
 
-func (m *Watch) code(c *codec) {
-	handle(c, &m.Root)
-	flag(c, &m.Watch)
-	flag(c, &m.All)
-	list(c, &m.Rels, MaxRels, (*codec).rel)
+func (m *Watch) Layout(c *wire.Codec) {
+	wire.Handle(c, &m.Root)
+	wire.Flag(c, &m.Watch)
+	wire.Flag(c, &m.All)
+	wire.List(c, &m.Rels, MaxRels, CodeRel)
 }
 
-func (m *WatchAnswer) code(c *codec) { list(c, &m.Dirs, MaxPacket, codeDir) }
+func (m *WatchAnswer) Layout(c *wire.Codec) { wire.List(c, &m.Dirs, MaxPacket, codeDir) }
 
 // codeDir and codeEntry are also what DirPacker writes, field by field.
-func codeDir(c *codec, d *Dir) {
-	u16(c, &d.Index)
-	c.must(d.Index < MaxRels, "index too large")
+func codeDir(c *wire.Codec, d *Dir) {
+	wire.U16(c, &d.Index)
+	c.Must(d.Index < MaxRels, "index too large")
 	status(c, &d.Status)
-	flag(c, &d.More)
-	u32(c, &d.WD)
-	u64(c, &d.Ino)
-	list(c, &d.Entries, MaxPacket, codeEntry)
+	wire.Flag(c, &d.More)
+	wire.U32(c, &d.WD)
+	wire.U64(c, &d.Ino)
+	wire.List(c, &d.Entries, MaxPacket, codeEntry)
 }
 
-func codeEntry(c *codec, e *Entry) {
-	enum(c, &e.Kind, KindBlock+1)
-	u32(c, &e.Nlink)
-	u64(c, &e.Ino)
-	u64(c, &e.Size)
-	blob(c, &e.Name, maxName)
-	c.must(c.err != nil || checkName(e.Name), "bad name of an entry")
+func codeEntry(c *wire.Codec, e *Entry) {
+	wire.Enum(c, &e.Kind, KindBlock+1)
+	wire.U32(c, &e.Nlink)
+	wire.U64(c, &e.Ino)
+	wire.U64(c, &e.Size)
+	wire.Blob(c, &e.Name, maxName)
+	c.Must(isName(e.Name), "bad name of an entry")
 }
 
-func (m *Stat) code(c *codec) {
-	handle(c, &m.Root)
-	list(c, &m.Rels, MaxRels, (*codec).rel)
+func (m *Stat) Layout(c *wire.Codec) {
+	wire.Handle(c, &m.Root)
+	wire.List(c, &m.Rels, MaxRels, CodeRel)
 }
 
-func (m *StatAnswer) code(c *codec) { list(c, &m.Stats, MaxRels, codePathStat) }
+func (m *StatAnswer) Layout(c *wire.Codec) { wire.List(c, &m.Stats, MaxRels, codePathStat) }
 
-func codePathStat(c *codec, s *PathStat) {
+func codePathStat(c *wire.Codec, s *PathStat) {
 	status(c, &s.Status)
-	enum(c, &s.Kind, KindBlock+1)
-	u32(c, &s.Nlink)
-	u64(c, &s.Ino)
-	u64(c, &s.Size)
+	wire.Enum(c, &s.Kind, KindBlock+1)
+	wire.U32(c, &s.Nlink)
+	wire.U64(c, &s.Ino)
+	wire.U64(c, &s.Size)
 }
 
-func (m *Start) code(c *codec) {
-	handle(c, &m.Target)
-	enum(c, &m.Kind, NumJobKinds)
-	c.must(m.Kind != JobNone, "no kind of job")
-	u32(c, &m.Size)
-	c.must(m.Size <= MaxList, "list too long")
+func (m *Start) Layout(c *wire.Codec) {
+	wire.Handle(c, &m.Target)
+	wire.Enum(c, &m.Kind, NumJobKinds)
+	c.Must(m.Kind != JobNone, "no kind of job")
+	wire.U32(c, &m.Size)
+	c.Must(m.Size <= MaxList, "list too long")
 }
 
-func (m *Data) code(c *codec) {
-	blob(c, &m.Bytes, MaxPacket)
-	c.must(len(m.Bytes) > 0, "no data")
+func (m *Data) Layout(c *wire.Codec) {
+	wire.Blob(c, &m.Bytes, MaxPacket)
+	c.Must(len(m.Bytes) > 0, "no data")
 }
 
-func (m *StartAnswer) code(c *codec) {
+func (m *StartAnswer) Layout(c *wire.Codec) {
 	status(c, &m.Status)
-	u64(c, &m.Job)
-	c.must((m.Status == OK) == (m.Job != 0), "a job or a refusal, not both")
+	wire.U64(c, &m.Job)
+	c.Must((m.Status == OK) == (m.Job != 0), "a job or a refusal, not both")
 }
 
-func (m *Stop) code(c *codec)       { job(c, &m.Job) }
-func (m *StopAnswer) code(c *codec) { status(c, &m.Status) }
+func (m *Stop) Layout(c *wire.Codec)       { job(c, &m.Job) }
+func (m *StopAnswer) Layout(c *wire.Codec) { status(c, &m.Status) }
 
-func (m *Exited) code(c *codec) {
+func (m *Exited) Layout(c *wire.Codec) {
 	job(c, &m.Job)
-	enum(c, &m.End, EndHeldMany+1)
-	c.must(m.End != EndNone, "no end")
-	u8(c, &m.Code)
-	u64(c, &m.Wall)
-	u64(c, &m.CPU)
-	u64(c, &m.MaxRSS)
-	u64(c, &m.Deletes)
-	u64(c, &m.Entries)
-	blob(c, &m.Tail, MaxTail)
+	wire.Enum(c, &m.End, EndHeldMany+1)
+	c.Must(m.End != EndNone, "no end")
+	wire.U8(c, &m.Code)
+	wire.U64(c, &m.Wall)
+	wire.U64(c, &m.CPU)
+	wire.U64(c, &m.MaxRSS)
+	wire.U64(c, &m.Deletes)
+	wire.U64(c, &m.Entries)
+	wire.Blob(c, &m.Tail, MaxTail)
 }
 
-func (m *RunStart) code(c *codec) {
+func (m *RunStart) Layout(c *wire.Codec) {
 	job(c, &m.Job)
-	enum(c, &m.Kind, NumJobKinds)
-	c.must(m.Kind != JobNone, "no kind of job")
+	wire.Enum(c, &m.Kind, NumJobKinds)
+	c.Must(m.Kind != JobNone, "no kind of job")
 }
 
-func (m *RunStop) code(c *codec) { job(c, &m.Job) }
+func (m *RunStop) Layout(c *wire.Codec) { job(c, &m.Job) }
 
-func (m *CtlWorker) code(c *codec) {
-	u32(c, &m.PID)
-	u32(c, &m.UID)
-	c.must(m.PID != 0, "pid of zero")
+func (m *CtlWorker) Layout(c *wire.Codec) {
+	wire.U32(c, &m.PID)
+	wire.U32(c, &m.UID)
+	c.Must(m.PID != 0, "pid of zero")
 }
 
-func (m *CtlRunner) code(c *codec) { handle(c, &m.Target) }
+func (m *CtlRunner) Layout(c *wire.Codec) { wire.Handle(c, &m.Target) }
+
+// CodeRel is a Rel, or "" for the root itself.
+func CodeRel(c *wire.Codec, v *string) {
+	wire.Blob(c, v, MaxRel)
+	c.Must(*v == "" || IsRel(*v), "not a path below a root")
+}
+
+func job(c *wire.Codec, v *JobID) {
+	wire.U64(c, v)
+	c.Must(*v != 0, "job of zero")
+}
+
+func status(c *wire.Codec, v *Status) {
+	wire.U16(c, v)
+	c.Must(*v <= StatusGone, "unknown status")
+}

@@ -8,42 +8,42 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"lockstep/ipc/wire"
 )
 
 // kinds names every message's decoder, for tables and fuzz targets.
 func kinds() map[string]func([]byte) (Message, error) {
 	return map[string]func([]byte) (Message, error){
-		"Hello":       dec(DecodeHello),
-		"HelloAnswer": dec(DecodeHelloAnswer),
-		"Watch":       dec(DecodeWatch),
-		"WatchAnswer": dec(DecodeWatchAnswer),
-		"Stat":        dec(DecodeStat),
-		"StatAnswer":  dec(DecodeStatAnswer),
-		"Start":       dec(DecodeStart),
-		"StartAnswer": dec(DecodeStartAnswer),
-		"Data":        dec(DecodeData),
-		"Stop":        dec(DecodeStop),
-		"StopAnswer":  dec(DecodeStopAnswer),
-		"Drain":       dec(DecodeDrain),
-		"DrainAnswer": dec(DecodeDrainAnswer),
-		"Exited":      dec(DecodeExited),
-		"Shutdown":    dec(DecodeShutdown),
-		"RunStart":    dec(DecodeRunStart),
-		"RunStop":     dec(DecodeRunStop),
-		"CtlWorker":   dec(DecodeCtlWorker),
-		"CtlRunner":   dec(DecodeCtlRunner),
-		"CtlShutdown": dec(DecodeCtlShutdown),
+		"Hello":       dec[Hello],
+		"HelloAnswer": dec[HelloAnswer],
+		"Watch":       dec[Watch],
+		"WatchAnswer": dec[WatchAnswer],
+		"Stat":        dec[Stat],
+		"StatAnswer":  dec[StatAnswer],
+		"Start":       dec[Start],
+		"StartAnswer": dec[StartAnswer],
+		"Data":        dec[Data],
+		"Stop":        dec[Stop],
+		"StopAnswer":  dec[StopAnswer],
+		"Drain":       dec[Drain],
+		"DrainAnswer": dec[DrainAnswer],
+		"Exited":      dec[Exited],
+		"Shutdown":    dec[Shutdown],
+		"RunStart":    dec[RunStart],
+		"RunStop":     dec[RunStop],
+		"CtlWorker":   dec[CtlWorker],
+		"CtlRunner":   dec[CtlRunner],
+		"CtlShutdown": dec[CtlShutdown],
 	}
 }
 
 func dec[T any, P interface {
 	*T
 	Message
-}](decode func([]byte) (T, error)) func([]byte) (Message, error) {
-	return func(b []byte) (Message, error) {
-		m, err := decode(b)
-		return P(&m), err
-	}
+}](b []byte) (Message, error) {
+	m, err := wire.Decode[T, P](b)
+	return P(&m), err
 }
 
 func full() []Message {
@@ -128,7 +128,7 @@ func TestRunEndIsExitedUnderAnotherType(t *testing.T) {
 	if err != nil || h.Type != TypeRunExited {
 		t.Fatal(h, err)
 	}
-	if x, err := DecodeRunExited(payload); err != nil || x.Job != 5 || x.Code != 3 {
+	if x, err := wire.Decode[RunExited](payload); err != nil || x.Job != 5 || x.Code != 3 {
 		t.Error(x, err)
 	}
 }
@@ -198,7 +198,7 @@ func TestHeader(t *testing.T) {
 func TestFalseLengths(t *testing.T) {
 	b := []byte{1, 0, 0, 0, 255, 0, 0, 0}
 	allocs := testing.AllocsPerRun(100, func() {
-		if _, err := DecodeWatch(b); err == nil {
+		if _, err := wire.Decode[Watch](b); err == nil {
 			t.Error("taken")
 		}
 	})
@@ -217,81 +217,25 @@ func helperConfig() HelperConfig {
 	}
 }
 
-func workerConfig() WorkerConfig {
-	return WorkerConfig{Syncs: []WorkerSync{{
-		Root: 1, Targets: []TargetID{1, 2}, Exclude: []string{"*.tmp", "/x/"}, Mounts: []string{"a/b"}, Devices: true,
-		Delay: 1, MaxDelay: 2, BigSize: 3, BigDelay: 4, RetryMin: 5, RetryMax: 6, Once: true,
-	}, {Root: 2}}}
-}
-
-func runnerConfig() RunnerConfig {
-	c := RunnerConfig{
-		Build: "id", Program: "/usr/bin/rsync", ProgDev: 1, ProgIno: 2, Source: "/s", Target: "/t",
-		Env: []string{"A=b", ""}, Probe: []string{"p"}, MaxDeletePercent: 50, MaxDeleteEntries: 1000,
-		Accept: true, ShowOutput: true, Timeout: time.Hour, Grace: time.Second,
-	}
-	for i := range c.Argv {
-		c.Argv[i] = []string{"rsync", fmt.Sprint(i)}
-	}
-	return c
-}
-
-func TestConfigsRoundTrip(t *testing.T) {
-	h, w, r := helperConfig(), workerConfig(), runnerConfig()
-	b, err := h.Encode()
-	if got, e := DecodeHelperConfig(b); err != nil || e != nil || !reflect.DeepEqual(got, h) {
+func TestHelperConfig(t *testing.T) {
+	h := helperConfig()
+	b, err := wire.Append(nil, &h)
+	if got, e := wire.Decode[HelperConfig](b); err != nil || e != nil || !reflect.DeepEqual(got, h) {
 		t.Errorf("%v %v %+v", err, e, got)
 	}
-	if _, e := DecodeHelperConfig(append(b, 0)); e == nil {
+	if _, e := wire.Decode[HelperConfig](append(b, 0)); e == nil {
 		t.Error("a trailing byte was taken")
 	}
-	b, err = w.Encode()
-	if got, e := DecodeWorkerConfig(b); err != nil || e != nil || !reflect.DeepEqual(got, w) {
-		t.Errorf("%v %v %+v", err, e, got)
-	}
-	b, err = r.Encode()
-	if got, e := DecodeRunnerConfig(b); err != nil || e != nil || !reflect.DeepEqual(got, r) {
-		t.Errorf("%v %v %+v", err, e, got)
-	}
 	h.Deadline = -1
-	if _, err := h.Encode(); err == nil {
+	if _, err := wire.Append(nil, &h); err == nil {
 		t.Error("a negative deadline was written")
 	}
-	h = helperConfig()
-	h.Roots[0].FD = 2
-	if _, err := h.Encode(); err == nil {
-		t.Error("descriptor 2 was donated")
-	}
-}
-
-// TestReport fills every field by reflection, so that none is forgotten.
-func TestReport(t *testing.T) {
-	var r Report
-	v := reflect.ValueOf(&r).Elem()
-	if v.NumField() != numReport {
-		t.Fatalf("%d fields, numReport is %d", v.NumField(), numReport)
-	}
-	for i := 1; i < v.NumField(); i++ {
-		v.Field(i).SetUint(uint64(i) << 32)
-	}
-	r.State = StateDraining
-	b := r.Encode()
-	for i := 1; i < numReport; i++ {
-		if b[8*i+4] != byte(i) {
-			t.Errorf("field %d is not in its place", i)
+	for _, fd := range []int{-1, 2} {
+		h = helperConfig()
+		h.Roots[0].FD = fd
+		if _, err := wire.Append(nil, &h); err == nil {
+			t.Errorf("descriptor %d was donated", fd)
 		}
-	}
-	got, err := DecodeReport(b[:])
-	if err != nil || got != r {
-		t.Errorf("%+v %v", got, err)
-	}
-	if _, err := DecodeReport(b[:len(b)-1]); err == nil {
-		t.Error("a short report was taken")
-	}
-	r.State++
-	b = r.Encode()
-	if _, err := DecodeReport(b[:]); err == nil {
-		t.Error("an unknown state was taken")
 	}
 }
 
@@ -333,7 +277,7 @@ func pack(t *testing.T, dirs []Dir, seq uint32) (got []Dir, packets int) {
 			t.Fatalf("%+v %v", h, err)
 		}
 		final = h.Final
-		a, err := DecodeWatchAnswer(payload)
+		a, err := wire.Decode[WatchAnswer](payload)
 		if err != nil {
 			t.Fatal(err)
 		}

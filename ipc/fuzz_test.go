@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+
+	"lockstep/ipc/wire"
 )
 
 // FuzzDecode gives bytes to every decoder: which one is the first byte. What a
@@ -38,45 +40,20 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzConfigs does the same with the configurations and the report.
-func FuzzConfigs(f *testing.F) {
-	h, w, r := helperConfig(), workerConfig(), runnerConfig()
-	for i, c := range []interface{ Encode() ([]byte, error) }{&h, &w, &r} {
-		b, err := c.Encode()
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(byte(i), b)
+// FuzzHelperConfig does the same with the helper's configuration.
+func FuzzHelperConfig(f *testing.F) {
+	c := helperConfig()
+	b, err := wire.Append(nil, &c)
+	if err != nil {
+		f.Fatal(err)
 	}
-	report := (&Report{State: StateHeld, Ready: 1}).Encode()
-	f.Add(byte(3), report[:])
-	f.Fuzz(func(t *testing.T, which byte, b []byte) {
-		var again []byte
-		var err, bad error
-		switch which % 4 {
-		case 0:
-			var c HelperConfig
-			if c, bad = DecodeHelperConfig(b); bad == nil {
-				again, err = c.Encode()
-			}
-		case 1:
-			var c WorkerConfig
-			if c, bad = DecodeWorkerConfig(b); bad == nil {
-				again, err = c.Encode()
-			}
-		case 2:
-			var c RunnerConfig
-			if c, bad = DecodeRunnerConfig(b); bad == nil {
-				again, err = c.Encode()
-			}
-		default:
-			var c Report
-			if c, bad = DecodeReport(b); bad == nil {
-				packet := c.Encode()
-				again = packet[:]
-			}
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := wire.Decode[HelperConfig](b)
+		if err != nil {
+			return
 		}
-		if bad == nil && (err != nil || !bytes.Equal(again, b)) {
+		if again, err := wire.Append(nil, &c); err != nil || !bytes.Equal(again, b) {
 			t.Fatalf("%v, %x, was %x", err, again, b)
 		}
 	})

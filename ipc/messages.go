@@ -1,11 +1,10 @@
 // Package ipc defines the messages between the confined processes, and the
-// codec that turns them into packets and back.
+// packets that carry them. What the helper does not use is in folders below.
 //
 // Trust: linked into the helper. What is decoded is hostile on both sides.
-// Imports: the standard library and internal/sys only.
+// Imports: the standard library, ipc/wire and internal/sys only.
 //
-// Invariants: one packet is one message; a decoder that returns a nil error has
-// consumed every byte; no length is trusted before it is bounded.
+// Invariants: one packet is one message; what wire promises of its values.
 package ipc
 
 import "syscall"
@@ -126,7 +125,7 @@ type Hello struct {
 type HelloAnswer struct {
 	Roots   []Root
 	Targets []Target
-	Config  []byte // an encoded WorkerConfig
+	Config  []byte // an encoded settings.Worker
 }
 
 // Root is one watched tree.

@@ -13,7 +13,6 @@ type DirPacker struct {
 	at   int    // where the open directory's record begins
 	n    uint32 // entries in that record
 	dir  Dir
-	c    codec // of begin; a field, so that it is not allocated each time
 }
 
 // Where the fields are that are written when the record is complete.
@@ -46,11 +45,13 @@ func (p *DirPacker) Open(d Dir) error {
 }
 
 func (p *DirPacker) begin(d Dir) {
-	p.dir, p.at, p.n = Dir{Index: d.Index, WD: d.WD, Ino: d.Ino}, len(p.b), 0
+	p.dir, p.at, p.n = d, len(p.b), 0
 	p.dirs++
-	p.c = codec{b: p.b, out: true}
-	codeDir(&p.c, &p.dir)
-	p.b = p.c.b
+	p.b = binary.LittleEndian.AppendUint16(p.b, d.Index)
+	p.b = append(p.b, 0, 0, 0) // status, more
+	p.b = binary.LittleEndian.AppendUint32(p.b, uint32(d.WD))
+	p.b = binary.LittleEndian.AppendUint64(p.b, d.Ino)
+	p.b = append(p.b, 0, 0, 0, 0) // how many entries
 }
 
 // Add puts an entry into the open directory, going on in a new packet when this

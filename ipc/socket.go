@@ -3,7 +3,6 @@ package ipc
 import (
 	"fmt"
 	"io"
-	"os"
 	"syscall"
 
 	"lockstep/internal/sys"
@@ -19,40 +18,11 @@ type Packet struct {
 	Cred *syscall.Ucred
 }
 
-// Send writes one packet, with the descriptor passed when it is not -1.
-func Send(conn syscall.RawConn, pkt []byte, passed int) error {
-	var err error
-	if wait := conn.Write(func(fd uintptr) bool {
-		err = SendFD(int(fd), pkt, passed, 0)
-		return err != syscall.EAGAIN
-	}); wait != nil {
-		return wait
-	}
-	return os.NewSyscallError("sendmsg", err)
-}
-
-// Receive reads one packet into buf (MaxPacket bytes at least); see ReceiveFD.
-func Receive(conn syscall.RawConn, buf []byte) (p Packet, err error) {
-	if wait := conn.Read(func(fd uintptr) bool {
-		p, err = ReceiveFD(int(fd), buf)
-		return err != syscall.EAGAIN
-	}); wait != nil {
-		return Packet{FD: -1}, wait
-	}
-	return p, err
-}
-
-// SendFD is Send on a descriptor that the poller does not know, with flags of
-// sendmsg(2). Errors are of type syscall.Errno.
-func SendFD(fd int, pkt []byte, passed, flags int) error {
-	return sys.SendPacket(fd, pkt, passed, flags)
-}
-
-// ReceiveFD is Receive on a descriptor that the poller does not know. At the
-// end of the conversation the error is io.EOF. A packet that was cut, or that
-// carries anything but credentials and one descriptor, is an error, and what
-// came with it is closed.
-func ReceiveFD(fd int, buf []byte) (Packet, error) {
+// Receive reads one packet into buf (MaxPacket bytes at least). At the end of the
+// conversation the error is io.EOF. A packet that was cut, or that carries
+// anything but credentials and one descriptor, is an error, and what came with
+// it is closed.
+func Receive(fd int, buf []byte) (Packet, error) {
 	n, fds, cred, err := sys.ReceivePacket(fd, buf)
 	p := Packet{FD: -1, Cred: cred}
 	switch {

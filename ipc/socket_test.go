@@ -6,6 +6,8 @@ import (
 	"os"
 	"syscall"
 	"testing"
+
+	"lockstep/internal/sys"
 )
 
 func sockets(t *testing.T) (int, int) {
@@ -43,14 +45,14 @@ func TestSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if err := SendFD(a, drain(t), int(w.Fd()), 0); err != nil {
+	if err := sys.SendPacket(a, drain(t), int(w.Fd()), 0); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
 	buf := make([]byte, MaxPacket)
-	p, err := ReceiveFD(b, buf)
+	p, err := Receive(b, buf)
 	if err != nil || p.Header != (Header{TypeDrain, true, 3}) || len(p.Payload) != 0 || p.FD < 3 {
 		t.Fatalf("%+v %v", p, err)
 	}
@@ -67,48 +69,11 @@ func TestSocket(t *testing.T) {
 	if err := syscall.Shutdown(a, syscall.SHUT_RDWR); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ReceiveFD(b, buf); err != io.EOF {
+	if _, err := Receive(b, buf); err != io.EOF {
 		t.Errorf("at the end: %v", err)
 	}
-	if err := SendFD(b, drain(t), -1, 0); err != syscall.EPIPE {
+	if err := sys.SendPacket(b, drain(t), -1, 0); err != syscall.EPIPE {
 		t.Errorf("after the end: %v", err)
-	}
-}
-
-// TestPoller: the same over the runtime's poller.
-func TestPoller(t *testing.T) {
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, b := os.NewFile(uintptr(fds[0]), "a"), os.NewFile(uintptr(fds[1]), "b")
-	defer a.Close()
-	ra, err := a.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	rb, err := b.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	const packets = 5000 // more than the socket holds
-	go func() {
-		defer b.Close()
-		for range packets {
-			if err := Send(rb, drain(t), -1); err != nil {
-				t.Error(err)
-				return
-			}
-		}
-	}()
-	buf := make([]byte, MaxPacket)
-	for range packets {
-		if p, err := Receive(ra, buf); err != nil || p.Header.Type != TypeDrain || p.Cred != nil || p.FD != -1 {
-			t.Fatalf("%+v %v", p, err)
-		}
-	}
-	if _, err := Receive(ra, buf); err != io.EOF {
-		t.Errorf("at the end: %v", err)
 	}
 }
 
@@ -143,7 +108,7 @@ func TestStraysAreClosed(t *testing.T) {
 			if err := w.Close(); err != nil {
 				t.Fatal(err)
 			}
-			p, err := ReceiveFD(b, make([]byte, MaxPacket))
+			p, err := Receive(b, make([]byte, MaxPacket))
 			if err == nil || p.FD != -1 || p.Payload != nil {
 				t.Fatalf("%+v %v", p, err)
 			}

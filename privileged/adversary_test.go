@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/internal/sys"
 	"lockstep/internal/testenv"
 	"lockstep/ipc"
 )
@@ -188,7 +189,7 @@ func TestStrayDescriptors(t *testing.T) {
 		r.hello()
 		a := r.started(r.start(ipc.JobList, ".\x00"))
 		rd, wr := stray(t)
-		must(t, ipc.SendFD(runner, packet(t, 0, &ipc.RunEnd{Exited: ipc.Exited{Job: a.Job, End: ipc.EndExited}}), int(wr.Fd()), 0))
+		must(t, sys.SendPacket(runner, packet(t, 0, &ipc.RunEnd{Exited: ipc.Exited{Job: a.Job, End: ipc.EndExited}}), int(wr.Fd()), 0))
 		if x := r.exited(); x.End != ipc.EndLost {
 			t.Errorf("%+v", x)
 		}

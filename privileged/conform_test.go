@@ -13,7 +13,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/internal/sys"
 	"lockstep/ipc"
+	"lockstep/ipc/wire"
 )
 
 func must(t testing.TB, err error) {
@@ -47,7 +49,7 @@ func TestHelloTellsWhatThereIs(t *testing.T) {
 	r := newRig(t)
 	r.connect()
 	seq := r.ask(&ipc.Hello{Version: ipc.Version, Build: theBuild})
-	a := answer(r, seq, ipc.TypeHelloAnswer, ipc.DecodeHelloAnswer)
+	a := answer(r, seq, ipc.TypeHelloAnswer, wire.Decode[ipc.HelloAnswer])
 	if len(a.Roots) != 1 || a.Roots[0] != (ipc.Root{ID: theRoot, Name: "tree"}) {
 		t.Errorf("roots %+v", a.Roots)
 	}
@@ -208,7 +210,7 @@ func TestLargeDirectoryIsSplit(t *testing.T) {
 		seqs = append(seqs, r.ask(&ipc.Stat{Root: theRoot, Rels: []string{"sub"}}))
 	}
 	for _, seq := range seqs {
-		answer(r, seq, ipc.TypeStatAnswer, ipc.DecodeStatAnswer)
+		answer(r, seq, ipc.TypeStatAnswer, wire.Decode[ipc.StatAnswer])
 	}
 }
 
@@ -248,7 +250,7 @@ func TestJob(t *testing.T) {
 	seq := r.start(ipc.JobList, text)
 	p, err := receive(runner)
 	must(t, err)
-	m, err := ipc.DecodeRunStart(p.Payload)
+	m, err := wire.Decode[ipc.RunStart](p.Payload)
 	must(t, err)
 	if got := list(t, p); got != text || m.Kind != ipc.JobList {
 		t.Errorf("%q, %+v", got, m)
@@ -259,12 +261,12 @@ func TestJob(t *testing.T) {
 	}
 
 	stop := r.ask(&ipc.Stop{Job: a.Job})
-	if s := answer(r, stop, ipc.TypeStopAnswer, ipc.DecodeStopAnswer); s.Status != ipc.OK {
+	if s := answer(r, stop, ipc.TypeStopAnswer, wire.Decode[ipc.StopAnswer]); s.Status != ipc.OK {
 		t.Errorf("%+v", s)
 	}
 	p, err = receive(runner)
 	must(t, err)
-	if s, err := ipc.DecodeRunStop(p.Payload); err != nil || s.Job != a.Job || p.Header.Type != ipc.TypeRunStop {
+	if s, err := wire.Decode[ipc.RunStop](p.Payload); err != nil || s.Job != a.Job || p.Header.Type != ipc.TypeRunStop {
 		t.Errorf("%+v %v", s, err)
 	}
 
@@ -274,7 +276,7 @@ func TestJob(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	stop = r.ask(&ipc.Stop{Job: a.Job})
-	if s := answer(r, stop, ipc.TypeStopAnswer, ipc.DecodeStopAnswer); s.Status != ipc.StatusGone {
+	if s := answer(r, stop, ipc.TypeStopAnswer, wire.Decode[ipc.StopAnswer]); s.Status != ipc.StatusGone {
 		t.Errorf("%+v", s)
 	}
 	closeFD(t, runner)
@@ -285,7 +287,7 @@ func (r *rig) tell(runner int, m ipc.Message) {
 	r.t.Helper()
 	pkt, err := ipc.Append(nil, 0, m)
 	must(r.t, err)
-	must(r.t, ipc.SendFD(runner, pkt, -1, 0))
+	must(r.t, sys.SendPacket(runner, pkt, -1, 0))
 }
 
 func TestEmptyAndLargeList(t *testing.T) {
@@ -401,7 +403,7 @@ func TestBadRunnerIsDropped(t *testing.T) {
 			r.connect()
 			r.hello()
 			a := r.started(r.start(ipc.JobList, ".\x00"))
-			must(t, ipc.SendFD(runner, pkt, -1, 0))
+			must(t, sys.SendPacket(runner, pkt, -1, 0))
 			if x := r.exited(); x.Job != a.Job || x.End != ipc.EndLost {
 				t.Errorf("%+v", x)
 			}
@@ -422,14 +424,14 @@ func TestShutdownAndDrain(t *testing.T) {
 	r.connect()
 	r.hello()
 	r.order(&ipc.CtlShutdown{}, -1)
-	answer(r, 0, ipc.TypeShutdown, ipc.DecodeShutdown)
+	answer(r, 0, ipc.TypeShutdown, wire.Decode[ipc.Shutdown])
 	if a := r.started(r.start(ipc.JobList, ".\x00")); a.Status != ipc.StatusDraining {
 		t.Errorf("%+v", a)
 	}
 	if s := r.stat(""); s[0].Kind != ipc.KindDir {
 		t.Errorf("%+v", s)
 	}
-	answer(r, r.ask(&ipc.Drain{}), ipc.TypeDrainAnswer, ipc.DecodeDrainAnswer)
+	answer(r, r.ask(&ipc.Drain{}), ipc.TypeDrainAnswer, wire.Decode[ipc.DrainAnswer])
 	must(t, unix.Shutdown(r.worker, unix.SHUT_RDWR))
 	if code := r.exit(); code != ExitDone {
 		t.Errorf("exit code %d:\n%s", code, r.log.String())

@@ -12,8 +12,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/internal/sys"
 	"lockstep/internal/testenv"
 	"lockstep/ipc"
+	"lockstep/ipc/wire"
 )
 
 const (
@@ -143,7 +145,7 @@ func (r *rig) order(m ipc.Message, fd int) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if err := ipc.SendFD(r.control, pkt, fd, 0); err != nil {
+	if err := sys.SendPacket(r.control, pkt, fd, 0); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -183,7 +185,7 @@ func (r *rig) ask(m ipc.Message) uint32 {
 
 func (r *rig) raw(pkt []byte, fd int) {
 	r.t.Helper()
-	if err := ipc.SendFD(r.worker, pkt, fd, 0); err != nil {
+	if err := sys.SendPacket(r.worker, pkt, fd, 0); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -198,7 +200,7 @@ func (r *rig) next() ipc.Packet {
 	return p
 }
 
-// receive is ReceiveFD that gives up after a while.
+// receive is ipc.Receive that gives up after a while.
 func receive(fd int) (ipc.Packet, error) {
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	for {
@@ -212,7 +214,7 @@ func receive(fd int) (ipc.Packet, error) {
 		if n == 0 {
 			return ipc.Packet{}, syscall.ETIMEDOUT
 		}
-		return ipc.ReceiveFD(fd, make([]byte, ipc.MaxPacket))
+		return ipc.Receive(fd, make([]byte, ipc.MaxPacket))
 	}
 }
 
@@ -233,14 +235,14 @@ func answer[T any](r *rig, seq uint32, typ ipc.Type, decode func([]byte) (T, err
 func (r *rig) hello() {
 	r.t.Helper()
 	seq := r.ask(&ipc.Hello{Version: ipc.Version, Build: theBuild})
-	answer(r, seq, ipc.TypeHelloAnswer, ipc.DecodeHelloAnswer)
+	answer(r, seq, ipc.TypeHelloAnswer, wire.Decode[ipc.HelloAnswer])
 }
 
 // stat asks for paths.
 func (r *rig) stat(rels ...string) []ipc.PathStat {
 	r.t.Helper()
 	seq := r.ask(&ipc.Stat{Root: theRoot, Rels: rels})
-	a := answer(r, seq, ipc.TypeStatAnswer, ipc.DecodeStatAnswer)
+	a := answer(r, seq, ipc.TypeStatAnswer, wire.Decode[ipc.StatAnswer])
 	if len(a.Stats) != len(rels) {
 		r.t.Fatalf("%d stats for %d paths", len(a.Stats), len(rels))
 	}
@@ -259,7 +261,7 @@ func (r *rig) watch(m ipc.Watch) []ipc.Dir {
 		if p.Header.Type != ipc.TypeWatchAnswer || p.Header.Seq != seq {
 			r.t.Fatalf("%+v", p.Header)
 		}
-		a, err := ipc.DecodeWatchAnswer(p.Payload)
+		a, err := wire.Decode[ipc.WatchAnswer](p.Payload)
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -297,12 +299,12 @@ func (r *rig) start(kind ipc.JobKind, list string) uint32 {
 
 func (r *rig) started(seq uint32) ipc.StartAnswer {
 	r.t.Helper()
-	return answer(r, seq, ipc.TypeStartAnswer, ipc.DecodeStartAnswer)
+	return answer(r, seq, ipc.TypeStartAnswer, wire.Decode[ipc.StartAnswer])
 }
 
 func (r *rig) exited() ipc.Exited {
 	r.t.Helper()
-	return answer(r, 0, ipc.TypeExited, ipc.DecodeExited)
+	return answer(r, 0, ipc.TypeExited, wire.Decode[ipc.Exited])
 }
 
 // violated expects the helper to end because of the worker, and to name why.

@@ -117,7 +117,7 @@ func (h *Helper) Serve(control int) int {
 func (h *Helper) read(fd int, serve func(ipc.Packet, error) ([]byte, error)) {
 	buf := make([]byte, ipc.MaxPacket)
 	for {
-		p, err := ipc.ReceiveFD(fd, buf)
+		p, err := ipc.Receive(fd, buf)
 		h.mu.Lock()
 		answer, err := serve(p, err)
 		h.mu.Unlock()

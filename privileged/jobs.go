@@ -8,6 +8,7 @@ import (
 
 	"lockstep/internal/sys"
 	"lockstep/ipc"
+	"lockstep/ipc/wire"
 )
 
 // target is one destination and the runner that serves it at the moment.
@@ -152,7 +153,7 @@ func (h *Helper) ended(r *runner, p ipc.Packet, err error) (*ipc.Exited, error) 
 	case p.Header != ipc.Header{Type: ipc.TypeRunExited, Final: true} || p.FD >= 0:
 		return nil, fmt.Errorf("unexpected packet %+v with descriptor %d", p.Header, p.FD)
 	}
-	x, err := ipc.Decode[ipc.RunExited](p.Payload)
+	x, err := wire.Decode[ipc.RunExited](p.Payload)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"lockstep/ipc"
+	"lockstep/ipc/wire"
 )
 
 // state is where the conversation with the worker stands.
@@ -45,7 +46,7 @@ func on[T any, M interface {
 	ipc.Message
 }](serve func(*Helper, uint32, M) ([]byte, error)) func(*Helper, uint32, []byte) ([]byte, error) {
 	return func(h *Helper, seq uint32, payload []byte) ([]byte, error) {
-		m, err := ipc.Decode[T, M](payload)
+		m, err := wire.Decode[T, M](payload)
 		if err != nil {
 			return nil, err
 		}
@@ -137,14 +138,14 @@ func (h *Helper) control(p ipc.Packet, err error) ([]byte, error) {
 func (h *Helper) order(p ipc.Packet) error {
 	switch {
 	case p.Header.Type == ipc.TypeCtlWorker && p.FD >= 0 && h.workerFD < 0:
-		m, err := ipc.Decode[ipc.CtlWorker](p.Payload)
+		m, err := wire.Decode[ipc.CtlWorker](p.Payload)
 		if err != nil {
 			return err
 		}
 		h.worker, h.workerFD = m, p.FD
 		go h.read(p.FD, h.request)
 	case p.Header.Type == ipc.TypeCtlRunner && p.FD >= 0:
-		m, err := ipc.Decode[ipc.CtlRunner](p.Payload)
+		m, err := wire.Decode[ipc.CtlRunner](p.Payload)
 		t := h.targets[m.Target]
 		if err != nil || t == nil {
 			return fmt.Errorf("target %d is unknown, or: %v", m.Target, err)

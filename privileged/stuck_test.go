@@ -12,6 +12,7 @@ import (
 
 	"lockstep/internal/testenv"
 	"lockstep/ipc"
+	"lockstep/ipc/wire"
 )
 
 const other ipc.RootID = 8
@@ -60,12 +61,12 @@ func TestStuckRoot(t *testing.T) {
 	first := r.ask(&ipc.Stat{Root: theRoot, Rels: []string{"a", "stuck/x"}})
 	behind := r.ask(&ipc.Stat{Root: theRoot, Rels: []string{""}})
 	healthy := r.ask(&ipc.Stat{Root: other, Rels: []string{""}})
-	if a := answer(r, healthy, ipc.TypeStatAnswer, ipc.DecodeStatAnswer); a.Stats[0].Kind != ipc.KindDir {
+	if a := answer(r, healthy, ipc.TypeStatAnswer, wire.Decode[ipc.StatAnswer]); a.Stats[0].Kind != ipc.KindDir {
 		t.Errorf("the other root: %+v", a)
 	}
 	for range 2 {
 		p := r.next()
-		a, err := ipc.DecodeStatAnswer(p.Payload)
+		a, err := wire.Decode[ipc.StatAnswer](p.Payload)
 		if err != nil || (p.Header.Seq != first && p.Header.Seq != behind) || !p.Header.Final {
 			t.Fatal(p.Header, err)
 		}
@@ -120,7 +121,7 @@ func TestFullQueueIsBusy(t *testing.T) {
 	// The first one may or may not have left the queue when the last one came.
 	busy, others := 0, 0
 	p := r.next()
-	a, err := ipc.DecodeStatAnswer(p.Payload)
+	a, err := wire.Decode[ipc.StatAnswer](p.Payload)
 	if err != nil || a.Stats[0].Status != ipc.StatusBusy {
 		t.Fatal(a, err)
 	}
@@ -128,7 +129,7 @@ func TestFullQueueIsBusy(t *testing.T) {
 	release()
 	for busy+others < len(seqs) {
 		p := r.next()
-		a, err := ipc.DecodeStatAnswer(p.Payload)
+		a, err := wire.Decode[ipc.StatAnswer](p.Payload)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,13 +12,14 @@ import (
 
 	"lockstep/internal/testenv"
 	"lockstep/ipc"
+	"lockstep/ipc/settings"
 	"lockstep/rsync"
 )
 
 // pair is a source and a target with rsync as the command.
 type pair struct {
 	src, dst string
-	cfg      ipc.RunnerConfig
+	cfg      settings.Runner
 }
 
 func newPair(t *testing.T, percent uint32, entries uint64) *pair {
@@ -186,7 +187,7 @@ func TestConsentAndCodes(t *testing.T) {
 }
 
 // shellPass is cfg with a script as its whole pass.
-func shellPass(t *testing.T, cfg ipc.RunnerConfig, script string) ipc.RunnerConfig {
+func shellPass(t *testing.T, cfg settings.Runner, script string) settings.Runner {
 	t.Helper()
 	sh := shell(t)
 	cfg.Program, cfg.ProgDev, cfg.ProgIno = sh.Program, sh.ProgDev, sh.ProgIno

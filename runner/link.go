@@ -11,6 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/ipc"
+	"lockstep/ipc/polled"
+	"lockstep/ipc/wire"
 )
 
 // Socket is the Link over the helper's socket (SOCK_SEQPACKET).
@@ -38,13 +40,13 @@ func (s *Socket) Send(exited ipc.RunExited) error {
 	}
 	s.sendMu.Lock()
 	defer s.sendMu.Unlock()
-	return ipc.Send(s.conn, packet, -1)
+	return polled.Send(s.conn, packet, -1)
 }
 
 // Receive waits for a packet. There is one descriptor with RunStart, and none
 // with RunStop.
 func (s *Socket) Receive() (any, *os.File, error) {
-	p, err := ipc.Receive(s.conn, s.buf)
+	p, err := polled.Receive(s.conn, s.buf)
 	if errors.Is(err, unix.ECONNRESET) {
 		return nil, nil, io.EOF // the helper died with packets unread
 	}
@@ -67,10 +69,10 @@ func decode(p ipc.Packet) (any, error) {
 	}
 	switch p.Header.Type {
 	case ipc.TypeRunStart:
-		m, err := ipc.DecodeRunStart(p.Payload)
+		m, err := wire.Decode[ipc.RunStart](p.Payload)
 		return &m, err
 	case ipc.TypeRunStop:
-		m, err := ipc.DecodeRunStop(p.Payload)
+		m, err := wire.Decode[ipc.RunStop](p.Payload)
 		return &m, err
 	}
 	return nil, fmt.Errorf("a message of unknown type %d", p.Header.Type)

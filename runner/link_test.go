@@ -11,6 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/ipc"
+	"lockstep/ipc/polled"
+	"lockstep/ipc/wire"
 )
 
 func connect(t *testing.T) (*Socket, *os.File) {
@@ -34,7 +36,7 @@ func send(t *testing.T, to *os.File, packet []byte, passed int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := ipc.Send(raw, packet, passed); err != nil {
+	if err := polled.Send(raw, packet, passed); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -77,7 +79,7 @@ func TestSocket(t *testing.T) {
 	if err != nil || header.Type != ipc.TypeRunExited {
 		t.Fatalf("%+v %v", header, err)
 	}
-	if exited, err := ipc.DecodeRunExited(payload); err != nil || !reflect.DeepEqual(exited, want) {
+	if exited, err := wire.Decode[ipc.RunExited](payload); err != nil || !reflect.DeepEqual(exited, want) {
 		t.Errorf("%+v %v", exited, err)
 	}
 	if err := helper.Close(); err != nil {

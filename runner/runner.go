@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/ipc"
+	"lockstep/ipc/settings"
 )
 
 // Exit codes of the program.
@@ -42,7 +43,7 @@ type Link interface {
 
 // Runner is one target's runner.
 type Runner struct {
-	cfg   ipc.RunnerConfig
+	cfg   settings.Runner
 	link  Link
 	log   io.Writer // whole lines, each with its level as in sd-daemon(3)
 	procs *procs
@@ -56,7 +57,7 @@ type Runner struct {
 
 // New makes a runner. It asks the Go runtime for SIGCHLD, and so must be called
 // before the filter is entered.
-func New(cfg ipc.RunnerConfig, link Link, log io.Writer) *Runner {
+func New(cfg settings.Runner, link Link, log io.Writer) *Runner {
 	return &Runner{
 		cfg:   cfg,
 		link:  link,

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/ipc"
+	"lockstep/ipc/settings"
 )
 
 const fdsVar = "RUNNER_TEST_PRINT_FDS"
@@ -82,31 +83,31 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 type bench struct {
 	*fake
 	t    *testing.T
-	cfg  ipc.RunnerConfig
+	cfg  settings.Runner
 	code chan int
 	log  *lockedBuffer
 	next ipc.JobID
 	open bool
 }
 
-func shell(t *testing.T) ipc.RunnerConfig {
+func shell(t *testing.T) settings.Runner {
 	return program(t, "/bin/sh")
 }
 
-func program(t *testing.T, path string) ipc.RunnerConfig {
+func program(t *testing.T, path string) settings.Runner {
 	t.Helper()
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
 		t.Fatal(err)
 	}
-	return ipc.RunnerConfig{
+	return settings.Runner{
 		Program: path, ProgDev: st.Dev, ProgIno: st.Ino,
 		Env:     []string{"PATH=/usr/bin:/bin"},
 		Timeout: time.Minute, Grace: time.Second,
 	}
 }
 
-func serve(t *testing.T, cfg ipc.RunnerConfig) *bench {
+func serve(t *testing.T, cfg settings.Runner) *bench {
 	t.Helper()
 	b := &bench{
 		fake: &fake{in: make(chan packet), out: make(chan ipc.RunExited, 16)},
@@ -119,7 +120,7 @@ func serve(t *testing.T, cfg ipc.RunnerConfig) *bench {
 }
 
 // script runs one shell script as a list job.
-func script(t *testing.T, text string, change func(*ipc.RunnerConfig)) *bench {
+func script(t *testing.T, text string, change func(*settings.Runner)) *bench {
 	t.Helper()
 	cfg := shell(t)
 	cfg.Argv[ipc.JobList] = []string{"sh", "-c", text}
@@ -218,7 +219,7 @@ func TestOutputIsBounded(t *testing.T) {
 }
 
 func TestShowOutput(t *testing.T) {
-	b := script(t, "echo shown; printf part; echo not >&2", func(c *ipc.RunnerConfig) { c.ShowOutput = true })
+	b := script(t, "echo shown; printf part; echo not >&2", func(c *settings.Runner) { c.ShowOutput = true })
 	got := b.run(ipc.JobList, "")
 	if log := b.log.String(); log != "<6>shown\n<6>part\n" {
 		t.Errorf("log %q", log)
@@ -231,7 +232,7 @@ func TestShowOutput(t *testing.T) {
 
 func TestEnvironmentAndDirectory(t *testing.T) {
 	t.Setenv("RUNNER_TEST_SECRET", "x")
-	b := script(t, "env; pwd", func(c *ipc.RunnerConfig) { c.Env = []string{"PATH=/usr/bin:/bin", "A=b"} })
+	b := script(t, "env; pwd", func(c *settings.Runner) { c.Env = []string{"PATH=/usr/bin:/bin", "A=b"} })
 	got := strings.Fields(string(b.run(ipc.JobList, "").Tail))
 	slices.Sort(got)
 	if want := []string{"/", "A=b", "PATH=/usr/bin:/bin", "PWD=/"}; !slices.Equal(got, want) &&
@@ -318,14 +319,14 @@ func TestSignalled(t *testing.T) {
 }
 
 func TestTimeout(t *testing.T) {
-	b := script(t, "exec sleep 1000", func(c *ipc.RunnerConfig) { c.Timeout = 50 * time.Millisecond })
+	b := script(t, "exec sleep 1000", func(c *settings.Runner) { c.Timeout = 50 * time.Millisecond })
 	if got := b.run(ipc.JobList, ""); got.End != ipc.EndTimeout || got.Code != uint8(syscall.SIGTERM) {
 		t.Errorf("%+v", got)
 	}
 }
 
 func TestTimeoutOfADeafCommand(t *testing.T) {
-	b := script(t, "trap '' TERM; while :; do sleep 1; done", func(c *ipc.RunnerConfig) {
+	b := script(t, "trap '' TERM; while :; do sleep 1; done", func(c *settings.Runner) {
 		c.Timeout, c.Grace = 50*time.Millisecond, 100*time.Millisecond
 	})
 	if got := b.run(ipc.JobList, ""); got.End != ipc.EndTimeout || got.Code != uint8(syscall.SIGKILL) {
@@ -360,13 +361,13 @@ func TestEndKillsAll(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	t.Run("another file", func(t *testing.T) {
-		b := script(t, "exit 0", func(c *ipc.RunnerConfig) { c.ProgIno++ })
+		b := script(t, "exit 0", func(c *settings.Runner) { c.ProgIno++ })
 		if got := b.run(ipc.JobList, ""); got.End != ipc.EndRefused || !bytes.Contains(got.Tail, []byte("is not the file")) {
 			t.Errorf("%+v %q", got, got.Tail)
 		}
 	})
 	t.Run("no such file", func(t *testing.T) {
-		b := script(t, "exit 0", func(c *ipc.RunnerConfig) { c.Program = filepath.Join(t.TempDir(), "x") })
+		b := script(t, "exit 0", func(c *settings.Runner) { c.Program = filepath.Join(t.TempDir(), "x") })
 		if got := b.run(ipc.JobList, ""); got.End != ipc.EndRefused {
 			t.Errorf("%+v", got)
 		}

@@ -17,6 +17,9 @@ import (
 	"lockstep/internal/memfd"
 	"lockstep/internal/testenv"
 	"lockstep/ipc"
+	"lockstep/ipc/polled"
+	"lockstep/ipc/settings"
+	"lockstep/ipc/wire"
 	"lockstep/rsync"
 )
 
@@ -31,7 +34,7 @@ type runnerUnder struct {
 }
 
 // startRunner builds the real program and starts it under the filter.
-func startRunner(t *testing.T, f Filter, cfg *ipc.RunnerConfig) *runnerUnder {
+func startRunner(t *testing.T, f Filter, cfg *settings.Runner) *runnerUnder {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "runner")
 	build := exec.Command("go", "build", "-o", program, "lockstep/cmd/lockstep-runner")
@@ -44,7 +47,7 @@ func startRunner(t *testing.T, f Filter, cfg *ipc.RunnerConfig) *runnerUnder {
 		t.Fatal(err)
 	}
 	defer filter.Close()
-	encoded, err := cfg.Encode()
+	encoded, err := wire.Append(nil, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +98,7 @@ func (r *runnerUnder) send(m ipc.Message, fd int) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if err := ipc.Send(r.conn, pkt, fd); err != nil {
+	if err := polled.Send(r.conn, pkt, fd); err != nil {
 		r.t.Fatalf("%v\n%s", err, r.stderr)
 	}
 }
@@ -106,11 +109,11 @@ func (r *runnerUnder) end() ipc.Exited {
 	if err := r.link.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		r.t.Fatal(err)
 	}
-	p, err := ipc.Receive(r.conn, make([]byte, ipc.MaxPacket))
+	p, err := polled.Receive(r.conn, make([]byte, ipc.MaxPacket))
 	if err != nil {
 		r.t.Fatalf("the runner's answer: %v\n%s", err, r.stderr)
 	}
-	e, err := ipc.DecodeRunExited(p.Payload)
+	e, err := wire.Decode[ipc.RunExited](p.Payload)
 	if err != nil || e.Job != r.job {
 		r.t.Fatalf("job %d, %v", e.Job, err)
 	}
@@ -126,7 +129,7 @@ func (r *runnerUnder) close() error {
 }
 
 // localConfig is a configuration for a local target.
-func localConfig(t *testing.T, source, target string, o rsync.Options) *ipc.RunnerConfig {
+func localConfig(t *testing.T, source, target string, o rsync.Options) *settings.Runner {
 	t.Helper()
 	program := testenv.NeedTool(t, "rsync")
 	var st unix.Stat_t
@@ -134,7 +137,7 @@ func localConfig(t *testing.T, source, target string, o rsync.Options) *ipc.Runn
 		t.Fatal(err)
 	}
 	o.Source, o.Target = source, target
-	cfg := &ipc.RunnerConfig{
+	cfg := &settings.Runner{
 		Build: "dev", Program: program, ProgDev: st.Dev, ProgIno: st.Ino, Source: source, Target: target,
 		Env: []string{"LC_ALL=C"}, MaxDeletePercent: 50, MaxDeleteEntries: 1000,
 		Timeout: time.Minute, Grace: time.Second,

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"lockstep/console"
-	"lockstep/ipc"
+	"lockstep/ipc/status"
 	"lockstep/supervise/generation"
 	"lockstep/supervise/words"
 )
@@ -60,7 +60,7 @@ func (s *session) onReport(r generation.Report) error {
 }
 
 // begins says that a whole pass is under way.
-func begins(state ipc.State) bool { return state == ipc.StateWalking || state == ipc.StateInitial }
+func begins(s status.State) bool { return s == status.StateWalking || s == status.StateInitial }
 
 func (s *session) guard() words.Limits {
 	return words.Limits{Percent: s.cfg.MaxDeletePercent, Entries: s.cfg.MaxDeleteEntries}
@@ -77,7 +77,7 @@ func (s *session) becameReady(g *generation.Generation, now time.Time) {
 
 // passDone takes note of a whole pass: consent has been used up, whether or not
 // all paths could be done, and the next walk has a measure.
-func (s *session) passDone(old, r ipc.Report, now time.Time) {
+func (s *session) passDone(old, r status.Report, now time.Time) {
 	s.passed = true
 	if s.cfg.DryRun {
 		return
@@ -105,7 +105,7 @@ func (s *session) save(now time.Time, every time.Duration) {
 const maxOnce = 3
 
 // maybeDone ends --once and --dry-run when there is nothing more to wait for.
-func (s *session) maybeDone(r ipc.Report) error {
+func (s *session) maybeDone(r status.Report) error {
 	if !s.cfg.Once && !s.cfg.DryRun || s.phase != phaseUp {
 		return nil
 	}
@@ -117,7 +117,7 @@ func (s *session) maybeDone(r ipc.Report) error {
 		return nil
 	case r.Attempts >= maxOnce, s.cfg.DryRun && r.Attempts > 0:
 		return exitError{ExitFailed, errors.New("ended without being in step: " + words.Failure(r))}
-	case r.State == ipc.StateInStep && r.Initials > 0:
+	case r.State == status.StateInStep && r.Initials > 0:
 		s.once = true
 		s.shutDown("in step")
 	}
@@ -126,7 +126,7 @@ func (s *session) maybeDone(r ipc.Report) error {
 
 // result is said at the end of a session without an error; --once fails when
 // anything is not in step.
-func (s *session) result(last ipc.Report) error {
+func (s *session) result(last status.Report) error {
 	if !s.cfg.DryRun {
 		s.log.Info("stopped: " + s.total.String())
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"lockstep/console"
-	"lockstep/ipc"
+	"lockstep/ipc/status"
 	"lockstep/rootid"
 	"lockstep/supervise/deaths"
 	"lockstep/supervise/generation"
@@ -104,7 +104,7 @@ func (s *session) serve() (err error) {
 	if err != nil {
 		return err
 	}
-	var last ipc.Report
+	var last status.Report
 	if s.gen != nil {
 		last = s.gen.Last
 	}
@@ -169,7 +169,7 @@ func (s *session) resetCheck() {
 func (s *session) startGeneration(now rootid.Roots) error {
 	s.heldWhy = ""
 	s.warnMounts(now)
-	s.live.Update(ipc.Report{}, time.Now())
+	s.live.Update(status.Report{}, time.Now())
 	s.phase = phaseDown
 	err := s.rememberMounts(now)
 	if err == nil {
@@ -384,17 +384,17 @@ func (s *session) onSignal(sig os.Signal) error {
 			return nil
 		}
 		s.verify = true
-		return s.order(ipc.CommandVerify)
+		return s.order(status.CommandVerify)
 	case syscall.SIGUSR2:
 		s.log.Info("a whole pass was asked for")
-		return s.order(ipc.CommandResync)
+		return s.order(status.CommandResync)
 	}
 	return nil
 }
 
 // order sends the worker a command. A worker that has gone gets none: its
 // successor makes a whole pass anyway.
-func (s *session) order(c ipc.Command) error {
+func (s *session) order(c status.Command) error {
 	if s.gen == nil {
 		return nil
 	}

@@ -7,7 +7,7 @@ import (
 
 	"lockstep/cgroup"
 	"lockstep/config"
-	"lockstep/ipc"
+	"lockstep/ipc/settings"
 	"lockstep/rootid"
 	"lockstep/supervise/brief"
 	"lockstep/supervise/generation"
@@ -85,7 +85,7 @@ func (s *session) tryRsync() error {
 }
 
 // trialRunner starts a runner for the trial.
-func (s *session) trialRunner(cfg ipc.RunnerConfig, src, dst string) (*os.File, func() error, error) {
+func (s *session) trialRunner(cfg settings.Runner, src, dst string) (*os.File, func() error, error) {
 	conn, end, err := s.maker.Trial(cfg, src, dst, s.rights())
 	return conn, func() error {
 		err := end()

@@ -9,6 +9,9 @@ import (
 
 	"lockstep/internal/memfd"
 	"lockstep/ipc"
+	"lockstep/ipc/polled"
+	"lockstep/ipc/settings"
+	"lockstep/ipc/wire"
 )
 
 // jobTimeout bounds one job of a trial.
@@ -21,7 +24,7 @@ type session struct {
 	last ipc.JobID
 }
 
-func (t *trial) open(cfg ipc.RunnerConfig, src, dst string) (*session, error) {
+func (t *trial) open(cfg settings.Runner, src, dst string) (*session, error) {
 	cfg.Source, cfg.Target = src, dst
 	cfg.Timeout, cfg.Grace = jobTimeout, time.Second
 	conn, stop, err := t.start(cfg, src, dst)
@@ -61,7 +64,7 @@ func (s *session) send(m *ipc.RunStart, list *os.File) error {
 	if err != nil {
 		return err
 	}
-	return ipc.Send(raw, packet, int(list.Fd()))
+	return polled.Send(raw, packet, int(list.Fd()))
 }
 
 func (s *session) receive() (ipc.RunExited, error) {
@@ -86,7 +89,7 @@ func (s *session) receive() (ipc.RunExited, error) {
 	if header.Type != ipc.TypeRunExited {
 		return ipc.RunExited{}, fmt.Errorf("message of type %d", header.Type)
 	}
-	return ipc.DecodeRunExited(payload)
+	return wire.Decode[ipc.RunExited](payload)
 }
 
 // close ends the runner.

@@ -19,13 +19,14 @@ import (
 
 	"lockstep/internal/escape"
 	"lockstep/ipc"
+	"lockstep/ipc/settings"
 	"lockstep/rsync"
 )
 
 // Start starts a runner in the jail that a sync's runner gets, with src
 // readable and dst writable, and returns the helper's end of its socket
 // (SOCK_SEQPACKET). stop ends it and returns when it has gone.
-type Start func(cfg ipc.RunnerConfig, src, dst string) (conn *os.File, stop func() error, err error)
+type Start func(cfg settings.Runner, src, dst string) (conn *os.File, stop func() error, err error)
 
 // Config is what a trial needs.
 type Config struct {
@@ -34,7 +35,7 @@ type Config struct {
 	Dir string
 	// Runner is the runner's configuration without what the trial sets itself:
 	// Source, Target, Argv, Probe, the guard.
-	Runner ipc.RunnerConfig
+	Runner settings.Runner
 	// Want is what the sync asks for: Devices, ACLs, Xattrs.
 	Want rsync.Options
 }

@@ -19,6 +19,8 @@ import (
 	"lockstep/internal/memfd"
 	"lockstep/internal/testenv"
 	"lockstep/ipc"
+	"lockstep/ipc/settings"
+	"lockstep/ipc/wire"
 	"lockstep/rsync"
 )
 
@@ -54,9 +56,9 @@ func allowAll() []byte {
 
 // plain starts the runner without a jail, with these namespaces of its own.
 func plain(path string, namespaces uintptr) Start {
-	return func(cfg ipc.RunnerConfig, src, dst string) (*os.File, func() error, error) {
+	return func(cfg settings.Runner, src, dst string) (*os.File, func() error, error) {
 		cfg.Build = buildinfo.ID
-		encoded, err := cfg.Encode()
+		encoded, err := wire.Append(nil, &cfg)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -98,7 +100,7 @@ func setup(t *testing.T, program string) (Start, Config) {
 	}
 	return plain(runnerPath, 0), Config{
 		Dir:    t.TempDir(),
-		Runner: ipc.RunnerConfig{Program: program, ProgDev: st.Dev, ProgIno: st.Ino, Env: []string{"PATH=/usr/bin:/bin", "LANG=C"}},
+		Runner: settings.Runner{Program: program, ProgDev: st.Dev, ProgIno: st.Ino, Env: []string{"PATH=/usr/bin:/bin", "LANG=C"}},
 		Want:   rsync.Options{ACLs: true, Xattrs: rsync.XattrsUser},
 	}
 }

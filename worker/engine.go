@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"lockstep/ipc"
+	"lockstep/ipc/settings"
+	"lockstep/ipc/status"
+	"lockstep/ipc/wire"
 	"lockstep/monitor"
 	"lockstep/worker/deliver"
 	"lockstep/worker/pump"
@@ -70,7 +73,7 @@ func Run(d Descriptors, build string) error {
 		jobs:     make(map[ipc.JobID]*deliver.Task),
 		early:    make(map[ipc.JobID]ipc.Exited),
 	}
-	commands := make(chan ipc.Command, 4)
+	commands := make(chan status.Command, 4)
 	go readCommands(d.Status, commands)
 	e.source = pump.NewSource(d.Inotify)
 	go func() { e.client.Errs <- e.source.Run() }()
@@ -86,7 +89,7 @@ func Run(d Descriptors, build string) error {
 // run is the one loop. Whatever arrives is applied; then everything that can
 // go on does, and the timer is set to the next moment at which something is
 // due. Nothing due, no timer.
-func (e *engine) run(commands <-chan ipc.Command) error {
+func (e *engine) run(commands <-chan status.Command) error {
 	timer := time.NewTimer(time.Hour)
 	timer.Stop()
 	for {
@@ -180,7 +183,7 @@ func (e *engine) packet(p []byte) error {
 	}
 	switch h.Type {
 	case ipc.TypeExited:
-		x, err := ipc.DecodeExited(payload)
+		x, err := wire.Decode[ipc.Exited](payload)
 		if err != nil {
 			return err
 		}
@@ -201,11 +204,11 @@ func (e *engine) packet(p []byte) error {
 }
 
 func (e *engine) hello(_ ipc.Header, payload []byte) error {
-	a, err := ipc.DecodeHelloAnswer(payload)
+	a, err := wire.Decode[ipc.HelloAnswer](payload)
 	if err != nil {
 		return err
 	}
-	cfg, err := ipc.DecodeWorkerConfig(a.Config)
+	cfg, err := wire.Decode[settings.Worker](a.Config)
 	if err != nil {
 		return err
 	}
@@ -241,12 +244,12 @@ func (e *engine) decode(b []byte) error {
 	})
 }
 
-func (e *engine) command(c ipc.Command) {
+func (e *engine) command(c status.Command) {
 	for _, r := range e.roots {
 		switch c {
-		case ipc.CommandVerify:
+		case status.CommandVerify:
 			r.verify()
-		case ipc.CommandResync:
+		case status.CommandResync:
 			r.demand("asked for")
 			for _, t := range r.targets {
 				t.Queue.Retry(e.now)
@@ -301,7 +304,7 @@ func (e *engine) caughtUp() {
 }
 
 // readCommands ends when the supervisor is gone, which ends this process too.
-func readCommands(r io.Reader, out chan<- ipc.Command) {
+func readCommands(r io.Reader, out chan<- status.Command) {
 	var b [8]byte
 	for {
 		n, err := r.Read(b[:])
@@ -309,7 +312,7 @@ func readCommands(r io.Reader, out chan<- ipc.Command) {
 			return
 		}
 		if n == len(b) {
-			out <- ipc.Command(leUint64(b))
+			out <- status.Command(leUint64(b))
 		}
 	}
 }

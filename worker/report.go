@@ -3,21 +3,21 @@ package worker
 import (
 	"runtime"
 
-	"lockstep/ipc"
+	"lockstep/ipc/status"
 	"lockstep/worker/deliver"
 )
 
 // report adds up what the roots and targets have to say.
-func (e *engine) report() ipc.Report {
-	rep := ipc.Report{State: ipc.StateInStep, Ready: 1, Events: e.events}
+func (e *engine) report() status.Report {
+	rep := status.Report{State: status.StateInStep, Ready: 1, Events: e.events}
 	if len(e.roots) == 0 {
-		rep.State, rep.Ready = ipc.StateStarting, 0
+		rep.State, rep.Ready = status.StateStarting, 0
 	}
 	for _, r := range e.roots {
 		r.report(&rep)
 	}
 	if e.draining {
-		rep.State = ipc.StateDraining
+		rep.State = status.StateDraining
 	}
 	// Measuring stops the engine for a moment: only when somebody asked for
 	// the state, which verifies.
@@ -30,7 +30,7 @@ func (e *engine) report() ipc.Report {
 	return rep
 }
 
-func (r *root) report(rep *ipc.Report) {
+func (r *root) report(rep *status.Report) {
 	c := r.track.Counters()
 	rep.Dirs += c.Watched
 	rep.Unwatched += c.Unwatched
@@ -54,33 +54,33 @@ func (r *root) report(rep *ipc.Report) {
 }
 
 // state is where one target stands, the tracker's doubts included.
-func (r *root) state(t *deliver.Target) ipc.State {
+func (r *root) state(t *deliver.Target) status.State {
 	s := t.State(r.whole == wholeWalking)
 	switch {
-	case s != ipc.StateInStep:
+	case s != status.StateInStep:
 	case r.track.Counters().Failed > 0:
-		return ipc.StateRetrying
+		return status.StateRetrying
 	case !r.track.Idle() || len(r.walks) > 0:
-		return ipc.StateSyncing
+		return status.StateSyncing
 	}
 	return s
 }
 
 // graver orders states by how far they are from being in step.
-func graver(a, b ipc.State) ipc.State {
-	rank := func(s ipc.State) int {
+func graver(a, b status.State) status.State {
+	rank := func(s status.State) int {
 		switch s {
-		case ipc.StateHeld:
+		case status.StateHeld:
 			return 7
-		case ipc.StateRetrying:
+		case status.StateRetrying:
 			return 6
-		case ipc.StateStarting:
+		case status.StateStarting:
 			return 5
-		case ipc.StateWalking:
+		case status.StateWalking:
 			return 4
-		case ipc.StateInitial:
+		case status.StateInitial:
 			return 3
-		case ipc.StateSyncing:
+		case status.StateSyncing:
 			return 2
 		}
 		return 1

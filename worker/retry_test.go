@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"lockstep/ipc"
+	"lockstep/ipc/settings"
 	"lockstep/worker/deliver"
 	"lockstep/worker/pump"
 	"lockstep/worker/track"
@@ -29,7 +30,7 @@ func testRoot(t *testing.T) *root {
 		source: pump.NewSource(r0), flights: map[uint32]deliver.Flight{},
 		jobs: map[ipc.JobID]*deliver.Task{}, early: map[ipc.JobID]ipc.Exited{},
 	}
-	r, err := newRoot(e, &ipc.WorkerSync{Root: 1, Targets: []ipc.TargetID{1}, RetryMin: time.Minute}, nil, nil)
+	r, err := newRoot(e, &settings.Sync{Root: 1, Targets: []ipc.TargetID{1}, RetryMin: time.Minute}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

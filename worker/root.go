@@ -8,6 +8,8 @@ import (
 
 	"lockstep/internal/escape"
 	"lockstep/ipc"
+	"lockstep/ipc/settings"
+	"lockstep/ipc/wire"
 	"lockstep/rsync"
 	"lockstep/worker/deliver"
 	"lockstep/worker/links"
@@ -31,7 +33,7 @@ type root struct {
 	e       *engine
 	id      ipc.RootID
 	name    string
-	cfg     *ipc.WorkerSync
+	cfg     *settings.Sync
 	rules   *rules.Set
 	inexact bool // some exclude has no exact counterpart in rsync's language
 	track   *track.Tracker
@@ -59,7 +61,7 @@ type root struct {
 	verified  uint64              // verifications ended when the pass's walk began
 }
 
-func newRoot(e *engine, c *ipc.WorkerSync, names map[ipc.RootID]string, targets map[ipc.TargetID]string) (*root, error) {
+func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets map[ipc.TargetID]string) (*root, error) {
 	set, err := rules.New(c.Exclude)
 	if err != nil {
 		return nil, err
@@ -189,7 +191,7 @@ func (r *root) sendWalks() {
 
 func (r *root) listed(batch []track.Walk) deliver.Flight {
 	return func(h ipc.Header, payload []byte) error {
-		a, err := ipc.DecodeWatchAnswer(payload)
+		a, err := wire.Decode[ipc.WatchAnswer](payload)
 		if err != nil {
 			return err
 		}

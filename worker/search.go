@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/ipc"
+	"lockstep/ipc/wire"
 	"lockstep/rsync"
 	"lockstep/worker/deliver"
 	"lockstep/worker/tree"
@@ -49,7 +50,7 @@ func (s *search) ask() {
 
 func (s *search) listed(rels []string) deliver.Flight {
 	return func(h ipc.Header, payload []byte) error {
-		a, err := ipc.DecodeWatchAnswer(payload)
+		a, err := wire.Decode[ipc.WatchAnswer](payload)
 		if err != nil {
 			return err
 		}

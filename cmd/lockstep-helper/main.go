@@ -9,13 +9,14 @@ import (
 	"os"
 
 	"lockstep/ipc"
+	"lockstep/ipc/wire"
 	"lockstep/privileged"
 	"lockstep/sandbox/lock"
 )
 
 func main() {
 	fds := lock.Begin("control", "config", "inotify", "filter")
-	cfg := lock.Config(fds["config"], ipc.DecodeHelperConfig, func(c *ipc.HelperConfig) string { return c.Build })
+	cfg := lock.Config(fds["config"], wire.Decode[ipc.HelperConfig], func(c *ipc.HelperConfig) string { return c.Build })
 
 	// The roots' threads have a working directory each, which takes unshare(2).
 	helper, err := privileged.New(cfg, fds["inotify"], os.Stderr)

@@ -8,14 +8,15 @@ package main
 import (
 	"os"
 
-	"lockstep/ipc"
+	"lockstep/ipc/settings"
+	"lockstep/ipc/wire"
 	"lockstep/runner"
 	"lockstep/sandbox/lock"
 )
 
 func main() {
 	fds := lock.Begin("helper", "config", "filter")
-	cfg := lock.Config(fds["config"], ipc.DecodeRunnerConfig, func(c *ipc.RunnerConfig) string { return c.Build })
+	cfg := lock.Config(fds["config"], wire.Decode[settings.Runner], func(c *settings.Runner) string { return c.Build })
 
 	conn, err := lock.File(fds["helper"], "helper")
 	if err != nil {

@@ -23,6 +23,8 @@ import (
 	"lockstep/internal/buildinfo"
 	"lockstep/internal/escape"
 	"lockstep/ipc"
+	"lockstep/ipc/settings"
+	"lockstep/ipc/wire"
 	"lockstep/rsync"
 	"lockstep/supervise/host"
 )
@@ -56,8 +58,8 @@ func Limits(role string, mknod bool) cgroup.Limits {
 
 // Worker is the engine's view. Mounts are the Rels of what is mounted inside
 // the source.
-func Worker(cfg config.Config, o rsync.Options, mounts []string) ipc.WorkerConfig {
-	sync := ipc.WorkerSync{
+func Worker(cfg config.Config, o rsync.Options, mounts []string) settings.Worker {
+	sync := settings.Sync{
 		Root: theRoot, Targets: []ipc.TargetID{Target},
 		Exclude: cfg.Exclude, Devices: o.Devices,
 		Delay: cfg.Delay, MaxDelay: cfg.MaxDelay,
@@ -68,14 +70,14 @@ func Worker(cfg config.Config, o rsync.Options, mounts []string) ipc.WorkerConfi
 	if !cfg.CrossMounts {
 		sync.Mounts = mounts
 	}
-	return ipc.WorkerConfig{Syncs: []ipc.WorkerSync{sync}}
+	return settings.Worker{Syncs: []settings.Sync{sync}}
 }
 
 // Helper is the helper's configuration, encoded. rootFD is the number at which
 // it finds the root's descriptor.
 func Helper(cfg config.Config, o rsync.Options, mounts []string, rootFD int) ([]byte, error) {
 	worker := Worker(cfg, o, mounts)
-	data, err := worker.Encode()
+	data, err := wire.Append(nil, &worker)
 	if err != nil {
 		return nil, fmt.Errorf("configuration of the worker: %w", err)
 	}
@@ -89,7 +91,7 @@ func Helper(cfg config.Config, o rsync.Options, mounts []string, rootFD int) ([]
 		Deadline: verbDeadline,
 		Worker:   data,
 	}
-	if data, err = helper.Encode(); err != nil {
+	if data, err = wire.Append(nil, &helper); err != nil {
 		return nil, fmt.Errorf("configuration of the helper: %w", err)
 	}
 	return data, nil
@@ -116,7 +118,7 @@ func Want(cfg config.Config) rsync.Options {
 
 // Runner is a runner's configuration: o is what the trial found rsync able to
 // do, accept a person's consent to the next whole pass.
-func Runner(cfg config.Config, o rsync.Options, c host.Command, accept bool) ipc.RunnerConfig {
+func Runner(cfg config.Config, o rsync.Options, c host.Command, accept bool) settings.Runner {
 	r := RunnerBase(cfg, c)
 	o.Source, o.Target = cfg.Source, cfg.Target
 	o.Excludes = rsync.Exact(cfg.Exclude)
@@ -136,8 +138,8 @@ func Runner(cfg config.Config, o rsync.Options, c host.Command, accept bool) ipc
 }
 
 // RunnerBase is what the runner of the trial has as well.
-func RunnerBase(cfg config.Config, c host.Command) ipc.RunnerConfig {
-	return ipc.RunnerConfig{
+func RunnerBase(cfg config.Config, c host.Command) settings.Runner {
+	return settings.Runner{
 		Build: buildinfo.ID, Program: c.Program, ProgDev: c.Dev, ProgIno: c.Ino,
 		Env:     []string{"PATH=/usr/bin", "LANG=C"},
 		Timeout: cfg.Timeout, Grace: grace,

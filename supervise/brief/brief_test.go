@@ -8,6 +8,8 @@ import (
 
 	"lockstep/config"
 	"lockstep/ipc"
+	"lockstep/ipc/settings"
+	"lockstep/ipc/wire"
 	"lockstep/rsync"
 	"lockstep/supervise/host"
 )
@@ -39,11 +41,11 @@ func TestLeastKnowledge(t *testing.T) {
 			t.Errorf("the helper is told %q", secret)
 		}
 	}
-	helper, err := ipc.DecodeHelperConfig(data)
+	helper, err := wire.Decode[ipc.HelperConfig](data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	worker, err := ipc.DecodeWorkerConfig(helper.Worker)
+	worker, err := wire.Decode[settings.Worker](helper.Worker)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,10 @@ import (
 	"lockstep/config"
 	"lockstep/internal/memfd"
 	"lockstep/ipc"
+	"lockstep/ipc/polled"
+	"lockstep/ipc/settings"
+	"lockstep/ipc/status"
+	"lockstep/ipc/wire"
 	"lockstep/rootid"
 	"lockstep/rsync"
 	"lockstep/sandbox"
@@ -59,7 +63,7 @@ type Plan struct {
 // a violation.
 type Report struct {
 	From *Generation
-	ipc.Report
+	status.Report
 	Err error
 }
 
@@ -68,8 +72,8 @@ type Report struct {
 type Generation struct {
 	Roots  rootid.Roots
 	Begun  time.Time
-	Ready  time.Time  // set by the owner; zero before
-	Last   ipc.Report // set by the owner
+	Ready  time.Time     // set by the owner; zero before
+	Last   status.Report // set by the owner
 	Helper *proc.Process
 	Worker *proc.Process
 	Runner *proc.Process
@@ -141,8 +145,8 @@ func (m *Maker) worker(g *Generation, inotify *os.File, files *proc.Files) error
 	toHelper, toWorker, err := proc.Pair("worker")
 	files.Take(toHelper, err)
 	files.Take(toWorker, err)
-	status, theirs, err := proc.Pair("status")
-	g.status = status
+	conn, theirs, err := proc.Pair("status")
+	g.status = conn
 	files.Take(theirs, err)
 	if err := files.Err(); err != nil {
 		return err
@@ -158,7 +162,7 @@ func (m *Maker) worker(g *Generation, inotify *os.File, files *proc.Files) error
 	if err != nil {
 		return err
 	}
-	g.Worker.Go(func() { m.read(g, status) })
+	g.Worker.Go(func() { m.read(g, conn) })
 	return g.send(&ipc.CtlWorker{PID: uint32(g.Worker.PID), UID: uint32(m.UID)}, toHelper)
 }
 
@@ -179,10 +183,10 @@ func (m *Maker) Replace(g *Generation, plan Plan) error {
 }
 
 // Runner starts a runner in its jail, and returns the other end of its socket.
-func (m *Maker) Runner(cfg ipc.RunnerConfig, source, target jail.Tree, rights jail.Rights) (p *proc.Process, conn *os.File, err error) {
+func (m *Maker) Runner(cfg settings.Runner, source, target jail.Tree, rights jail.Rights) (p *proc.Process, conn *os.File, err error) {
 	var files proc.Files
 	defer func() { err = errors.Join(err, files.Close()) }()
-	data, err := cfg.Encode()
+	data, err := wire.Append(nil, &cfg)
 	if err != nil {
 		return nil, nil, fmt.Errorf("configuration of the runner: %w", err)
 	}
@@ -204,7 +208,7 @@ func (m *Maker) Runner(cfg ipc.RunnerConfig, source, target jail.Tree, rights ja
 
 // Trial starts a runner between two trees of a trial, and returns the other end
 // of its socket and what ends it.
-func (m *Maker) Trial(cfg ipc.RunnerConfig, src, dst string, rights jail.Rights) (*os.File, func() error, error) {
+func (m *Maker) Trial(cfg settings.Runner, src, dst string, rights jail.Rights) (*os.File, func() error, error) {
 	var trees [2]jail.Tree
 	for i, path := range []string{src, dst} {
 		id, err := rootid.Read(path)
@@ -241,7 +245,7 @@ func (g *Generation) send(m ipc.Message, f *os.File) error {
 	if f != nil {
 		fd = int(f.Fd())
 	}
-	if err := ipc.Send(conn, pkt, fd); err != nil {
+	if err := polled.Send(conn, pkt, fd); err != nil {
 		return fmt.Errorf("message to the helper: %w", err)
 	}
 	return nil
@@ -251,7 +255,7 @@ func (g *Generation) send(m ipc.Message, f *os.File) error {
 func (g *Generation) ShutDown() error { return g.send(&ipc.CtlShutdown{}, nil) }
 
 // Order sends the worker a command.
-func (g *Generation) Order(c ipc.Command) error {
+func (g *Generation) Order(c status.Command) error {
 	if err := g.status.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
 		return err
 	}
@@ -261,16 +265,16 @@ func (g *Generation) Order(c ipc.Command) error {
 
 // read passes the worker's packets on until it has gone. One of another size
 // than a report's is a violation.
-func (m *Maker) read(g *Generation, status *os.File) {
-	buf := make([]byte, ipc.ReportSize+1)
+func (m *Maker) read(g *Generation, conn *os.File) {
+	buf := make([]byte, status.ReportSize+1)
 	for {
-		n, err := status.Read(buf)
+		n, err := conn.Read(buf)
 		if errors.Is(err, io.EOF) || errors.Is(err, os.ErrClosed) || errors.Is(err, unix.ECONNRESET) {
 			return
 		}
 		r := Report{From: g}
 		if err == nil {
-			r.Report, err = ipc.DecodeReport(buf[:n])
+			r.Report, err = wire.Decode[status.Report](buf[:n])
 		}
 		r.Err = err
 		m.put(r)

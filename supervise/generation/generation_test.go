@@ -6,14 +6,14 @@ import (
 	"testing"
 	"time"
 
-	"lockstep/ipc"
+	"lockstep/ipc/status"
 	"lockstep/supervise/proc"
 )
 
 // A process that does not read what it is told does not hold the session.
 func TestWritesAreBounded(t *testing.T) {
 	for name, write := range map[string]func(*Generation) error{
-		"worker": func(g *Generation) error { return g.Order(ipc.CommandVerify) },
+		"worker": func(g *Generation) error { return g.Order(status.CommandVerify) },
 		"helper": func(g *Generation) error { return g.ShutDown() },
 	} {
 		ours, theirs, err := proc.Pair("deaf")

@@ -17,6 +17,7 @@ import (
 	"lockstep/console"
 	"lockstep/internal/escape"
 	"lockstep/ipc"
+	"lockstep/ipc/status"
 	"lockstep/rsync"
 )
 
@@ -55,7 +56,7 @@ func Death(role string, pid, code int, sig syscall.Signal, err error) string {
 }
 
 // Failure says how the last command failed, and what to do.
-func Failure(r ipc.Report) string {
+func Failure(r status.Report) string {
 	var text, advice string
 	switch ipc.End(r.LastEnd) {
 	case ipc.EndExited:
@@ -79,7 +80,7 @@ func Failure(r ipc.Report) string {
 }
 
 // Ready says that a worker has come up.
-func Ready(r ipc.Report) string {
+func Ready(r status.Report) string {
 	if r.Unwatched > 0 {
 		return fmt.Sprintf("ready, but %d directories are not watched", r.Unwatched)
 	}
@@ -87,7 +88,7 @@ func Ready(r ipc.Report) string {
 }
 
 // PassEnded says how the whole pass went that ended between two reports.
-func PassEnded(old, r ipc.Report) string {
+func PassEnded(old, r status.Report) string {
 	// Attempts and LastCode are of the last command; one with code 0 failed by a
 	// warning only, and has compared every path.
 	if r.Failed > old.Failed && r.Attempts > 0 && r.LastCode != 0 {
@@ -98,7 +99,7 @@ func PassEnded(old, r ipc.Report) string {
 
 // Falls names a number that can only grow and is smaller than it was: no honest
 // worker says so, and the lines that such numbers cause would never end.
-func Falls(old, r ipc.Report) error {
+func Falls(old, r status.Report) error {
 	for _, one := range []struct {
 		name     string
 		old, now uint64
@@ -120,7 +121,7 @@ type Limits struct {
 }
 
 // Held says that a guard holds, why, and what a person can do.
-func Held(r ipc.Report, l Limits) string {
+func Held(r status.Report, l Limits) string {
 	const start = "stop lockstep and start it once with --accept-root"
 	switch ipc.End(r.Held) {
 	case ipc.EndNone:
@@ -141,7 +142,7 @@ type Line struct {
 
 // Troubles are the lines about what became worse, or better, between two
 // reports of one worker, as far as the worker's own messages do not say it.
-func Troubles(old, r ipc.Report, l Limits) []Line {
+func Troubles(old, r status.Report, l Limits) []Line {
 	var out []Line
 	if r.Overflows > 0 && old.Overflows == 0 {
 		out = append(out, Line{slog.LevelWarn,
@@ -158,7 +159,7 @@ func Troubles(old, r ipc.Report, l Limits) []Line {
 }
 
 // Numbers are all fields of a report, for the log.
-func Numbers(r ipc.Report) []any {
+func Numbers(r status.Report) []any {
 	var attrs []any
 	v := reflect.ValueOf(r)
 	for i := range v.NumField() {
@@ -183,7 +184,7 @@ func snake(name string) string {
 }
 
 // NotInStep lists what keeps a finished --once from being in step.
-func NotInStep(r ipc.Report) []string {
+func NotInStep(r status.Report) []string {
 	var bad []string
 	for _, one := range []struct {
 		n    uint64
@@ -205,7 +206,7 @@ func NotInStep(r ipc.Report) []string {
 type Totals struct{ Synced, Jobs, Failed uint64 }
 
 // Add adds one worker's last report.
-func (t *Totals) Add(r ipc.Report) {
+func (t *Totals) Add(r status.Report) {
 	t.Synced += r.Synced
 	t.Jobs += r.Jobs
 	t.Failed += r.Failed

@@ -11,6 +11,7 @@ import (
 
 	"lockstep/internal/escape"
 	"lockstep/ipc"
+	"lockstep/ipc/status"
 )
 
 func TestDeath(t *testing.T) {
@@ -34,13 +35,13 @@ func TestDeath(t *testing.T) {
 func TestFailure(t *testing.T) {
 	seen := map[string]ipc.End{}
 	for _, end := range []ipc.End{ipc.EndExited, ipc.EndSignalled, ipc.EndTimeout, ipc.EndLost, ipc.EndRefused} {
-		text := Failure(ipc.Report{LastEnd: uint64(end), LastCode: 11})
+		text := Failure(status.Report{LastEnd: uint64(end), LastCode: 11})
 		if other, ok := seen[text]; ok {
 			t.Errorf("ends %d and %d have the same words: %s", end, other, text)
 		}
 		seen[text] = end
 	}
-	if text := Failure(ipc.Report{LastEnd: uint64(ipc.EndExited), LastCode: 11}); !strings.Contains(text, "full disk") {
+	if text := Failure(status.Report{LastEnd: uint64(ipc.EndExited), LastCode: 11}); !strings.Contains(text, "full disk") {
 		t.Errorf("%q", text)
 	}
 }
@@ -48,15 +49,15 @@ func TestFailure(t *testing.T) {
 func TestTroubles(t *testing.T) {
 	limits := Limits{50, 1000}
 	for name, c := range map[string]struct {
-		old, now ipc.Report
+		old, now status.Report
 		level    slog.Level
 		want     string
 	}{
-		"overflow":  {ipc.Report{}, ipc.Report{Overflows: 2}, slog.LevelWarn, "fs.inotify.max_queued_events"},
-		"empty":     {ipc.Report{}, ipc.Report{Held: uint64(ipc.EndHeldEmpty), HeldEntries: 1234}, slog.LevelWarn, "(1,234 entries)"},
-		"many":      {ipc.Report{}, ipc.Report{Held: uint64(ipc.EndHeldMany), HeldDeletes: 2000, HeldEntries: 3000}, slog.LevelWarn, "2,000 or more of the target's 3,000 entries, above the limit of 50 % and 1,000 entries"},
-		"more":      {ipc.Report{Held: uint64(ipc.EndHeldMany), HeldDeletes: 1}, ipc.Report{Held: uint64(ipc.EndHeldMany), HeldDeletes: 2}, slog.LevelWarn, "--accept-root"},
-		"held over": {ipc.Report{Held: uint64(ipc.EndHeldMany)}, ipc.Report{}, slog.LevelInfo, "no longer held"},
+		"overflow":  {status.Report{}, status.Report{Overflows: 2}, slog.LevelWarn, "fs.inotify.max_queued_events"},
+		"empty":     {status.Report{}, status.Report{Held: uint64(ipc.EndHeldEmpty), HeldEntries: 1234}, slog.LevelWarn, "(1,234 entries)"},
+		"many":      {status.Report{}, status.Report{Held: uint64(ipc.EndHeldMany), HeldDeletes: 2000, HeldEntries: 3000}, slog.LevelWarn, "2,000 or more of the target's 3,000 entries, above the limit of 50 % and 1,000 entries"},
+		"more":      {status.Report{Held: uint64(ipc.EndHeldMany), HeldDeletes: 1}, status.Report{Held: uint64(ipc.EndHeldMany), HeldDeletes: 2}, slog.LevelWarn, "--accept-root"},
+		"held over": {status.Report{Held: uint64(ipc.EndHeldMany)}, status.Report{}, slog.LevelInfo, "no longer held"},
 	} {
 		got := Troubles(c.old, c.now, limits)
 		if len(got) != 1 || got[0].Level != c.level || !strings.Contains(got[0].Text, c.want) {
@@ -69,30 +70,30 @@ func TestTroubles(t *testing.T) {
 }
 
 func TestNumbersAreAll(t *testing.T) {
-	got := fmt.Sprint(Numbers(ipc.Report{HeldDeletes: 7, Dirs: 3}))
+	got := fmt.Sprint(Numbers(status.Report{HeldDeletes: 7, Dirs: 3}))
 	for _, want := range []string{"held_deletes 7", "dirs 3", "list_done 0"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%s lacks %s", got, want)
 		}
 	}
-	if n := len(Numbers(ipc.Report{})); n != 2*reflect.TypeFor[ipc.Report]().NumField() {
+	if n := len(Numbers(status.Report{})); n != 2*reflect.TypeFor[status.Report]().NumField() {
 		t.Errorf("%d words", n)
 	}
 }
 
 func TestNotInStep(t *testing.T) {
-	if bad := NotInStep(ipc.Report{Dirs: 3, Queue: 1}); bad != nil {
+	if bad := NotInStep(status.Report{Dirs: 3, Queue: 1}); bad != nil {
 		t.Errorf("%q", bad)
 	}
-	if bad := NotInStep(ipc.Report{Skipped: 1200, TooLong: 1, Doubt: 2, Held: 1}); len(bad) != 4 || bad[0] != "1,200 sockets or devices were not copied" {
+	if bad := NotInStep(status.Report{Skipped: 1200, TooLong: 1, Doubt: 2, Held: 1}); len(bad) != 4 || bad[0] != "1,200 sockets or devices were not copied" {
 		t.Errorf("%q", bad)
 	}
 }
 
 func TestTotals(t *testing.T) {
 	var sum Totals
-	sum.Add(ipc.Report{Synced: 1000, Jobs: 2})
-	sum.Add(ipc.Report{Synced: 500, Jobs: 1, Failed: 1})
+	sum.Add(status.Report{Synced: 1000, Jobs: 2})
+	sum.Add(status.Report{Synced: 500, Jobs: 1, Failed: 1})
 	if got, want := sum.String(), "1,500 paths brought up to date by 3 commands, of which 1 failed"; got != want {
 		t.Errorf("%q", got)
 	}
@@ -109,15 +110,15 @@ func TestShell(t *testing.T) {
 }
 
 func TestPassEnded(t *testing.T) {
-	old := ipc.Report{Failed: 2}
+	old := status.Report{Failed: 2}
 	for _, c := range []struct {
-		now  ipc.Report
+		now  status.Report
 		done bool
 	}{
-		{ipc.Report{Initials: 1, Failed: 2}, true},
-		{ipc.Report{Initials: 1, Failed: 3}, true}, // a list failed before, and the pass went well
-		{ipc.Report{Initials: 1, Failed: 3, Attempts: 1}, true},
-		{ipc.Report{Initials: 1, Failed: 3, Attempts: 1, LastCode: 23}, false},
+		{status.Report{Initials: 1, Failed: 2}, true},
+		{status.Report{Initials: 1, Failed: 3}, true}, // a list failed before, and the pass went well
+		{status.Report{Initials: 1, Failed: 3, Attempts: 1}, true},
+		{status.Report{Initials: 1, Failed: 3, Attempts: 1, LastCode: 23}, false},
 	} {
 		if got := PassEnded(old, c.now); strings.Contains(got, "is what the source was") != c.done {
 			t.Errorf("%+v: %s", c.now, got)
@@ -126,8 +127,8 @@ func TestPassEnded(t *testing.T) {
 }
 
 func TestFalls(t *testing.T) {
-	high := ipc.Report{Ready: 1, Initials: 2, Jobs: 2, Synced: 2, Verified: 2, Queue: 5, Dirs: 7}
-	if err := Falls(ipc.Report{}, high); err != nil {
+	high := status.Report{Ready: 1, Initials: 2, Jobs: 2, Synced: 2, Verified: 2, Queue: 5, Dirs: 7}
+	if err := Falls(status.Report{}, high); err != nil {
 		t.Error(err)
 	}
 	free := high
@@ -135,9 +136,9 @@ func TestFalls(t *testing.T) {
 	if err := Falls(high, free); err != nil {
 		t.Error(err)
 	}
-	for _, low := range []func(*ipc.Report){
-		func(r *ipc.Report) { r.Ready-- }, func(r *ipc.Report) { r.Initials-- }, func(r *ipc.Report) { r.Jobs-- },
-		func(r *ipc.Report) { r.Synced-- }, func(r *ipc.Report) { r.Verified-- },
+	for _, low := range []func(*status.Report){
+		func(r *status.Report) { r.Ready-- }, func(r *status.Report) { r.Initials-- }, func(r *status.Report) { r.Jobs-- },
+		func(r *status.Report) { r.Synced-- }, func(r *status.Report) { r.Verified-- },
 	} {
 		r := high
 		low(&r)

@@ -14,9 +14,8 @@ import (
 )
 
 // linkedLines counts the lines of the functions that the linker keeps in the
-// helper: what runs there. Declarations, and what ipc holds for the other
-// programs alone, are not among them. (Built without inlining, so that every
-// function that is used has its symbol.)
+// helper: what runs there. Declarations are not among them. (Built without
+// inlining, so that every function that is used has its symbol.)
 func linkedLines(dirs ...string) (int, error) {
 	symbols, err := helperSymbols()
 	if err != nil {

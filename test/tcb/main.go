@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"lockstep/seccomp"
@@ -23,17 +24,23 @@ import (
 // says what is counted. The bound of all lines may only go down.
 const (
 	maxLinked   = 1000
-	maxLines    = 1650
+	maxLines    = 1440
 	maxBelow    = 420
 	maxRequests = 8
 	maxCalls    = 20
 )
 
+// own are the packages that are the helper's: its code, its messages, their
+// codec. What else lies below ipc is not linked, or helperImports tells it.
+func own() []string {
+	return []string{"privileged", "ipc", "ipc/wire", "cmd/lockstep-helper"}
+}
+
 func main() {
 	r := report{}
 	lines, err := helperLines()
-	r.row("helper: lines of privileged, ipc and its main", lines, maxLines, err)
-	linked, err := linkedLines("privileged", "ipc", "cmd/lockstep-helper")
+	r.row("helper: lines of the packages above", lines, maxLines, err)
+	linked, err := linkedLines(own()...)
 	r.row("helper: of them in functions of its binary", linked, maxLinked, err)
 	below, err := linkedLines("internal/sys", "sandbox/lock", "internal/buildinfo")
 	r.row("helper: wrappers and stage two in its binary", below, maxBelow, err)
@@ -69,7 +76,7 @@ func (r *report) row(what string, n, budget int, err error) {
 // helperLines counts lines with at least one token that is no comment.
 func helperLines() (int, error) {
 	total := 0
-	for _, dir := range []string{"privileged", "ipc", "cmd/lockstep-helper"} {
+	for _, dir := range own() {
 		paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil {
 			return 0, err
@@ -127,10 +134,10 @@ func helperImports() ([]string, error) {
 	}
 	var foreign []string
 	for line := range strings.FieldsSeq(string(bytes.TrimSpace(out))) {
+		pkg, _ := strings.CutPrefix(line, "lockstep/")
 		switch {
-		case strings.HasPrefix(line, "golang.org/x/sys/"), line == "lockstep/cmd/lockstep-helper",
-			line == "lockstep/privileged", line == "lockstep/ipc", line == "lockstep/sandbox/lock",
-			strings.HasPrefix(line, "lockstep/internal/"):
+		case slices.Contains(own(), pkg), pkg == "sandbox/lock",
+			strings.HasPrefix(pkg, "internal/"), strings.HasPrefix(line, "golang.org/x/sys/"):
 		default:
 			foreign = append(foreign, line)
 		}

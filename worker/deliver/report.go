@@ -1,6 +1,9 @@
 package deliver
 
-import "lockstep/ipc"
+import (
+	"lockstep/ipc"
+	"lockstep/ipc/status"
+)
 
 // Levels of sd-daemon(3), which the supervisor turns into records.
 const (
@@ -10,7 +13,7 @@ const (
 )
 
 // Report adds the target's numbers to the worker's.
-func (t *Target) Report(rep *ipc.Report) {
+func (t *Target) Report(rep *status.Report) {
 	q := t.Queue
 	rep.Queue += uint64(q.Len())
 	rep.Big += uint64(q.Big())
@@ -37,20 +40,20 @@ func (t *Target) Report(rep *ipc.Report) {
 }
 
 // State is where the target stands; walking: its root is being listed whole.
-func (t *Target) State(walking bool) ipc.State {
+func (t *Target) State(walking bool) status.State {
 	switch {
 	case t.held.End != ipc.EndNone:
-		return ipc.StateHeld
+		return status.StateHeld
 	case walking:
-		return ipc.StateWalking
+		return status.StateWalking
 	case t.Pass == PassRunning || t.Pass == PassWaiting:
-		return ipc.StateInitial
+		return status.StateInitial
 	case t.attempts > 0 && !t.Queue.Idle(), !t.redoAt.IsZero():
-		return ipc.StateRetrying
+		return status.StateRetrying
 	case !t.live:
-		return ipc.StateStarting
+		return status.StateStarting
 	case !t.Queue.Idle():
-		return ipc.StateSyncing
+		return status.StateSyncing
 	}
-	return ipc.StateInStep
+	return status.StateInStep
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"lockstep/ipc"
+	"lockstep/ipc/wire"
 	"lockstep/worker/plan"
 	"lockstep/worker/queue"
 )
@@ -93,7 +94,7 @@ func FitRels(rels []string) int {
 
 func (k *Task) stats(rels []string) Flight {
 	return func(h ipc.Header, payload []byte) error {
-		a, err := ipc.DecodeStatAnswer(payload)
+		a, err := wire.Decode[ipc.StatAnswer](payload)
 		if err != nil {
 			return err
 		}
@@ -196,7 +197,7 @@ func (k *Task) start(kind ipc.JobKind, list []byte) {
 }
 
 func (k *Task) started(_ ipc.Header, payload []byte) error {
-	a, err := ipc.DecodeStartAnswer(payload)
+	a, err := wire.Decode[ipc.StartAnswer](payload)
 	if err != nil {
 		return err
 	}

@@ -341,7 +341,7 @@ func FuzzPlan(f *testing.F) {
 		seen := map[string]bool{}
 		var entries []queue.Entry
 		for rel := range strings.SplitSeq(names, "\n") {
-			if ipc.CheckRel(rel) != nil || seen[rel] {
+			if !ipc.IsRel(rel) || seen[rel] {
 				continue
 			}
 			seen[rel] = true

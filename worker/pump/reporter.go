@@ -4,7 +4,7 @@ import (
 	"io"
 	"time"
 
-	"lockstep/ipc"
+	"lockstep/ipc/status"
 )
 
 // reportEvery bounds how often counters that merely run are told; a change of
@@ -14,14 +14,14 @@ const reportEvery = 200 * time.Millisecond
 // Reporter hands the newest report to the supervisor without ever making the
 // engine wait: a report that was not yet written is replaced by a newer one.
 type Reporter struct {
-	slot chan ipc.Report
-	last ipc.Report
+	slot chan status.Report
+	last status.Report
 	at   time.Time
 }
 
 // NewReporter starts the goroutine that writes reports to w.
 func NewReporter(w io.Writer) *Reporter {
-	r := &Reporter{slot: make(chan ipc.Report, 1)}
+	r := &Reporter{slot: make(chan status.Report, 1)}
 	go func() {
 		for rep := range r.slot {
 			b := rep.Encode()
@@ -35,7 +35,7 @@ func NewReporter(w io.Writer) *Reporter {
 
 // Offer passes rep on if it says something new, and returns when it wants to
 // be called again although nothing happens (zero: not at all).
-func (r *Reporter) Offer(rep ipc.Report, now time.Time) time.Time {
+func (r *Reporter) Offer(rep status.Report, now time.Time) time.Time {
 	if rep == r.last {
 		return time.Time{}
 	}
@@ -52,7 +52,7 @@ func (r *Reporter) Offer(rep ipc.Report, now time.Time) time.Time {
 }
 
 // urgent says whether a person or the supervisor acts on the difference.
-func urgent(a, b ipc.Report) bool {
+func urgent(a, b status.Report) bool {
 	return a.State != b.State || a.Ready != b.Ready || a.Held != b.Held ||
 		a.Verified != b.Verified || a.Initials != b.Initials || a.Attempts != b.Attempts
 }

@@ -1,0 +1,109 @@
+// Package settings is the configuration that the supervisor hands to a worker
+// and to a runner.
+//
+// Trust: linked into supervisor, worker and runner, not into the helper, which
+// passes the worker's on as bytes. The supervisor writes it; it is not hostile,
+// but read as if it were.
+// Imports: ipc, its codec and the standard library only.
+package settings
+
+import (
+	"time"
+
+	"lockstep/ipc"
+	"lockstep/ipc/wire"
+)
+
+// Limits: far above use, so that a false length shows.
+const (
+	maxPath  = 4096
+	maxItems = 1 << 16
+	maxWord  = 128 << 10 // bytes of one argument, as MAX_ARG_STRLEN of execve(2)
+)
+
+// Worker is the worker's view: no secret, no argv, no absolute path.
+type Worker struct {
+	Syncs []Sync
+}
+
+// Sync is the engine's view of one root and its targets.
+type Sync struct {
+	Root     ipc.RootID
+	Targets  []ipc.TargetID
+	Exclude  []string // gitignore patterns
+	Mounts   []string // Rels of mounts inside the root: not entered, protected on the target
+	Devices  bool     // copy device nodes
+	Delay    time.Duration
+	MaxDelay time.Duration
+	BigSize  uint64 // bytes; 0: no lane for big files
+	BigDelay time.Duration
+	RetryMin time.Duration
+	RetryMax time.Duration
+	Once     bool // stop retrying after a few failures and say so in the status
+}
+
+// Runner is what the supervisor tells a runner, in a sealed memfd.
+type Runner struct {
+	Build   string
+	Program string   // absolute path inside the jail
+	ProgDev uint64   // its identity at start: another file is not started
+	ProgIno uint64   //
+	Source  string   // absolute path inside the jail
+	Target  string   // absolute path inside the jail; "" when remote
+	Env     []string // complete environment of the command
+	// Argv by kind, complete and fixed.
+	Argv [ipc.NumJobKinds][]string
+	// Probe is the dry run of ipc.JobInitial, run before it, to which the runner
+	// adds one word, --max-delete=N, with a number of its own; nil: no guard.
+	Probe []string
+	// MaxDelete: ipc.JobInitial is held when it would delete more than Percent of
+	// the target's entries and more than Entries.
+	MaxDeletePercent uint32
+	MaxDeleteEntries uint64
+	Accept           bool          // a person accepted the root: no guard until ipc.JobInitial has succeeded once
+	ShowOutput       bool          // pass the command's stdout on to stderr (dry run)
+	Timeout          time.Duration // of one command
+	Grace            time.Duration // between SIGTERM and SIGKILL
+}
+
+func (w *Worker) Layout(c *wire.Codec) {
+	wire.List(c, &w.Syncs, ipc.MaxRoots, func(c *wire.Codec, s *Sync) {
+		wire.Handle(c, &s.Root)
+		wire.List(c, &s.Targets, ipc.MaxRoots, wire.Handle[ipc.TargetID])
+		wire.List(c, &s.Exclude, maxItems, text(maxPath))
+		wire.List(c, &s.Mounts, maxItems, ipc.CodeRel)
+		wire.Flag(c, &s.Devices)
+		wire.Span(c, &s.Delay)
+		wire.Span(c, &s.MaxDelay)
+		wire.U64(c, &s.BigSize)
+		wire.Span(c, &s.BigDelay)
+		wire.Span(c, &s.RetryMin)
+		wire.Span(c, &s.RetryMax)
+		wire.Flag(c, &s.Once)
+	})
+}
+
+func (r *Runner) Layout(c *wire.Codec) {
+	wire.Blob(c, &r.Build, 64)
+	wire.Blob(c, &r.Program, maxPath)
+	wire.U64(c, &r.ProgDev)
+	wire.U64(c, &r.ProgIno)
+	wire.Blob(c, &r.Source, maxPath)
+	wire.Blob(c, &r.Target, maxPath)
+	wire.List(c, &r.Env, maxItems, text(maxWord))
+	for i := range r.Argv {
+		wire.List(c, &r.Argv[i], maxItems, text(maxWord))
+	}
+	wire.List(c, &r.Probe, maxItems, text(maxWord))
+	wire.U32(c, &r.MaxDeletePercent)
+	wire.U64(c, &r.MaxDeleteEntries)
+	wire.Flag(c, &r.Accept)
+	wire.Flag(c, &r.ShowOutput)
+	wire.Span(c, &r.Timeout)
+	wire.Span(c, &r.Grace)
+}
+
+// text is a list's string of at most max bytes.
+func text(max int) func(*wire.Codec, *string) {
+	return func(c *wire.Codec, s *string) { wire.Blob(c, s, max) }
+}
