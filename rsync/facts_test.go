@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -211,6 +212,8 @@ func TestUserXattrsOnly(t *testing.T) {
 		for path, content := range map[string]string{o.Source: "new", o.Target: "old"} {
 			must(t, os.WriteFile(path+"/f", []byte(content), 0o600))
 			must(t, os.WriteFile(path+"/same", nil, 0o600))
+			at := time.Unix(1e9, 0) // else a tick of the clock between them makes them two files
+			must(t, os.Chtimes(path+"/same", at, at))
 		}
 		for _, name := range []string{"f", "same"} {
 			must(t, unix.Lsetxattr(o.Source+"/"+name, "user.new", []byte("1"), 0))
