@@ -182,7 +182,7 @@ func TestConsentAndCodes(t *testing.T) {
 		if got := b.run(ipc.JobInitial, ""); (got.End == ipc.EndHeldEmpty) != used {
 			t.Errorf("after code %d: %+v", code, got)
 		}
-		b.end() // two runners in one process would reap each other's children
+		b.end() // a process can have one runner at a time
 	}
 }
 
@@ -209,9 +209,11 @@ func TestGuardMissingPlaces(t *testing.T) {
 	touch(t, p.dst, "old", 1)
 	for _, c := range []struct{ src, dst string }{{p.src + "/none", p.dst}, {p.src, p.dst + "/none"}} {
 		p.cfg.Source, p.cfg.Target = c.src, c.dst
-		if got := serve(t, p.cfg).run(ipc.JobInitial, ""); got.End != ipc.EndRefused || len(got.Tail) == 0 {
+		b := serve(t, p.cfg)
+		if got := b.run(ipc.JobInitial, ""); got.End != ipc.EndRefused || len(got.Tail) == 0 {
 			t.Errorf("%v: %+v %s", c, got, got.Tail)
 		}
+		b.end() // a process can have one runner at a time
 	}
 }
 

@@ -111,10 +111,6 @@ func (j *job) command(argv []string, show bool) ipc.RunExited {
 	return account(s, why, o.finish())
 }
 
-// lookAgain is how often a running job has the reaper look for ended children
-// unasked: a job whose SIGCHLD was lost must not wait for its timeout.
-const lookAgain = 5 * time.Second
-
 // wait returns the end of the command, and why the runner ended it (EndNone:
 // it did not).
 func (j *job) wait(pid int, end <-chan status) (status, ipc.End) {
@@ -133,14 +129,10 @@ func (j *job) wait(pid int, end <-chan status) (status, ipc.End) {
 		timer := time.NewTimer(j.r.cfg.Grace)
 		grace = timer.C
 	}
-	look := time.NewTicker(lookAgain)
-	defer look.Stop()
 	for {
 		select {
 		case s := <-end:
 			return s, why
-		case <-look.C:
-			j.r.procs.look()
 		case <-deadline:
 			ask(ipc.EndTimeout)
 		case <-stopped:

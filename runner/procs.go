@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -27,13 +28,20 @@ type procs struct {
 	leaders map[int]chan<- status // process groups that are alive, by their leader
 }
 
+// reaping says that this process has its reaper. A second one would take the
+// first one's children, and its jobs would never end.
+var reaping atomic.Bool
+
 func newProcs() *procs {
+	if reaping.Swap(true) {
+		panic("runner: a process can have one runner at a time")
+	}
 	p := &procs{children: make(chan os.Signal, 1), leaders: make(map[int]chan<- status)}
 	signal.Notify(p.children, syscall.SIGCHLD)
 	return p
 }
 
-// close ends reap. No process group may be alive.
+// close ends reap, which ends the reaper's time. No process group may be alive.
 func (p *procs) close() {
 	signal.Stop(p.children) // from here on nothing is sent
 	close(p.children)
@@ -79,16 +87,11 @@ func (p *procs) signal(leader int, sig syscall.Signal) error {
 	return nil
 }
 
-// look has reap look for ended children, as if SIGCHLD had come.
-func (p *procs) look() {
-	select {
-	case p.children <- syscall.SIGCHLD:
-	default: // it is about to
-	}
-}
-
-// reap serves SIGCHLD until close. One signal may stand for many children.
+// reap serves SIGCHLD until close. One signal may stand for many children; none
+// is missed: the kernel makes a zombie before it signals, and the channel has
+// room for a signal that comes while the children are looked at.
 func (p *procs) reap() {
+	defer reaping.Store(false)
 	for range p.children {
 		for p.reapOne() {
 		}

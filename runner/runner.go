@@ -56,7 +56,8 @@ type Runner struct {
 }
 
 // New makes a runner. It asks the Go runtime for SIGCHLD, and so must be called
-// before the filter is entered.
+// before the filter is entered. All children of the process are the runner's:
+// the next New must come after the end of Serve.
 func New(cfg settings.Runner, link Link, log io.Writer) *Runner {
 	return &Runner{
 		cfg:   cfg,

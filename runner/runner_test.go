@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -264,32 +265,46 @@ func TestDescriptors(t *testing.T) {
 
 func TestGroupDiesWithItsLeader(t *testing.T) {
 	b := script(t, "sleep 1000 & echo $!; exit 3", nil)
-	begin := time.Now()
-	got := b.run(ipc.JobList, "")
-	if got.End != ipc.EndExited || got.Code != 3 {
-		t.Errorf("%+v", got)
+	// A busy machine may take drainTime for the shell alone, but not each time.
+	for range 5 {
+		begin := time.Now()
+		got := b.run(ipc.JobList, "")
+		took := time.Since(begin)
+		if got.End != ipc.EndExited || got.Code != 3 {
+			t.Errorf("%+v", got)
+		}
+		pid, err := strconv.Atoi(strings.TrimSpace(string(got.Tail)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		waitGone(t, pid)
+		if took < drainTime {
+			return
+		}
 	}
-	if took := time.Since(begin); took >= drainTime {
-		t.Errorf("took %v: the output was waited for before the group was killed", took)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(got.Tail)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	waitGone(t, pid)
+	t.Error("the output was waited for before the group was killed")
 }
 
 // waitGone waits until a process is neither alive nor a zombie: killed and
 // reaped by the runner under test.
 func waitGone(t *testing.T, pid int) {
 	t.Helper()
-	for range 500 {
-		if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-			return
+	// A pidfd hangs up when its process has been reaped. Linux before 6.9 does
+	// not tell: there it is seen when the time is over. One that cannot be had
+	// is of a process that is gone, or is being reaped right now.
+	if fd, err := unix.PidfdOpen(pid, 0); err == nil {
+		defer unix.Close(fd)
+		hangUp := []unix.PollFd{{Fd: int32(fd)}}
+		end := time.Now().Add(5 * time.Second)
+		for left := time.Until(end); left > 0; left = time.Until(end) {
+			if _, err := unix.Poll(hangUp, int(left.Milliseconds())+1); !errors.Is(err, unix.EINTR) {
+				break
+			}
 		}
-		time.Sleep(10 * time.Millisecond) // there is no event for another's death
 	}
-	t.Errorf("process %d is still there", pid)
+	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("process %d is still there: %v", pid, err)
+	}
 }
 
 func TestEscapeeDoesNotHoldTheJob(t *testing.T) {
@@ -297,7 +312,9 @@ func TestEscapeeDoesNotHoldTheJob(t *testing.T) {
 	b := script(t, "setsid -f sh -c 'echo $$; : >"+flag+"; exec sleep 1000'; until [ -e "+flag+" ]; do sleep 0.01; done", nil)
 	begin := time.Now()
 	got := b.run(ipc.JobList, "")
-	if took := time.Since(begin); got.End != ipc.EndExited || took < drainTime || took > 2*drainTime {
+	// run itself bounds it from above, far below the escapee's 1000 s: a machine
+	// that is busy may take longer than drainTime to start a shell.
+	if took := time.Since(begin); got.End != ipc.EndExited || took < drainTime {
 		t.Errorf("%+v after %v", got, took)
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(got.Tail)))
@@ -326,7 +343,10 @@ func TestTimeout(t *testing.T) {
 }
 
 func TestTimeoutOfADeafCommand(t *testing.T) {
-	b := script(t, "trap '' TERM; while :; do sleep 1; done", func(c *settings.Runner) {
+	// It is deaf from its birth: one that had yet to run trap(1) could be hit.
+	signal.Ignore(syscall.SIGTERM)
+	defer signal.Reset(syscall.SIGTERM)
+	b := script(t, "exec sleep 1000", func(c *settings.Runner) {
 		c.Timeout, c.Grace = 50*time.Millisecond, 100*time.Millisecond
 	})
 	if got := b.run(ipc.JobList, ""); got.End != ipc.EndTimeout || got.Code != uint8(syscall.SIGKILL) {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -56,8 +57,9 @@ func (o outcome) String() string {
 func (o outcome) sigsys() bool { return o.status.Signaled() && o.status.Signal() == unix.SIGSYS }
 
 // run starts a victim as process 1 of its own pid namespace, with the filter
-// donated. ready, when not nil, is called once it says READY.
-func run(t *testing.T, f Filter, ready func(*os.Process), program string, args ...string) outcome {
+// donated. Once it says READY, ready is called, when it is not nil; until that
+// returns, the victim is idle.
+func run(t *testing.T, f Filter, ready func(*testing.T, *os.Process), program string, args ...string) outcome {
 	t.Helper()
 	file, err := Compile(f)
 	if err != nil {
@@ -76,14 +78,24 @@ func run(t *testing.T, f Filter, ready func(*os.Process), program string, args .
 	if err != nil {
 		t.Fatal(err)
 	}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
 		out.WriteString(lines.Text() + "\n")
-		if lines.Text() == "READY" && ready != nil {
-			ready(cmd.Process)
+		if lines.Text() != "READY" {
+			continue
+		}
+		if ready != nil {
+			ready(t, cmd.Process)
+		}
+		if err := stdin.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 	// Its state says more than Wait's error.
@@ -95,14 +107,71 @@ func run(t *testing.T, f Filter, ready func(*os.Process), program string, args .
 	return outcome{cmd.Process.Pid, status, out.String(), stderr.String()}
 }
 
-// stopAndGo stops a process in its sleeps and lets it go on, so that the
-// kernel restarts them.
-func stopAndGo(p *os.Process) {
-	for range 20 {
-		_ = p.Signal(unix.SIGSTOP)
-		_ = p.Signal(unix.SIGCONT)
-		time.Sleep(5 * time.Millisecond)
+// restartSleep has the kernel go on with a sleep of an idle process by
+// restart_syscall. It returns when that was called: when a thread is in it, or
+// the process has died.
+func restartSleep(t *testing.T, p *os.Process) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+		asleep, restarted := sleeps(p)
+		switch {
+		case restarted, waitFor(t, p, unix.WEXITED|unix.WNOHANG):
+			return
+		case asleep:
+			if err := p.Signal(unix.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			// A SIGCONT before all threads have stopped would take the stop
+			// back, and no sleep would have been broken off.
+			waitFor(t, p, unix.WSTOPPED|unix.WEXITED)
+			if err := p.Signal(unix.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+		default:
+			// The kernel has no event for a thread that begins to sleep, short
+			// of a tracer, which would see the restart instead of the thread.
+			time.Sleep(time.Millisecond)
+		}
 	}
+	t.Error("no sleep was restarted")
+}
+
+// waitFor waits for a change of a process, and leaves it to be reaped. With
+// WNOHANG it says whether there has been one.
+func waitFor(t *testing.T, p *os.Process, change int) bool {
+	t.Helper()
+	for {
+		var info unix.Siginfo
+		err := unix.Waitid(unix.P_PID, p.Pid, &info, change|unix.WNOWAIT, nil)
+		if err == nil {
+			return info.Signo != 0
+		}
+		if !errors.Is(err, unix.EINTR) {
+			t.Fatalf("waitid: %v", err)
+		}
+	}
+}
+
+// sleeps says whether a thread of a process is in a sleep with an end, which is
+// what the kernel restarts, and whether one is in such a sleep again. An idle
+// Go program has one: of sysmon, for a minute.
+func sleeps(p *os.Process) (asleep, restarted bool) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/syscall", p.Pid))
+	for _, file := range files {
+		// Of a thread that has ended or runs there is no number: proc(5).
+		text, _ := os.ReadFile(file)
+		words := strings.Fields(string(text))
+		if len(words) < 5 {
+			continue
+		}
+		switch words[0] {
+		case strconv.Itoa(unix.SYS_RESTART_SYSCALL):
+			restarted = true
+		case strconv.Itoa(unix.SYS_FUTEX):
+			asleep = asleep || words[4] != "0x0" // the fourth argument, its end
+		}
+	}
+	return asleep, restarted
 }
 
 // TestBenign: a Go program at work lives under the worker's and the helper's
@@ -112,7 +181,7 @@ func TestBenign(t *testing.T) {
 	v := buildVictims(t)
 	for _, role := range []Role{Worker, Helper} {
 		t.Run(string(role), func(t *testing.T) {
-			o := run(t, Table(role, runtime.GOARCH), stopAndGo, v.confined, "benign", string(role))
+			o := run(t, Table(role, runtime.GOARCH), restartSleep, v.confined, "benign", string(role))
 			if !o.status.Exited() || o.status.ExitStatus() != 0 || !strings.HasSuffix(o.out, "DONE\n") {
 				t.Errorf("the well-behaved victim ended by %v", o)
 			}
@@ -137,7 +206,7 @@ func TestEachRuleIsNeeded(t *testing.T) {
 			t.Run(string(role)+"-"+c.Name+describeConds(c.If), func(t *testing.T) {
 				less := f
 				less.Allow = append(append([]Call{}, f.Allow[:i]...), f.Allow[i+1:]...)
-				if o := run(t, less, stopAndGo, v.confined, "benign", string(role)); !o.sigsys() {
+				if o := run(t, less, restartSleep, v.confined, "benign", string(role)); !o.sigsys() {
 					t.Errorf("lives without the rule: %v", o)
 				}
 			})

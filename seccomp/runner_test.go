@@ -210,12 +210,10 @@ func TestRunnerStops(t *testing.T) {
 	source, target := t.TempDir(), t.TempDir()
 	makeTree(t, source, 20)
 	r := startRunner(t, Table(Runner, runtime.GOARCH), localConfig(t, source, target, rsync.Options{BWLimit: "10K"}))
+	made := watchNames(t, target)
 	r.start(ipc.JobList, "./big\x00")
-	for begun, limit := false, time.Now().Add(20*time.Second); !begun; time.Sleep(time.Millisecond) {
-		names, err := filepath.Glob(filepath.Join(target, ".big.*"))
-		if begun = err != nil || len(names) > 0; !begun && time.Now().After(limit) {
-			t.Fatalf("the command has not begun: %+v", r.end())
-		}
+	if err := made(".big."); err != nil {
+		t.Fatalf("the command has not begun: %v: %+v", err, r.end())
 	}
 	r.send(&ipc.RunStop{Job: r.job}, -1)
 	if e := r.end(); e.End != ipc.EndStopped {
@@ -223,6 +221,33 @@ func TestRunnerStops(t *testing.T) {
 	}
 	if err := r.close(); err != nil {
 		t.Errorf("the runner ended by %v\n%s", err, r.stderr)
+	}
+}
+
+// watchNames watches a directory. What it returns waits until a name with the
+// given part in it has been made there.
+func watchNames(t *testing.T, dir string) func(part string) error {
+	t.Helper()
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := os.NewFile(uintptr(fd), "inotify")
+	t.Cleanup(func() { events.Close() })
+	if _, err := unix.InotifyAddWatch(fd, dir, unix.IN_CREATE); err != nil {
+		t.Fatal(err)
+	}
+	return func(part string) error {
+		if err := events.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			return err
+		}
+		buf := make([]byte, 4096)
+		for {
+			n, err := events.Read(buf)
+			if err != nil || bytes.Contains(buf[:n], []byte(part)) {
+				return err
+			}
+		}
 	}
 }
 

@@ -116,6 +116,7 @@ func say(s string) {
 // each allowed call of the runtime is made at least once.
 func (p *prepared) benign(helper bool) {
 	say("READY")
+	idle()
 	end := time.Now().Add(time.Second)
 	for round := 0; round == 0 || time.Now().Before(end); round++ {
 		var wg sync.WaitGroup
@@ -131,6 +132,14 @@ func (p *prepared) benign(helper bool) {
 	faults()
 	p.roleCalls(helper)
 	say("DONE")
+}
+
+// idle waits until the test closes its end, with nothing to run: the runtime's
+// own threads come to their long sleeps.
+func idle() {
+	if _, err := syscall.Read(0, make([]byte, 1)); err != nil {
+		lock.Fail("read", err)
+	}
 }
 
 // poller reads from a pipe that is empty first, so that the poller waits.
