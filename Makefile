@@ -18,6 +18,9 @@ check-go: ## say when Go is missing or too old
 deps: check-go ## install with apt what is missing (nothing when all is there)
 	@scripts/deps
 
+test-deps: check-go ## the same, and what only the tests need (an sshd of their own)
+	@scripts/deps --test
+
 build: deps ## the four programs, into bin/
 	@mkdir -p bin
 	CGO_ENABLED=0 $(BUILD) -ldflags '$(IDFLAG)' -o bin/ ./cmd/lockstep-helper ./cmd/lockstep-worker ./cmd/lockstep-runner
@@ -26,15 +29,15 @@ build: deps ## the four programs, into bin/
 run: build ## show the main job on a sample tree; make run SRC=… DST=… mirrors your own
 	@scripts/run
 
-test: build ## unit tests with the race detector, and a small share of the end-to-end suite (≤ 10 minutes)
+test: test-deps build ## unit tests with the race detector, and a small share of the end-to-end suite (≤ 10 minutes)
 	$(GO) test -race -timeout 10m ./...
 	LOCKSTEP_SCALE=small $(GO) test -count=1 -timeout 10m -tags e2e ./test/e2e
 
-test-long: build ## the whole end-to-end list, with the full numbers
+test-long: test-deps build ## the whole end-to-end list, with the full numbers
 	$(GO) test -race -count=1 -timeout 30m ./...
 	LOCKSTEP_SCALE=full $(GO) test -count=1 -timeout 180m -tags e2e -v ./test/e2e
 
-race: deps ## all unit tests with the race detector, uncached
+race: test-deps ## all unit tests with the race detector, uncached
 	$(GO) test -race -count=1 -timeout 30m ./...
 
 fuzz: deps ## every fuzz target for FUZZTIME (20s); make fuzz FUZZTIME=10m for longer
@@ -57,4 +60,4 @@ tcb: deps ## lines, requests and system calls of what is trusted, against their 
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help check-go deps build run test test-long race fuzz lint tcb clean
+.PHONY: help check-go deps test-deps build run test test-long race fuzz lint tcb clean

@@ -1,13 +1,13 @@
-// Package config holds the keys of a sync and of the service, read once and
-// checked before anything is started.
+// Package config is what syncs and their service are told, checked before
+// anything is started.
 //
 // Trust: linked into the supervisor, which is root. What a person wrote is
 // taken at its word only after Resolve; what a file system answers is checked.
 //
-// Invariants: one table (Keys) names every key, its default, its unit and its
-// reader; flags and help are generated from it. A Config is a value that
-// nothing changes after Resolve. All problems are told at once, each as the
-// thing, the reason and what to do.
+// Invariants: a Set is a value that nothing changes after Resolve. All problems
+// are told at once, each as the place where it is written, the thing, the
+// reason and what to do. The table of keys, and what makes a Set of values, is
+// in package keys; what reads a file is in package file.
 package config
 
 import (
@@ -17,12 +17,38 @@ import (
 	"time"
 )
 
-// Config is everything that a sync and its service can be told.
+// Config is everything that one sync and its service can be told.
 type Config struct {
-	Source string // absolute and without symbolic links after Resolve
-	Target string // likewise; its last component may be missing
-	// TargetMissing says that the target is not there yet: MakeTarget makes it.
-	TargetMissing bool
+	Service
+	Run
+	Sync
+}
+
+// Service is what all syncs of a process share.
+type Service struct {
+	RuntimeDir   string
+	StateDir     string
+	User         string // the workers'
+	JSON         bool   // log as JSON
+	StopTimeout  time.Duration
+	AllowMissing []string
+
+	MaxJobs        uint32 // commands at a time, in all
+	MaxJobsPerHost uint32 // and to one remote host
+}
+
+// Run is what is true of one run, and never of a file.
+type Run struct {
+	Once       bool
+	DryRun     bool
+	AcceptRoot bool // of one sync; a Set has a list of names
+}
+
+// Sync is one source, its targets, and how they are kept in step.
+type Sync struct {
+	Name    string // unique in its Set
+	Source  string // absolute and without symbolic links after Resolve
+	Targets []Target
 
 	Exclude  []string // gitignore patterns, in order
 	Delay    time.Duration
@@ -30,10 +56,12 @@ type Config struct {
 	BigSize  uint64 // bytes; 0: no lane for big files
 	BigDelay time.Duration
 
-	Timeout      time.Duration // of one command
-	RetryInitial time.Duration
-	RetryMax     time.Duration
+	Timeout       time.Duration // of one command
+	RetryInitial  time.Duration
+	RetryMax      time.Duration
+	FullSyncEvery time.Duration // 0: off
 
+	Delete           Delete
 	MaxDeletePercent uint32 // a pass is held when it would delete more than this share
 	MaxDeleteEntries uint64 // and more than this many entries
 
@@ -43,19 +71,20 @@ type Config struct {
 	Monitor     string // "auto" or "inotify"
 	AllowBlind  bool
 
-	RsyncPath string // absolute and without symbolic links after Resolve
-	BWLimit   uint64 // bytes a second; 0: no limit
+	RsyncPath string   // absolute and without symbolic links after Resolve
+	RsyncArgs []string // words of the list in package keys
+	BWLimit   uint64   // bytes a second; 0: no limit
 
-	RuntimeDir   string
-	StateDir     string
-	User         string
-	JSON         bool // log as JSON
-	StopTimeout  time.Duration
-	AllowMissing []string
+	RunAs        string // the command's user for remote targets; "": a free uid
+	SSH          SSH
+	PasswordFile string // of an rsync daemon
+}
 
-	Once       bool
-	DryRun     bool
-	AcceptRoot bool
+// SSH is how targets over ssh are reached.
+type SSH struct {
+	Identity   string // file of the private key
+	KnownHosts string
+	Port       uint16
 }
 
 // Xattrs selects the extended attributes that are kept.
@@ -80,114 +109,90 @@ func (x Xattrs) String() string {
 	}
 }
 
-// Problem is one thing that is wrong.
-type Problem struct {
-	Thing  string // the key or path
-	Reason string
-	Advice string // what a person can do
-}
+// Delete says when what the source lacks is deleted from a target.
+type Delete uint8
 
-func (p Problem) Error() string {
-	if p.Advice == "" {
-		return fmt.Sprintf("%s: %s", p.Thing, p.Reason)
-	}
-	return fmt.Sprintf("%s: %s; %s", p.Thing, p.Reason, p.Advice)
-}
+// Always is with each batch and each whole pass, Start in the first whole pass
+// after a start of lockstep only, Never not at all.
+const (
+	DeleteAlways Delete = iota
+	DeleteStart
+	DeleteNever
+)
 
-// Problems is all that is wrong, in the order of the table.
-type Problems []Problem
-
-func (p Problems) Error() string {
-	lines := make([]string, len(p))
-	for i, one := range p {
-		lines[i] = one.Error()
-	}
-	return strings.Join(lines, "\n")
-}
-
-// orNil makes an error of problems: nil when there are none.
-func (p Problems) orNil() error {
-	if len(p) == 0 {
-		return nil
-	}
-	return p
-}
-
-// Builder takes values as text, key by key, and gathers what is wrong.
-type Builder struct {
-	cfg      Config
-	problems Problems
-	set      map[string]bool
-}
-
-// NewBuilder starts from the defaults.
-func NewBuilder() *Builder {
-	b := &Builder{set: map[string]bool{}}
-	for _, k := range Keys() {
-		if k.Default == "" {
-			continue
-		}
-		if err := k.read(&b.cfg, k.Default); err != nil {
-			// The table itself is wrong; a test reads every default.
-			b.problems = append(b.problems, Problem{k.Name, "bad default: " + err.Error(), "report this as a bug"})
-		}
-	}
-	return b
-}
-
-// Set reads the value of one key. What is wrong with it is told by Build.
-func (b *Builder) Set(name, value string) {
-	k, ok := Lookup(name)
-	if !ok {
-		b.fail(name, "unknown key", "see lockstep mirror --help")
-		return
-	}
-	if b.set[name] && !k.List {
-		b.fail(k.Name, "given twice", "give it once")
-		return
-	}
-	b.set[name] = true
-	if err := k.read(&b.cfg, value); err != nil {
-		b.fail(k.Shown(), err.Error(), k.Advice)
+func (d Delete) String() string {
+	switch d {
+	case DeleteStart:
+		return "start"
+	case DeleteNever:
+		return "never"
+	default:
+		return "always"
 	}
 }
 
-func (b *Builder) fail(thing, reason, advice string) {
-	b.problems = append(b.problems, Problem{thing, reason, advice})
+// Set is all syncs of a process: of a file, or the one of a command line.
+type Set struct {
+	Service
+	Run
+	Syncs  []Sync
+	Path   string   // of the file; "" for a command line
+	Files  []File   // what was read, the file itself first
+	Accept []string // names of syncs whose roots a person accepts
+
+	Places Places // where keys are written
 }
 
-// Build returns the configuration, or Problems. It does not touch the file
-// system: Resolve does.
-func (b *Builder) Build() (Config, error) {
-	c := b.cfg
-	c.Exclude = slices.Clone(c.Exclude)
-	c.AllowMissing = slices.Clone(c.AllowMissing)
-	p := append(slices.Clone(b.problems), c.conflicts()...)
-	if err := p.orNil(); err != nil {
-		return Config{}, err
-	}
-	return c, nil
+// File is one file that a Set was read from.
+type File struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"` // of the bytes that were parsed
 }
 
-// conflicts are values that are well formed and do not go together.
-func (c Config) conflicts() Problems {
+// Config is what sync i and its service are told.
+func (s Set) Config(i int) Config {
+	c := Config{Service: s.Service, Run: s.Run, Sync: s.Syncs[i]}
+	c.AcceptRoot = slices.Contains(s.Accept, c.Name)
+	return c
+}
+
+// ForRun is the set with what is true of one run: only in the command line of
+// `lockstep run`.
+func (s Set) ForRun(run Run, accept []string) (Set, error) {
 	var p Problems
-	if c.Source == "" {
-		p = append(p, Problem{"SRC", "missing", "name the directory to mirror: lockstep mirror SRC DST"})
+	for _, name := range accept {
+		if !slices.ContainsFunc(s.Syncs, func(one Sync) bool { return one.Name == name }) {
+			p = append(p, Problem{Thing: "--accept-root", Reason: fmt.Sprintf("there is no sync %q", name), Advice: "give the name of one: " + s.names()})
+		}
 	}
-	if c.Target == "" {
-		p = append(p, Problem{"DST", "missing", "name the directory to keep in step: lockstep mirror SRC DST"})
+	if run.DryRun && len(accept) > 0 {
+		p = append(p, Problem{Thing: "--accept-root", Reason: "is consent, and --dry-run changes nothing", Advice: "give one of them"})
 	}
-	if c.MaxDelay < c.Delay {
-		p = append(p, Problem{"--max-delay", fmt.Sprintf("%v is below --delay, which is %v", c.MaxDelay, c.Delay),
-			"raise --max-delay or lower --delay"})
+	s.Run, s.Accept = run, slices.Clone(accept)
+	return s, p.OrNil()
+}
+
+func (s Set) names() string {
+	var names []string
+	for _, one := range s.Syncs {
+		names = append(names, one.Name)
 	}
-	if c.RetryMax < c.RetryInitial {
-		p = append(p, Problem{"--retry-max", fmt.Sprintf("%v is below --retry-initial, which is %v", c.RetryMax, c.RetryInitial),
-			"raise --retry-max or lower --retry-initial"})
+	return strings.Join(names, ", ")
+}
+
+// Allows says that a person accepted the lack of a kernel feature.
+func (s Service) Allows(feature string) bool { return slices.Contains(s.AllowMissing, feature) }
+
+// Describe is one line about a sync for the log.
+func (s Sync) Describe() string {
+	targets := make([]string, len(s.Targets))
+	for i, t := range s.Targets {
+		targets[i] = show(t.String())
 	}
-	if c.DryRun && c.AcceptRoot {
-		p = append(p, Problem{"--accept-root", "is consent, and --dry-run changes nothing", "give one of them"})
-	}
-	return p
+	return show(s.Source) + " → " + strings.Join(targets, ", ")
+}
+
+// Has says that a sync has a target of a kind.
+func (s Sync) Has(kind TargetKind) bool {
+	return slices.ContainsFunc(s.Targets, func(t Target) bool { return t.Kind == kind })
 }

@@ -6,14 +6,16 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"lockstep/rootid"
 )
 
-// resolveOwn takes the symbolic links out of the way to a directory of
-// lockstep's own, which need not be there yet: stage one follows none, and
-// ownDirs compares paths. Its last component is left as it is: a link there is
-// refused by what opens it, since it may be another's.
-func resolveOwn(key, path string, p *Problems) string {
+// ownPath takes the symbolic links out of the way to a directory of lockstep's
+// own, which need not be there yet: stage one follows none, and ownDirs
+// compares paths. Its last component is left as it is: a link there is refused
+// by what opens it, since it may be another's.
+func (r *resolver) ownPath(key, path string) string {
 	path = filepath.Clean(path)
 	parent, base := filepath.Split(path)
 	if base == "" {
@@ -31,8 +33,11 @@ func resolveOwn(key, path string, p *Problems) string {
 		if err == nil {
 			real, err = filepath.EvalSymlinks(dir)
 		}
+		if info, e := os.Stat(real); err == nil && e == nil && !info.IsDir() {
+			err = unix.ENOTDIR
+		}
 		if err != nil {
-			*p = append(*p, Problem{key + " " + show(path), "its parent " + show(dir) + ": " + words(err), "name a directory that can be made"})
+			r.add(key, problem(r.say(key)+" "+show(path), "its parent "+show(dir)+": "+words(err), "name a directory that can be made"))
 			return path
 		}
 		return filepath.Join(real, missing)
@@ -42,23 +47,43 @@ func resolveOwn(key, path string, p *Problems) string {
 // ownDirs keeps lockstep's own files out of the trees: in the target they would
 // be deleted, and what is written in the source at run time is a change. The
 // state directory is for root alone, and so is no place for a tree either.
-func (c Config) ownDirs(mounts rootid.Mounts) Problems {
-	var p Problems
-	for _, d := range []struct{ key, dir, tree, what string }{
-		{"--runtime-dir", c.RuntimeDir, c.Source, "source"},
-		{"--runtime-dir", c.RuntimeDir, c.Target, "target"},
-		{"--state-dir", c.StateDir, c.Source, "source"},
-		{"--state-dir", c.StateDir, c.Target, "target"},
-	} {
-		if d.tree == "" {
-			continue
-		}
-		switch how := mounts.Overlap(d.dir, d.tree); {
-		case how == rootid.FirstInside || how == rootid.Equal:
-			p = append(p, Problem{d.key, show(d.dir) + " is inside the " + d.what, "name a directory outside it"})
-		case how == rootid.OtherInside && d.key == "--state-dir":
-			p = append(p, Problem{d.key, show(d.dir) + " holds the " + d.what, "name a directory of its own"})
+func (r *resolver) ownDirs(s Sync) {
+	trees := []struct{ key, path, what string }{{"source", s.Source, "source"}}
+	for _, t := range s.Targets {
+		if t.Kind == Local {
+			trees = append(trees, struct{ key, path, what string }{"targets", t.Path, "target"})
 		}
 	}
-	return p
+	for _, d := range []struct{ key, dir string }{{"runtime_dir", r.RuntimeDir}, {"state_dir", r.StateDir}} {
+		for _, tree := range trees {
+			if tree.path == "" {
+				continue
+			}
+			what := r.treeName(tree.what, tree.path)
+			switch how := r.mounts.Overlap(d.dir, tree.path); {
+			case how == rootid.FirstInside || how == rootid.Equal:
+				r.addOwn(d.key, tree.key, show(d.dir)+" is inside the "+what, "name a directory outside it")
+			case how == rootid.OtherInside && d.key == "state_dir":
+				r.addOwn(d.key, tree.key, show(d.dir)+" holds the "+what, "name a directory of its own")
+			}
+		}
+	}
+}
+
+// treeName is a tree in a message: of several syncs, with its path.
+func (r *resolver) treeName(what, path string) string {
+	if r.Path == "" {
+		return what
+	}
+	return what + " " + show(path)
+}
+
+// addOwn blames the directory, or the tree when the directory is the default.
+func (r *resolver) addOwn(key, tree, reason, advice string) {
+	in := r.in
+	if _, written := r.Places[Spot{InService, key}]; written || r.Path == "" {
+		r.in, tree = InService, key
+	}
+	r.add(tree, problem(r.say(key), reason, advice))
+	r.in = in
 }

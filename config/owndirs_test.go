@@ -29,8 +29,9 @@ func TestOwnDirsOutsideTheTrees(t *testing.T) {
 		{"/run/x", "/sss", ""},
 	} {
 		got := ""
-		if p := (Config{Source: "/s", Target: "/t", RuntimeDir: c.run, StateDir: c.state}).ownDirs(mounts); len(p) > 0 {
-			got = p.Error()
+		r := resolver{mounts: mounts, Set: Set{Service: Service{RuntimeDir: c.run, StateDir: c.state}}}
+		if r.ownDirs(Sync{Source: "/s", Targets: []Target{{Path: "/t"}}}); len(r.problems) > 0 {
+			got = r.problems.Error()
 		}
 		if got != c.want {
 			t.Errorf("%s %s:\ngot  %s\nwant %s", c.run, c.state, got, c.want)
@@ -39,7 +40,7 @@ func TestOwnDirsOutsideTheTrees(t *testing.T) {
 }
 
 func TestResolveOwn(t *testing.T) {
-	dir := place(t)
+	dir := Place(t)
 	for path, want := range map[string]string{
 		"dst/x":           "dst/x",
 		"todst/x":         "dst/x",
@@ -50,35 +51,21 @@ func TestResolveOwn(t *testing.T) {
 		"loop/x":          "",
 		"file/x/y":        "",
 	} {
-		var p Problems
-		got := resolveOwn("--state-dir", dir+"/"+path, &p)
+		var r resolver
+		got := r.ownPath("state_dir", dir+"/"+path)
 		if want == "" {
-			if len(p) != 1 {
-				t.Errorf("%s: %q %v", path, got, p)
+			if len(r.problems) != 1 {
+				t.Errorf("%s: %q %v", path, got, r.problems)
 			}
 			continue
 		}
-		if got != dir+"/"+want || len(p) > 0 {
-			t.Errorf("%s: %q %v", path, got, p)
+		if got != dir+"/"+want || len(r.problems) > 0 {
+			t.Errorf("%s: %q %v", path, got, r.problems)
 		}
 	}
-	var p Problems
-	if got := resolveOwn("--state-dir", "/", &p); got != "/" || len(p) > 0 {
-		t.Errorf("/: %q %v", got, p)
-	}
-}
-
-// A link in the way to the state directory does not get it into the target.
-func TestOwnDirsThroughALink(t *testing.T) {
-	dir := place(t)
-	testenv.NeedTool(t, "rsync")
-	cfg, err := build(t, "source", dir+"/src", "targets", dir+"/dst", "state_dir", dir+"/todst/state", "runtime_dir", dir+"/tosrc/run")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = cfg.Resolve()
-	if err == nil || !strings.Contains(err.Error(), "/dst/state is inside the target") || !strings.Contains(err.Error(), "/src/run is inside the source") {
-		t.Errorf("%v", err)
+	var r resolver
+	if got := r.ownPath("state_dir", "/"); got != "/" || len(r.problems) > 0 {
+		t.Errorf("/: %q %v", got, r.problems)
 	}
 }
 
@@ -124,4 +111,27 @@ func TestCheckOwnedACL(t *testing.T) {
 	if err := CheckOwned(file, 0); err != nil {
 		t.Errorf("a list that lets nobody write: %v", err)
 	}
+}
+
+// Place makes a tree to resolve paths in.
+func Place(t *testing.T) (dir string) {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []string{"src/inner", "dst"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, to := range map[string]string{"tosrc": "src", "todst": "dst", "broken": "nowhere", "loop": "loop"} {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }

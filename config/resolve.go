@@ -11,126 +11,202 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/config/owned"
 	"lockstep/internal/escape"
 	"lockstep/rootid"
 )
 
 // Resolve looks at the file system: paths become absolute and lose their
-// symbolic links, and whatever cannot work is told, all of it, as Problems. It
+// symbolic links, and whatever cannot work is told, all of it, as Problems: then
+// the Set that comes with them is good to be shown, and for nothing else. It
 // changes nothing.
-func (c Config) Resolve() (Config, error) {
-	var p Problems
+func (s Set) Resolve() (Set, error) {
 	mounts, err := rootid.ReadMounts()
 	if err != nil {
-		return Config{}, err
+		return Set{}, err
 	}
-	c.Source = resolveSource(c.Source, &p)
-	c.Target, c.TargetMissing = resolveTarget(c.Target, &p)
-	c.RsyncPath = resolveRsync(c.RsyncPath, &p)
-	if c.Source != "" && c.Target != "" {
-		p = append(p, overlap(mounts, c.Source, c.Target, c.CrossMounts)...)
+	r := resolver{Set: s, mounts: mounts}
+	r.Syncs = slices.Clone(s.Syncs)
+	for i := range r.Syncs {
+		r.in = Section(i)
+		r.sync(&r.Syncs[i])
 	}
-	if c.Source != "" {
-		p = append(p, c.blind()...)
+	r.in = InService
+	r.ownPaths()
+	for i := range r.Syncs {
+		r.in = Section(i)
+		r.ownDirs(r.Syncs[i])
 	}
-	if c.RuntimeDir == "" {
-		c.RuntimeDir = "/run/lockstep/mirror-" + rootid.Key(c.Source, c.Target)
+	r.between()
+	if s.Path != "" {
+		r.problems.Sort(s.Files)
 	}
-	c.RuntimeDir = resolveOwn("--runtime-dir", c.RuntimeDir, &p)
-	c.StateDir = resolveOwn("--state-dir", c.StateDir, &p)
-	p = append(p, c.ownDirs(mounts)...)
-	if err := p.orNil(); err != nil {
-		return Config{}, err
+	for i := range r.Syncs {
+		r.Syncs[i].asWritten(s.Syncs[i])
 	}
-	return c, nil
+	return r.Set, r.problems.OrNil()
 }
 
-// MakeTarget makes a missing target: its last component only, closed to others
-// until the first pass gives it the source's mode.
-func (c Config) MakeTarget() error {
-	if !c.TargetMissing {
-		return nil
+// asWritten puts back what could not be resolved.
+func (s *Sync) asWritten(old Sync) {
+	if s.Source == "" {
+		s.Source = old.Source
 	}
-	if err := os.Mkdir(c.Target, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return Problem{show(c.Target), "cannot be made: " + reason(err).Error(), "make it by hand, or name another target"}
+	if s.RsyncPath == "" {
+		s.RsyncPath = old.RsyncPath
 	}
-	return nil
+	for i := range s.Targets {
+		if s.Targets[i].Path == "" {
+			s.Targets[i].Path = old.Targets[i].Path
+		}
+	}
+}
+
+// resolver gathers what Resolve finds wrong.
+type resolver struct {
+	Set
+	mounts   rootid.Mounts
+	in       Section // what is looked at
+	problems Problems
+}
+
+// add takes note of a problem with a key.
+func (r *resolver) add(key string, p Problem) {
+	p.Pos = r.Places.Find(r.in, key)
+	r.problems = append(r.problems, p)
+}
+
+func (r *resolver) say(key string) string { return Say(r.Path, key) }
+
+func (r *resolver) sync(s *Sync) {
+	if s.Source != "" {
+		s.Source = r.source(s.Source)
+	}
+	s.Targets = slices.Clone(s.Targets)
+	for i := range s.Targets {
+		t := &s.Targets[i]
+		if t.Kind != Local {
+			continue
+		}
+		t.Path, t.Missing = r.target(t.Path)
+		if s.Source != "" && t.Path != "" {
+			r.overlap(s.Source, t.Path, s.CrossMounts)
+		}
+	}
+	s.RsyncPath = r.rsync(s.RsyncPath)
+	if s.Source != "" {
+		r.blind(*s)
+	}
+	for _, f := range []struct {
+		key    string
+		path   *string
+		kind   TargetKind
+		secret bool
+	}{
+		{"ssh.identity", &s.SSH.Identity, SSHTarget, true}, {"ssh.known_hosts", &s.SSH.KnownHosts, SSHTarget, false},
+		{"password_file", &s.PasswordFile, Daemon, true},
+	} {
+		if *f.path != "" && s.Has(f.kind) {
+			*f.path = r.keyFile(f.key, *f.path, f.secret)
+		}
+	}
+}
+
+// ownPaths are lockstep's own directories.
+func (r *resolver) ownPaths() {
+	if r.RuntimeDir == "" {
+		r.RuntimeDir = "/run/lockstep"
+		if r.Path == "" {
+			r.RuntimeDir = "/run/lockstep/mirror-" + mirrorKey(r.Syncs[0])
+		}
+	}
+	r.RuntimeDir = r.ownPath("runtime_dir", r.RuntimeDir)
+	r.StateDir = r.ownPath("state_dir", r.StateDir)
+}
+
+// mirrorKey names a mirror by its source and targets.
+func mirrorKey(s Sync) string {
+	targets := make([]string, len(s.Targets))
+	for i, t := range s.Targets {
+		targets[i] = t.String()
+	}
+	return rootid.Key(s.Source, strings.Join(targets, "\x00"))
 }
 
 // show names a path in a message.
 func show(path string) string { return escape.Name(path) }
 
-func resolveSource(path string, p *Problems) string {
+func (r *resolver) source(path string) string {
 	const advice = "name a directory that is there and can be read"
 	real, err := realPath(path)
 	if err != nil {
-		*p = append(*p, Problem{"source " + show(path), words(err), advice})
+		r.add("source", failed("source "+show(path), err, advice))
 		return ""
 	}
 	if bad, found := directory("source", real); found {
-		*p = append(*p, bad)
+		r.add("source", bad)
 		return ""
 	}
 	return real
 }
 
-// resolveTarget returns the target, and whether it is missing.
-func resolveTarget(path string, p *Problems) (string, bool) {
+// target returns a local target, and whether it is missing.
+func (r *resolver) target(path string) (string, bool) {
 	real, err := realPath(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return missingTarget(path, p)
+		return r.missingTarget(path)
 	}
 	if err != nil {
-		*p = append(*p, Problem{"target " + show(path), words(err), "name a directory that can be written"})
+		r.add("targets", failed("target "+show(path), err, "name a directory that can be written"))
 		return "", false
 	}
 	if bad, found := directory("target", real); found {
-		*p = append(*p, bad)
+		r.add("targets", bad)
 		return "", false
 	}
 	if err := unix.Access(real, unix.W_OK); err != nil {
-		*p = append(*p, Problem{"target " + show(path), "cannot be written: " + err.Error(), "mount it read-write, or name another"})
+		r.add("targets", failed("target "+show(path), fmt.Errorf("cannot be written: %w", err), "mount it read-write, or name another"))
 		return "", false
 	}
 	return real, false
 }
 
-func missingTarget(path string, p *Problems) (string, bool) {
-	bad := Problem{"target " + show(path), "", "make its parent first, or name another"}
+func (r *resolver) missingTarget(path string) (string, bool) {
+	bad := problem("target "+show(path), "", "make its parent first, or name another")
 	abs, err := filepath.Abs(path)
 	if err != nil {
-		bad.Reason = words(err)
-		*p = append(*p, bad)
+		bad.Reason, bad.Denied = words(err), denied(err)
+		r.add("targets", bad)
 		return "", false
 	}
 	if _, err := os.Lstat(abs); err == nil {
 		bad.Reason = "is a symbolic link to nothing"
 		bad.Advice = "remove the link, or make what it names"
-		*p = append(*p, bad)
+		r.add("targets", bad)
 		return "", false
 	}
 	parent, err := realPath(filepath.Dir(abs))
 	if err != nil {
 		bad.Reason = "is missing, and so is its parent directory"
 		if !errors.Is(err, fs.ErrNotExist) {
-			bad.Reason = "its parent: " + words(err)
+			bad.Reason, bad.Denied = "its parent: "+words(err), denied(err)
 		}
-		*p = append(*p, bad)
+		r.add("targets", bad)
 		return "", false
 	}
 	real := filepath.Join(parent, filepath.Base(abs))
 	if why := forbidden(real); why != "" {
 		bad.Reason, bad.Advice = why, "name a directory of your own data"
-		*p = append(*p, bad)
+		r.add("targets", bad)
 		return "", false
 	}
 	if other, found := directory("target", parent); found && parent != "/" {
-		*p = append(*p, other)
+		r.add("targets", other)
 		return "", false
 	}
 	if err := unix.Access(parent, unix.W_OK); err != nil {
-		bad.Reason = "is missing and cannot be made: " + err.Error()
-		*p = append(*p, bad)
+		bad.Reason, bad.Denied = "is missing and cannot be made: "+err.Error(), denied(err)
+		r.add("targets", bad)
 		return "", false
 	}
 	return real, true
@@ -138,20 +214,20 @@ func missingTarget(path string, p *Problems) (string, bool) {
 
 // directory checks what source and target have in common.
 func directory(what, real string) (Problem, bool) {
-	bad := Problem{what + " " + show(real), "", "name a directory of your own data"}
+	bad := problem(what+" "+show(real), "", "name a directory of your own data")
 	if bad.Reason = forbidden(real); bad.Reason != "" {
 		return bad, true
 	}
 	info, err := os.Stat(real)
 	if err != nil {
-		return Problem{bad.Thing, words(err), "name a directory that is there and can be read"}, true
+		return failed(bad.Thing, err, "name a directory that is there and can be read"), true
 	}
 	if !info.IsDir() {
-		return Problem{bad.Thing, "is not a directory", "name a directory"}, true
+		return problem(bad.Thing, "is not a directory", "name a directory"), true
 	}
 	id, err := rootid.Read(real)
 	if err != nil {
-		return Problem{bad.Thing, words(err), "make it readable for root, or name another"}, true
+		return failed(bad.Thing, err, "make it readable for root, or name another"), true
 	}
 	if id.Kernel() {
 		bad.Reason = "shows the kernel's own state, not files"
@@ -173,24 +249,28 @@ func forbidden(real string) string {
 	return ""
 }
 
-func overlap(mounts rootid.Mounts, source, target string, crossMounts bool) Problems {
+func (r *resolver) overlap(source, target string, crossMounts bool) {
 	const advice = "name two directories of which neither holds the other"
-	how := mounts.Overlap(source, target)
+	how := r.mounts.Overlap(source, target)
 	if how == rootid.Apart && sameFile(source, target) {
 		how = rootid.Equal
 	}
 	switch how {
 	case rootid.Equal:
-		return Problems{{"target " + show(target), "is the source itself", advice}}
+		r.add("targets", problem("target "+show(target), "is the source itself", advice))
 	case rootid.OtherInside:
-		return Problems{{"target " + show(target), "is inside the source " + show(source), advice}}
+		r.add("targets", problem("target "+show(target), "is inside the source "+show(source), advice))
 	case rootid.FirstInside:
-		return Problems{{"source " + show(source), "is inside the target " + show(target), advice}}
+		r.add("source", problem("source "+show(source), "is inside the target "+show(target), advice))
+	default:
+		if why := r.mounts.Tangle(source, target, crossMounts); why != "" {
+			r.add("targets", problem("target "+show(target), why, "unmount it, or "+advice))
+		}
 	}
-	if why := mounts.Tangle(source, target, crossMounts); why != "" {
-		return Problems{{"target " + show(target), why, "unmount it, or " + advice}}
-	}
-	return nil
+}
+
+func problem(thing, reason, advice string) Problem {
+	return Problem{Thing: thing, Reason: reason, Advice: advice}
 }
 
 func sameFile(a, b string) bool {
@@ -199,45 +279,92 @@ func sameFile(a, b string) bool {
 	return erra == nil && errb == nil && os.SameFile(ia, ib)
 }
 
-func (c Config) blind() Problems {
-	id, err := rootid.Read(c.Source)
+func (r *resolver) blind(s Sync) {
+	id, err := rootid.Read(s.Source)
 	if err != nil {
-		return Problems{{"source " + show(c.Source), words(err), "make it readable for root, or name another"}}
+		r.add("source", failed("source "+show(s.Source), err, "make it readable for root, or name another"))
+		return
 	}
-	if !id.Blind() || c.AllowBlind {
-		return nil
+	if !id.Blind() || s.AllowBlind {
+		return
 	}
-	return Problems{{"source " + show(c.Source),
-		"is on " + rootid.FSName(id.Magic) + ", where changes by others are not seen",
-		"run lockstep where the files are, or add --allow-blind to copy what is seen"}}
+	r.add("source", problem("source "+show(s.Source),
+		"is on "+rootid.FSName(id.Magic)+", where changes by others are not seen",
+		"run lockstep where the files are, or add "+r.say("allow_blind")+" to copy what is seen"))
 }
 
-func resolveRsync(path string, p *Problems) string {
-	const install = "install rsync (apt-get install rsync), or name another with --rsync-path"
+func (r *resolver) rsync(path string) string {
+	install := "install rsync (apt-get install rsync), or name another with " + r.say("rsync_path")
 	real, err := realPath(path)
 	if err != nil {
-		*p = append(*p, Problem{"rsync " + show(path), words(err), install})
+		r.add("rsync_path", failed("rsync "+show(path), err, install))
 		return ""
 	}
 	info, err := os.Stat(real)
 	switch {
 	case err != nil:
-		*p = append(*p, Problem{"rsync " + show(path), words(err), install})
+		r.add("rsync_path", failed("rsync "+show(path), err, install))
 		return ""
 	case !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
-		*p = append(*p, Problem{"rsync " + show(path), "is not an executable program", install})
+		r.add("rsync_path", problem("rsync "+show(path), "is not an executable program", install))
 		return ""
 	case info.Mode()&(os.ModeSetuid|os.ModeSetgid) != 0:
-		*p = append(*p, Problem{"rsync " + show(path), "is a set-id program", "use one that is not"})
+		r.add("rsync_path", problem("rsync "+show(path), "is a set-id program", "use one that is not"))
 		return ""
 	}
 	if err := CheckOwned(path, 0); err != nil {
-		*p = append(*p, Problem{"rsync " + show(path), "is not safe to run as root: " + err.Error(),
-			"only root may be able to write to the program and the directories above it"})
+		r.add("rsync_path", problem("rsync "+show(path), "is not safe to run as root: "+err.Error(),
+			"only root may be able to write to the program and the directories above it"))
 		return ""
 	}
 	return real
 }
+
+// CheckOwned refuses a program or file that others than owners could have put
+// in place.
+func CheckOwned(path string, owners ...uint32) error { return owned.Check(path, owners...) }
+
+// reason is an error without the path that a Problem names already.
+func reason(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// keyFile checks a file that ssh or rsync is given a copy of.
+func (r *resolver) keyFile(key, path string, secret bool) string {
+	bad := func(reason, advice string) string {
+		r.add(key, problem(r.say(key)+" "+show(path), reason, advice))
+		return path
+	}
+	real, err := realPath(path)
+	if err != nil {
+		r.add(key, failed(r.say(key)+" "+show(path), err, "make it, or name another"))
+		return path
+	}
+	info, err := os.Stat(real)
+	switch {
+	case err != nil:
+		r.add(key, failed(r.say(key)+" "+show(path), err, "make it, or name another"))
+		return path
+	case !info.Mode().IsRegular():
+		return bad("is not a regular file", "name a file")
+	case info.Size() > maxKeyFile:
+		return bad(fmt.Sprintf("is larger than %d bytes", maxKeyFile), "name the right file")
+	}
+	if err := CheckOwned(real, 0); err != nil {
+		return bad("is not safe to use: "+err.Error(), "make it and the directories above it root's alone to write: chown root, chmod go-w")
+	}
+	if mode := info.Mode().Perm(); secret && mode&0o077 != 0 {
+		return bad(fmt.Sprintf("can be read by others (mode %04o)", mode), "make it root's alone: chmod 600")
+	}
+	return real
+}
+
+// maxKeyFile bounds a file that is copied into a jail.
+const maxKeyFile = 1 << 20
 
 func realPath(path string) (string, error) {
 	abs, err := filepath.Abs(path)
@@ -247,12 +374,20 @@ func realPath(path string) (string, error) {
 	return filepath.EvalSymlinks(abs)
 }
 
+// failed is a problem that an error of the file system is.
+func failed(thing string, err error, advice string) Problem {
+	return Problem{Thing: thing, Reason: words(err), Advice: advice, Denied: denied(err)}
+}
+
+// denied says that root might have had another answer.
+func denied(err error) bool { return errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 }
+
 // words says an error of the file system without its path and call.
 func words(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "is missing"
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrPermission) && errors.As(err, new(*fs.PathError)):
 		return "may not be read"
 	case errors.Is(err, unix.ENOTDIR):
 		return "is not a directory, or is below something that is none"
@@ -260,12 +395,4 @@ func words(err error) string {
 		return "has too many symbolic links"
 	}
 	return reason(err).Error()
-}
-
-// Allows says that a person accepted the lack of a kernel feature.
-func (c Config) Allows(feature string) bool { return slices.Contains(c.AllowMissing, feature) }
-
-// Describe is one line about the configuration for the log.
-func (c Config) Describe() string {
-	return fmt.Sprintf("%s → %s", show(c.Source), show(c.Target))
 }

@@ -35,7 +35,7 @@ func CheckList(b []byte) error {
 	})
 }
 
-// CheckRules refuses what is not the rules of JobInitial and JobPrune: entries
+// CheckRules refuses what is not the rules of JobInitial, JobPrune and JobContent: entries
 // that end with NUL, each "- /", "H /" or "+ /", a path below the root, perhaps
 // with escapes, and perhaps "/", "/*", "/**" or "/***"; or "- *".
 func CheckRules(b []byte) error {

@@ -112,6 +112,8 @@ const (
 	JobPrune           // only deletes what the source lacks; stdin: filter rules
 	JobList            // listed paths, content copied whatever size and time say; stdin: list (see CheckList)
 	JobAttr            // listed paths, content by size and time; stdin: list
+	JobContent         // what exists on both sides, compared by content, nothing deleted; stdin: filter rules
+	JobKnock           // changes nothing: shows whether the target can be reached; stdin: list
 	NumJobKinds
 )
 

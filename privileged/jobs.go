@@ -53,7 +53,7 @@ func (h *Helper) data(_ uint32, m *ipc.Data) ([]byte, error) {
 	}
 	h.start = nil
 	check := ipc.CheckList
-	if s.Kind == ipc.JobInitial || s.Kind == ipc.JobPrune {
+	if s.Kind == ipc.JobInitial || s.Kind == ipc.JobPrune || s.Kind == ipc.JobContent {
 		check = ipc.CheckRules
 	}
 	err := check(s.list)

@@ -15,13 +15,14 @@ type Roots struct {
 	// SourcePoint and TargetPoint say that something is mounted right there.
 	SourcePoint, TargetPoint bool
 	Tangle                   string // why nothing can be copied; see Mounts.Tangle
+	Alone                    bool   // no target was looked at: it is on another host
 }
 
 // lookTimes is how often a look is begun again because mounts came or went
 // under it.
 const lookTimes = 5
 
-// Look reads what source and target are now.
+// Look reads what source and target are now; without a target, the source.
 func Look(source, target string, crossMounts bool) (Roots, error) {
 	var r Roots
 	before, err := ReadMounts()
@@ -36,7 +37,8 @@ func Look(source, target string, crossMounts bool) (Roots, error) {
 		// that of the directory below it.
 		var after Mounts
 		after, err = ReadMounts()
-		if err == nil && slices.Equal(before.Inner(source), after.Inner(source)) && slices.Equal(before.Inner(target), after.Inner(target)) {
+		if err == nil && slices.Equal(before.Inner(source), after.Inner(source)) &&
+			(target == "" || slices.Equal(before.Inner(target), after.Inner(target))) {
 			return r, nil
 		}
 		before = after
@@ -45,12 +47,9 @@ func Look(source, target string, crossMounts bool) (Roots, error) {
 }
 
 func look(mounts Mounts, source, target string, crossMounts bool) (Roots, error) {
-	r := Roots{CrossMounts: crossMounts, Tangle: mounts.Tangle(source, target, crossMounts)}
+	r := Roots{CrossMounts: crossMounts, Alone: target == ""}
 	var err error
 	if r.Source, err = Read(source); err != nil {
-		return r, err
-	}
-	if r.Target, err = Read(target); err != nil {
 		return r, err
 	}
 	if crossMounts {
@@ -62,9 +61,16 @@ func look(mounts Mounts, source, target string, crossMounts bool) (Roots, error)
 			r.InSource = append(r.InSource, Inner{Rel: rel})
 		}
 	}
-	r.InTarget = mounts.identified(target)
 	on, _ := mounts.Of(source)
 	r.SourcePoint = on.Point == source
+	if r.Alone {
+		return r, nil
+	}
+	r.Tangle = mounts.Tangle(source, target, crossMounts)
+	if r.Target, err = Read(target); err != nil {
+		return r, err
+	}
+	r.InTarget = mounts.identified(target)
 	on, _ = mounts.Of(target)
 	r.TargetPoint = on.Point == target
 	return r, nil

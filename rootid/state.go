@@ -60,6 +60,23 @@ type Store struct {
 // OpenStore opens (and makes) the state directory and refuses one that others
 // than root could have written to. The last component only is made.
 func OpenStore(dir, source, target string) (*Store, error) {
+	f, err := openDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{dir: f, name: Key(source, target) + ".json"}, nil
+}
+
+// MakeStateDir makes the state directory, and refuses what OpenStore refuses.
+func MakeStateDir(dir string) error {
+	f, err := openDir(dir)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func openDir(dir string) (*os.File, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("state directory %s: cannot be made: %w; make its parent, or name another with --state-dir", dir, err)
 	}
@@ -81,7 +98,7 @@ func OpenStore(dir, source, target string) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &Store{dir: f, name: Key(source, target) + ".json"}, nil
+	return f, nil
 }
 
 // Close closes the directory.
@@ -169,17 +186,25 @@ func (st State) Check(now Roots) string {
 	if now.Tangle != "" {
 		return now.Tangle
 	}
-	if diff := st.SourceID.Changed(now.Source); diff != "" {
-		if st.SourcePoint && !now.SourcePoint {
-			return escape.Name(st.Source) + " is not mounted"
-		}
-		return fmt.Sprintf("%s is not the directory it was: %s", escape.Name(st.Source), diff)
+	if why := st.CheckSource(now); why != "" || now.Alone {
+		return why
 	}
 	if diff := st.TargetID.SameFS(now.Target); diff != "" {
 		if st.TargetPoint && !now.TargetPoint {
 			return escape.Name(st.Target) + " is not mounted"
 		}
 		return fmt.Sprintf("%s is not on the file system it was on: %s", escape.Name(st.Target), diff)
+	}
+	return ""
+}
+
+// CheckSource is the part of Check that is about the source.
+func (st State) CheckSource(now Roots) string {
+	if diff := st.SourceID.Changed(now.Source); diff != "" {
+		if st.SourcePoint && !now.SourcePoint {
+			return escape.Name(st.Source) + " is not mounted"
+		}
+		return fmt.Sprintf("%s is not the directory it was: %s", escape.Name(st.Source), diff)
 	}
 	for _, then := range st.Mounts {
 		i := slices.IndexFunc(now.InSource, func(in Inner) bool { return in.Rel == then.Rel })

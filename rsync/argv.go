@@ -58,7 +58,11 @@ func ParseXattrs(word string) (Xattrs, error) {
 // the installed rsync able to do.
 type Options struct {
 	Source string // absolute path of a directory; a trailing slash is added
-	Target string // absolute path of a directory
+	// Target is a directory: its absolute path; with SSH a path there, absolute
+	// or below the user's home; with Daemon the module, and a path in it.
+	Target string
+	Remote Remote // where Target is; the zero value is this host
+	Delete Delete
 
 	Devices bool // make device nodes; needs CAP_MKNOD
 	ACLs    bool
@@ -69,17 +73,37 @@ type Options struct {
 	Excludes    []string // filter rules, from Exact
 	BWLimit     string   // as --bwlimit takes it; "" is no limit
 	DryRun      bool     // change nothing, print what would be done
+	Args        []string // rsync_args of the configuration, checked there
 }
+
+// Delete says which kinds of jobs delete on the target.
+type Delete uint8
+
+// The choices. Jobs that do not delete pass over what is missing; but what is of
+// another type by now is replaced all the same: else the target could never hold
+// what the source does. So a directory that became a file goes, with all in it.
+const (
+	// DeleteAlways: whole passes and lists delete.
+	DeleteAlways Delete = iota
+	// DeleteWhole: whole passes delete, lists do not; there is no JobPrune.
+	DeleteWhole
+	// DeleteNever: no job deletes; there is no JobPrune.
+	DeleteNever
+)
 
 // Argv is the complete command line of a kind of job, argv[0] included.
 //
-// JobInitial and JobPrune read NUL-separated filter rules from stdin, JobList
-// and JobAttr a NUL-separated list of paths. It returns nil for any other kind.
+// JobInitial, JobPrune and JobContent read NUL-separated filter rules from
+// stdin, the others a NUL-separated list of paths. It returns nil for any other
+// kind, and for JobPrune where only whole passes delete, or nothing does.
 func Argv(kind ipc.JobKind, o Options) []string {
 	switch kind {
 	case ipc.JobInitial:
 		return o.wrap(o.whole())
 	case ipc.JobPrune:
+		if o.Delete != DeleteAlways {
+			return nil
+		}
 		// What exists is left, what is missing is not made: only deletions
 		// and the attributes of directories remain.
 		return o.wrap(append(o.whole(), "--existing", "--ignore-existing"))
@@ -89,6 +113,12 @@ func Argv(kind ipc.JobKind, o Options) []string {
 		return o.wrap(append(o.listed(), "--ignore-times"))
 	case ipc.JobAttr:
 		return o.wrap(o.listed())
+	case ipc.JobContent:
+		// What is new has events of its own, and may be what rules made
+		// before it do not leave out.
+		return o.wrap(append(append(o.common(), "--checksum", "--existing", "--from0"), o.rules()...))
+	case ipc.JobKnock:
+		return o.wrap(append(o.listed(), "--dry-run"))
 	}
 	return nil
 }
@@ -98,8 +128,12 @@ func Argv(kind ipc.JobKind, o Options) []string {
 //
 // Not --existing: a directory that became a file deletes what is in it, and
 // only the full run counts that. No hard links, ACLs or attributes: they change
-// nothing that is counted and cost a read a file.
+// nothing that is counted and cost a read a file. It is nil where nothing is
+// deleted.
 func Probe(o Options) []string {
+	if o.Delete == DeleteNever {
+		return nil
+	}
 	words := []string{"-rlptgoD", o.devices(), "--specials", "--numeric-ids",
 		"--modify-window=-1", "--dry-run", "--delete", "--from0"}
 	return o.wrap(append(words, o.rules()...))
@@ -131,10 +165,15 @@ func WithMaxDelete(argv []string, n uint64) []string {
 	return out
 }
 
-// whole is a pass over the whole tree, with deletion. Never --ignore-errors:
-// what could not be read must not be taken for deleted.
+// whole is a pass over the whole tree, with deletion or with what replacing
+// needs. Never --ignore-errors: what could not be read must not be taken for
+// deleted.
 func (o Options) whole() []string {
-	return append(append(o.common(), "--delete", "--from0"), o.rules()...)
+	deletes := "--delete"
+	if o.Delete == DeleteNever {
+		deletes = "--force"
+	}
+	return append(append(o.common(), deletes, "--from0"), o.rules()...)
 }
 
 // rules are the patterns of the configuration, then the rules from stdin. The
@@ -152,8 +191,13 @@ func (o Options) rules() []string {
 // directory that is not empty stays, with exit code 0. Never
 // --no-implied-dirs: it writes through a link on the target.
 func (o Options) listed() []string {
-	words := append(o.common(), "--files-from=-", "--from0", "--delete-missing-args", "--force")
-	if o.ConfineRoot {
+	missing := "--ignore-missing-args"
+	if o.Delete == DeleteAlways {
+		missing = "--delete-missing-args"
+	}
+	words := append(o.common(), "--files-from=-", "--from0", missing, "--force")
+	// A password file is outside the root, and would be refused as well.
+	if o.ConfineRoot && o.Remote.Kind != Daemon {
 		words = append(words, "--confine-root="+trimSlash(o.Source))
 	}
 	return words
@@ -191,10 +235,12 @@ func (o Options) devices() string {
 	return "--no-devices" // -a alone would make them
 }
 
-// wrap adds the program's name and the two places.
+// wrap adds the program's name, the words of the connection, those of the
+// configuration, which come last so that they count, and the two places.
 func (o Options) wrap(words []string) []string {
 	argv := append([]string{"rsync"}, words...)
-	return append(argv, "--", trimSlash(o.Source)+"/", trimSlash(o.Target)+"/")
+	argv = append(append(argv, o.Remote.words()...), o.Args...)
+	return append(argv, "--", trimSlash(o.Source)+"/", o.Remote.place(trimSlash(o.Target)+"/"))
 }
 
 func trimSlash(path string) string {

@@ -27,12 +27,14 @@ func TestArgvShape(t *testing.T) {
 				t.Errorf("kind %d has %s", kind, never)
 			}
 		}
-		listed := kind == ipc.JobList || kind == ipc.JobAttr
+		listed := kind == ipc.JobList || kind == ipc.JobAttr || kind == ipc.JobKnock
+		deletes := kind == ipc.JobInitial || kind == ipc.JobPrune
 		for word, want := range map[string]bool{
 			"--files-from=-": listed, "--delete-missing-args": listed, "--force": listed,
 			"--confine-root=/src": listed, "--ignore-times": kind == ipc.JobList,
-			"--delete": !listed, "--filter=merge -": !listed, "--filter=- *.tmp": !listed,
-			"--existing": kind == ipc.JobPrune, "--ignore-existing": kind == ipc.JobPrune,
+			"--delete": deletes, "--checksum": kind == ipc.JobContent, "--dry-run": kind == ipc.JobKnock,
+			"--filter=merge -": !listed, "--filter=- *.tmp": !listed,
+			"--existing": kind == ipc.JobPrune || kind == ipc.JobContent, "--ignore-existing": kind == ipc.JobPrune,
 		} {
 			if slices.Contains(argv, word) != want {
 				t.Errorf("kind %d: %s is there: %v, want %v", kind, word, !want, want)

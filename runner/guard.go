@@ -17,7 +17,8 @@ import (
 type guard struct {
 	active  bool
 	limit   uint64 // more deletions are held
-	entries uint64 // on the target
+	entries uint64 // on the target; of a remote one, in the source as it was
+	empty   bool   // the source is: any deletion is held
 }
 
 // guard decides whether a whole pass may run. It returns the job's end when it
@@ -27,8 +28,11 @@ func (j *job) guard() (guard, *ipc.RunExited) {
 	j.r.mu.Lock()
 	consent := cfg.Accept && !j.r.accepted
 	j.r.mu.Unlock()
-	if consent || len(cfg.Probe) == 0 || cfg.Target == "" {
+	if consent || len(cfg.Probe) == 0 {
 		return guard{}, nil
+	}
+	if cfg.Target == "" {
+		return j.guardRemote()
 	}
 	late := func() bool { return false }
 	if cfg.Timeout > 0 {
@@ -56,13 +60,35 @@ func (j *job) guard() (guard, *ipc.RunExited) {
 	if entries <= g.limit {
 		return g, nil // not even all of it would be too much
 	}
-	out := g.judge(j.command(rsync.WithMaxDelete(cfg.Probe, g.limit), false))
+	return g, j.probe(g)
+}
+
+// probe has rsync count what it would delete. It returns the job's end when
+// that is too much, or cannot be known.
+func (j *job) probe(g guard) *ipc.RunExited {
+	out := g.judge(j.command(rsync.WithMaxDelete(j.r.cfg.Probe, g.limit), false))
 	if out.End == ipc.EndExited && rsync.ExitMeaning(int(out.Code)).Class <= rsync.Partial {
 		// Something could not be read. The real run will say so; its own
 		// limit holds the deletions, and rsync makes none after such an error.
-		return g, nil
+		return nil
 	}
-	return g, &out
+	return &out
+}
+
+// guardRemote is the guard of a target that cannot be counted. Its other side
+// does the counting: what it says about itself can harm nobody else. The share
+// is of what the source was; unknown, the number alone counts.
+func (j *job) guardRemote() (guard, *ipc.RunExited) {
+	cfg := &j.r.cfg
+	empty, err := emptyDir(cfg.Source)
+	if err != nil {
+		return guard{}, held(j, refused(j.id, fmt.Errorf("read the source: %w", err)))
+	}
+	g := guard{active: true, entries: cfg.Entries, empty: empty}
+	if !empty {
+		g.limit = limit(cfg.Entries, cfg.MaxDeletePercent, cfg.MaxDeleteEntries)
+	}
+	return g, j.probe(g)
 }
 
 // held is a guard that could not look: the job ends, for that reason or because
@@ -85,6 +111,9 @@ func (g guard) judge(out ipc.RunExited) ipc.RunExited {
 		return out
 	}
 	out.End = ipc.EndHeldMany
+	if g.empty {
+		out.End = ipc.EndHeldEmpty
+	}
 	out.Deletes = g.limit + max(skipped, 1)
 	out.Entries = g.entries
 	return out

@@ -186,6 +186,29 @@ func TestConsentAndCodes(t *testing.T) {
 	}
 }
 
+// Later takes the place of the whole pass once that has gone through, without a
+// guard: it deletes nothing.
+func TestLater(t *testing.T) {
+	for code, later := range map[int]bool{0: true, 24: true, 23: false, 11: false} {
+		p := newPair(t, 50, 10)
+		touch(t, p.src, "f", 1)
+		p.cfg = shellPass(t, p.cfg, fmt.Sprintf("exit %d", code))
+		p.cfg.Later = []string{"sh", "-c", "echo later; exit 3"}
+		b := serve(t, p.cfg)
+		if got := b.run(ipc.JobInitial, ""); got.End != ipc.EndExited || int(got.Code) != code {
+			t.Errorf("code %d: %+v %s", code, got, got.Tail)
+		}
+		touch(t, p.dst, "old", 30) // more than may be deleted
+		if err := os.Remove(p.src + "/f0"); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.run(ipc.JobInitial, ""); (got.Code == 3 && string(got.Tail) == "later\n") != later {
+			t.Errorf("after code %d: %+v %s", code, got, got.Tail)
+		}
+		b.end()
+	}
+}
+
 // shellPass is cfg with a script as its whole pass.
 func shellPass(t *testing.T, cfg settings.Runner, script string) settings.Runner {
 	t.Helper()

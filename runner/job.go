@@ -45,7 +45,7 @@ func (j *job) abort() { j.abortOnce.Do(func() { close(j.aborted) }) }
 // run does the job and closes its list.
 func (j *job) run() ipc.RunExited {
 	begin := time.Now()
-	out := j.guarded()
+	out := j.throughGate(j.guarded)
 	out.Job = j.id
 	out.Wall = uint64(max(time.Since(begin), 0) / time.Microsecond)
 	if err := j.list.Close(); err != nil {
@@ -61,6 +61,9 @@ func (j *job) guarded() ipc.RunExited {
 	argv := j.r.cfg.Argv[j.kind]
 	if j.kind != ipc.JobInitial {
 		return j.command(argv, j.r.cfg.ShowOutput)
+	}
+	if later := j.r.cfg.Later; len(later) > 0 && j.r.hadFirst() {
+		return j.command(later, j.r.cfg.ShowOutput)
 	}
 	g, held := j.guard()
 	if held != nil {
@@ -78,9 +81,21 @@ func (j *job) guarded() ipc.RunExited {
 	if ran && !j.r.cfg.ShowOutput {
 		j.r.mu.Lock()
 		j.r.accepted = true
+		// rsync makes no deletion after some failures.
+		j.r.first = j.r.first || rsync.ExitMeaning(int(out.Code)).Class == rsync.Done || out.Code == vanished
 		j.r.mu.Unlock()
 	}
 	return out
+}
+
+// vanished is rsync's exit code when files went while it ran.
+const vanished = 24
+
+// hadFirst says whether a whole pass has gone through.
+func (r *Runner) hadFirst() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.first
 }
 
 // command runs one command line with the list as its stdin and waits for its

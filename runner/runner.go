@@ -47,10 +47,12 @@ type Runner struct {
 	link  Link
 	log   io.Writer // whole lines, each with its level as in sd-daemon(3)
 	procs *procs
+	gate  gate
 
 	mu       sync.Mutex
 	jobs     map[ipc.JobID]*job // running ones
 	accepted bool               // the person's consent has been used up
+	first    bool               // a whole pass has gone through
 
 	logMu sync.Mutex
 }
@@ -72,6 +74,13 @@ func New(cfg settings.Runner, link Link, log io.Writer) *Runner {
 // the last running command ends, every other process in it is killed.
 // Precondition: Serve has not been called.
 func (r *Runner) OwnNamespace() { r.procs.alone = true }
+
+// Gate has every command wait for the leave of who is at the other end of conn.
+// Precondition: Serve has not been called.
+func (r *Runner) Gate(conn *os.File) {
+	r.gate.conn = conn
+	go r.gate.serve()
+}
 
 // Serve runs jobs until the helper closes the socket, then kills what still
 // runs. It returns the program's exit code.

@@ -1,6 +1,8 @@
 package sandbox
 
 import (
+	"bytes"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,6 +13,9 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"lockstep/internal/testenv"
+	"lockstep/sandbox/landlock"
 )
 
 // TestWorker: an empty root, no rights, exactly the donated descriptors.
@@ -132,7 +137,7 @@ func TestRunner(t *testing.T) {
 		Caps: rights, Namespaces: allNamespaces | unix.CLONE_NEWPID,
 		Dirs:  []string{"/empty/below"},
 		Links: []Link{{"/alias", "etc/hosts"}, {"/more/link", "/nowhere"}},
-		Files: []File{{"/etc/hosts", []byte(strings.Repeat("127.0.0.1 localhost\n", 500))}},
+		Files: []File{{Path: "/etc/hosts", Data: []byte(strings.Repeat("127.0.0.1 localhost\n", 500))}},
 		Binds: []Bind{
 			{Source: dir + "/bin/tool", Target: "/bin/tool", File: true, Exec: true},
 			{Source: dir + "/dst", Target: "/dst", Writable: true},
@@ -354,4 +359,75 @@ func TestNoNetwork(t *testing.T) {
 	spec := workerSpec(act)
 	spec.Namespaces &^= unix.CLONE_NEWNET
 	wantActs(t, "worker with the host's network", j.start(spec, nil).Acts, map[string]string{act: "EACCES"})
+}
+
+// TestConnect: a port that is named can be reached, and no other.
+func TestConnect(t *testing.T) {
+	j := newJail(t)
+	if abi, err := landlock.ABI(); err != nil || abi < 4 {
+		testenv.Lacks(t, "this kernel's Landlock does not restrict TCP")
+	}
+	var ports [2]uint16
+	var acts [2]string
+	for i := range ports {
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		mustDo(t, err)
+		defer l.Close()
+		ports[i] = l.Addr().(*net.TCPAddr).AddrPort().Port()
+		acts[i] = "dial:" + l.Addr().String()
+	}
+	wantActs(t, "twin", unconfined(t, acts[:]...), map[string]string{acts[0]: "ok", acts[1]: "ok"})
+	spec := workerSpec(acts[:]...)
+	spec.Namespaces &^= unix.CLONE_NEWNET
+	spec.Connect = []uint16{ports[0]}
+	wantActs(t, "program", j.start(spec, nil).Acts, map[string]string{acts[0]: "ok", acts[1]: "EACCES"})
+}
+
+// TestSecret: a secret is the program's alone, and neither can be changed.
+func TestSecret(t *testing.T) {
+	j := newJail(t)
+	acts := map[string]string{"read:/own/key": "ok", "write:/own/key": "EACCES", "chmod:/own/key": "EROFS", "read:/own/other": "EACCES"}
+	spec := workerSpec(keys(acts)...)
+	spec.Files = []File{{Path: "/own/key", Data: []byte("secret"), Secret: true}, {Path: "/own/other", Data: []byte("public")}}
+	spec.Landlock = []Rule{{Path: "/own/key", Access: 1<<16 - 1}}
+	r := j.start(spec, nil)
+	wantActs(t, "program", r.Acts, acts)
+	root := "/proc/" + strconv.Itoa(r.PID) + "/root"
+	for name, want := range map[string]string{"/own/key": "400 64999 64998 secret", "/own/other": "444 0 0 public"} {
+		info, err := os.Lstat(root + name)
+		mustDo(t, err)
+		data, err := os.ReadFile(root + name)
+		mustDo(t, err)
+		st := info.Sys().(*syscall.Stat_t)
+		if got := fmt.Sprintf("%o %d %d %s", info.Mode(), st.Uid, st.Gid, data); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
+// TestImage: the program's image can be executed where the spec says, and
+// nothing else of the root can; it is as unchangeable as the rest.
+func TestImage(t *testing.T) {
+	j := newJail(t)
+	acts := map[string]string{"exec:/own/run/again": "ok", "write:/own/run/again": "EACCES", "write:/own/run/more": "EROFS",
+		"list:/own/run": "ok", "exec:/own/file": "EACCES", "mkdir:/own/run/x": "EROFS"}
+	spec := workerSpec(keys(acts)...)
+	spec.Image = "/own/run/again"
+	spec.Files = []File{{Path: "/own/file", Data: []byte("#!/own/run/again\n")}}
+	spec.Landlock = []Rule{{Path: "/own", Access: 1<<16 - 1}}
+	r := j.start(spec, nil)
+	wantActs(t, "program", r.Acts, acts)
+	lines := wantMounts(t, r.PID, 2)
+	for _, line := range lines {
+		if f := strings.Fields(line); f[4] == "/own/run" && !strings.HasPrefix(f[5], "ro,nosuid,nodev,") || f[4] == "/" && !strings.Contains(f[5], "noexec") {
+			t.Errorf("mount %q", line)
+		}
+	}
+	copied, err := os.ReadFile("/proc/" + strconv.Itoa(r.PID) + "/root/own/run/again")
+	mustDo(t, err)
+	own, err := os.ReadFile("/proc/self/fd/" + strconv.Itoa(int(j.probe.Fd())))
+	mustDo(t, err)
+	if !bytes.Equal(copied, own) {
+		t.Errorf("the copy has %d bytes, the image %d, or they differ", len(copied), len(own))
+	}
 }

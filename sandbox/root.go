@@ -108,29 +108,78 @@ func (s *stage) mountRoot() error {
 	for _, l := range s.spec.Links {
 		pages += (len(l.Target) + 4095) / 4096
 	}
+	root, err := newTmpfs(pages, inodes, rootAttrs)
+	if err != nil {
+		return err
+	}
+	if err := unix.MoveMount(root, "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return fmt.Errorf("move_mount: %w", err)
+	}
+	return errors.Join(unix.Fchdir(root), unix.Close(root))
+}
+
+// newTmpfs makes a tmpfs of so many pages and inodes, attached nowhere.
+func newTmpfs(pages, inodes, attrs int) (int, error) {
 	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
-		return fmt.Errorf("fsopen: %w", err)
+		return -1, fmt.Errorf("fsopen: %w", err)
 	}
 	for _, o := range [][2]string{
 		{"source", "jail"}, {"mode", "0755"},
 		{"size", strconv.Itoa(pages * os.Getpagesize())}, {"nr_inodes", strconv.Itoa(inodes)},
 	} {
 		if err := unix.FsconfigSetString(fs, o[0], o[1]); err != nil {
-			return fmt.Errorf("tmpfs option %s=%s: %w", o[0], o[1], err)
+			return -1, fmt.Errorf("tmpfs option %s=%s: %w", o[0], o[1], err)
 		}
 	}
 	if err := unix.FsconfigCreate(fs); err != nil {
-		return fmt.Errorf("create tmpfs: %w", err)
+		return -1, fmt.Errorf("create tmpfs: %w", err)
 	}
-	root, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, rootAttrs)
+	mount, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, attrs)
 	if err != nil {
-		return fmt.Errorf("fsmount: %w", err)
+		return -1, fmt.Errorf("fsmount: %w", err)
 	}
-	if err := unix.MoveMount(root, "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return fmt.Errorf("move_mount: %w", err)
+	return mount, unix.Close(fs)
+}
+
+// mountImage makes a mount that holds a copy of the program's image, which can
+// be executed, and returns it read-only and attached nowhere. (The image itself
+// is a memfd, and those cannot be bound.)
+func (s *stage) mountImage() (int, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(s.image, &st); err != nil {
+		return -1, fmt.Errorf("stat: %w", err)
 	}
-	return errors.Join(unix.Fchdir(root), unix.Close(root), unix.Close(fs))
+	page := int64(os.Getpagesize())
+	mount, err := newTmpfs(int((st.Size+page-1)/page), 2, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV)
+	if err != nil {
+		return -1, err
+	}
+	to, err := unix.Openat(mount, path.Base(s.spec.Image), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o555)
+	if err != nil {
+		return -1, fmt.Errorf("create: %w", err)
+	}
+	for at := int64(0); at < st.Size; {
+		n, err := unix.Sendfile(to, s.image, &at, int(st.Size-at))
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err == nil && n == 0 {
+			err = errors.New("it ended early")
+		}
+		if err != nil {
+			return -1, fmt.Errorf("copy: %w", err)
+		}
+	}
+	// Nobody may write to it while it is executed: ETXTBSY.
+	if err := unix.Close(to); err != nil {
+		return -1, err
+	}
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
+	if err := unix.MountSetattr(mount, "", unix.AT_EMPTY_PATH, &attr); err != nil {
+		return -1, fmt.Errorf("make it read-only: %w", err)
+	}
+	return mount, nil
 }
 
 // fillRoot makes the directories, files, mount points and, last, links: what
@@ -150,13 +199,16 @@ func (s *stage) fillRoot() error {
 			dirs = append(dirs, b.Target)
 		}
 	}
+	if s.spec.Image != "" {
+		dirs = append(dirs, path.Dir(s.spec.Image))
+	}
 	for _, d := range dirs {
 		if err := root.MkdirAll(inRoot(d), 0o755); err != nil {
 			return err
 		}
 	}
 	for _, f := range files {
-		if err := makeFile(root, f); err != nil {
+		if err := s.makeFile(root, f); err != nil {
 			return err
 		}
 	}
@@ -172,15 +224,22 @@ func (s *stage) fillRoot() error {
 }
 
 // makeFile writes one file of the jail's own, or a file's mount point.
-func makeFile(root *os.Root, f File) error {
+func (s *stage) makeFile(root *os.Root, f File) error {
 	if err := root.MkdirAll(inRoot(path.Dir(f.Path)), 0o755); err != nil {
 		return err
 	}
-	file, err := root.OpenFile(inRoot(f.Path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444)
+	mode := os.FileMode(0o444)
+	if f.Secret {
+		mode = 0o400
+	}
+	file, err := root.OpenFile(inRoot(f.Path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
 	_, err = file.Write(f.Data)
+	if f.Secret {
+		err = errors.Join(err, file.Chown(s.spec.UID, s.spec.GID))
+	}
 	return errors.Join(err, file.Close())
 }
 
@@ -192,22 +251,38 @@ func inRoot(p string) string {
 	return p[1:]
 }
 
-// attachBinds moves the protected copies to their places.
+// attachBinds moves the protected copies to their places, the image's mount
+// last: data never hides it.
 func (s *stage) attachBinds() error {
 	for i, b := range s.spec.Binds {
-		at, err := unix.Openat2(unix.AT_FDCWD, inRoot(b.Target), &unix.OpenHow{
-			Flags:   unix.O_PATH | unix.O_CLOEXEC,
-			Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS})
-		if err != nil {
-			return fmt.Errorf("mount point %s: %w", b.Target, err)
+		if err := attach(s.trees[i], b.Target); err != nil {
+			return err
 		}
-		err = unix.MoveMount(s.trees[i], "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
-		if err != nil {
-			return fmt.Errorf("move_mount to %s: %w", b.Target, err)
-		}
-		if err := errors.Join(unix.Close(at), unix.Close(s.trees[i])); err != nil {
-			return fmt.Errorf("%s: %w", b.Target, err)
-		}
+	}
+	if s.spec.Image == "" {
+		return nil
+	}
+	mount, err := s.mountImage()
+	if err != nil {
+		return fmt.Errorf("copy of the program's image: %w", err)
+	}
+	return attach(mount, path.Dir(s.spec.Image))
+}
+
+// attach moves a detached mount to its place in the root, and closes it.
+func attach(mount int, target string) error {
+	at, err := unix.Openat2(unix.AT_FDCWD, inRoot(target), &unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS})
+	if err != nil {
+		return fmt.Errorf("mount point %s: %w", target, err)
+	}
+	err = unix.MoveMount(mount, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+	if err != nil {
+		return fmt.Errorf("move_mount to %s: %w", target, err)
+	}
+	if err := errors.Join(unix.Close(at), unix.Close(mount)); err != nil {
+		return fmt.Errorf("%s: %w", target, err)
 	}
 	return nil
 }

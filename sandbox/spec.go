@@ -34,13 +34,20 @@ type Spec struct {
 	Links []Link
 	Files []File
 	Binds []Bind
+	// Image, when not "", is where a copy of the program's own image can be
+	// executed. Its directory is a read-only mount of its own with nothing
+	// else in it: the rest of the root is noexec.
+	Image string
 	// Opens are directories inside the jail that are opened for reading and
 	// donated.
 	Opens []Open
 
 	// Landlock names what may be done below which path; nothing else may be
-	// done to any file, with network ports, or with processes outside.
+	// done to any file, with network ports, or with processes outside; but
+	// Connect are TCP ports to which it may connect, on any host that its
+	// network namespace reaches.
 	Landlock []Rule
+	Connect  []uint16
 	// AllowNoLandlock: go on where the kernel has no Landlock at all.
 	AllowNoLandlock bool
 
@@ -51,10 +58,12 @@ type Spec struct {
 // Link is a symbolic link; Target may be relative.
 type Link struct{ Path, Target string }
 
-// File is a small read-only file (mode 0444) of the jail's own.
+// File is a small read-only file of the jail's own: root's with mode 0444, or,
+// when Secret, the program's with mode 0400.
 type File struct {
-	Path string
-	Data []byte
+	Path   string
+	Data   []byte
+	Secret bool
 }
 
 // Bind shows a directory or file of the host inside the jail: read-only,
@@ -181,6 +190,9 @@ func (s *Spec) checkPaths() error {
 	for _, b := range s.Binds {
 		below, clean = append(below, b.Target), append(clean, b.Source)
 	}
+	if s.Image != "" {
+		below = append(below, s.Image, path.Dir(s.Image))
+	}
 	for _, o := range s.Opens {
 		clean = append(clean, o.Path)
 	}
@@ -194,7 +206,7 @@ func (s *Spec) checkPaths() error {
 	}
 	for _, p := range below {
 		if p == "/" {
-			return errors.New("the root itself cannot be a link, a file or a bind's target")
+			return errors.New("the root itself cannot be a link, a file, the image's place or a bind's target")
 		}
 	}
 	return nil
@@ -220,6 +232,9 @@ func (s *Spec) tree() map[string]bool {
 	}
 	for _, b := range s.Binds {
 		add(b.Target)
+	}
+	if s.Image != "" {
+		add(path.Dir(s.Image))
 	}
 	return all
 }

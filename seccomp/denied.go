@@ -1,13 +1,30 @@
 package seccomp
 
-import "golang.org/x/sys/unix"
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
 
 // denied are calls that end a runner or its command at once: no program that
 // we start ever makes them, and each serves somebody who wants out. Calls that
 // are newer than the installed libseccomp cannot be named; they are answered
 // as the rest is, by ENOSYS.
 func denied() Set {
-	return Set{"denied", append(deniedSystem(), deniedReach()...)}
+	return Set{"denied", slices.Concat(deniedSystem(), deniedReach(), []Call{
+		{Name: "socket", If: when(not(0, unix.AF_UNIX)), Who: "the network, netlink, AF_ALG, packets; (AF_UNIX: ENOSYS)"},
+	})}
+}
+
+// deniedRemote are those of the runner of a remote target. Its C library asks
+// for more sockets than it needs (AF_UNIX for a name service, AF_NETLINK for
+// the interfaces, SOCK_DGRAM to sort addresses), and does without: ENOSYS.
+func deniedRemote() Set {
+	return Set{"denied", slices.Concat(deniedSystem(), deniedReach(), []Call{
+		{Name: "socket", If: when(all(0, 32)), Who: "families from 32 on: AF_ALG, AF_VSOCK, AF_XDP, AF_SMC and others; a history of kernel bugs"},
+		{Name: "socket", If: when(eq64(0, unix.AF_PACKET)), Who: "packets of all"},
+		{Name: "socket", If: when(eq64(0, unix.AF_KEY)), Who: "keys of IPsec; a history of kernel bugs"},
+	})}
 }
 
 // deniedSystem: changing the system, its mounts and its name spaces.
@@ -91,7 +108,6 @@ func deniedReach() []Call {
 		{Name: "mbind", Who: "a history of kernel bugs"},
 		{Name: "move_pages", Who: "another process's memory"},
 		{Name: "migrate_pages", Who: "another process's memory"},
-		{Name: "socket", If: when(not(0, unix.AF_UNIX)), Who: "the network, netlink, AF_ALG, packets; (AF_UNIX: ENOSYS)"},
 		{Name: "ioctl", If: when(eq(1, unix.TIOCSTI)), Who: "types into the terminal of whoever started us"},
 		{Name: "ioctl", If: when(eq(1, 0x541c)), Who: "the same on a console (TIOCLINUX)"},
 	}

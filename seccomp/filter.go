@@ -5,6 +5,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Role selects a table.
@@ -16,6 +18,8 @@ const (
 	Helper Role = "helper"
 	Worker Role = "worker"
 	Runner Role = "runner"
+	// Remote is a runner whose target is reached by TCP.
+	Remote Role = "remote"
 )
 
 // Architectures that have tables, by their Go names.
@@ -95,6 +99,11 @@ func all(arg uint, v uint64) Cond { return Cond{Arg: arg, Mask: v, Value: v} }
 // but: a whole argument, the bits of free left out, equals v.
 func but(arg uint, v, free uint64) Cond { return Cond{Arg: arg, Mask: ^free, Value: v} }
 
+// stream: a C int is SOCK_STREAM, with whatever flags.
+func stream(arg uint) Cond {
+	return Cond{Arg: arg, Mask: int32Mask &^ (unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK), Value: unix.SOCK_STREAM}
+}
+
 // none: an argument has none of the bits of v.
 func none(arg uint, v uint64) Cond { return Cond{Arg: arg, Mask: v} }
 
@@ -103,6 +112,9 @@ func not(arg uint, v uint64) Cond { return Cond{Arg: arg, Value: v, Not: true} }
 
 // when lists conditions that must all hold.
 func when(c ...Cond) []Cond { return c }
+
+// Roles are all roles that have a table.
+func Roles() []Role { return []Role{Helper, Worker, Runner, Remote} }
 
 // Table returns the filter of a role. For an unknown role or architecture it
 // has no rules, and Compile refuses it.
@@ -125,6 +137,10 @@ func Table(role Role, arch string) Filter {
 		f.Default = NoSys
 		f.Allow = merge(arch, goRuntime(), runner(), command())
 		f.Deny = merge(arch, denied())
+	case Remote:
+		f.Default = NoSys
+		f.Allow = merge(arch, goRuntime(), runner(), command(), network())
+		f.Deny = merge(arch, deniedRemote())
 	}
 	return f
 }

@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 // TestGolden shows a change of what is allowed in a review.
 func TestGolden(t *testing.T) {
-	for _, role := range []Role{Worker, Helper, Runner} {
+	for _, role := range []Role{Worker, Helper, Runner, Remote} {
 		for _, arch := range []string{AMD64, ARM64} {
 			var buf bytes.Buffer
 			if err := Table(role, arch).Describe(&buf); err != nil {
@@ -51,7 +51,7 @@ func TestBudget(t *testing.T) {
 
 // TestLines: each line is whole, tells who needs it, and knows its arguments.
 func TestLines(t *testing.T) {
-	for _, set := range []Set{goRuntime(), worker(), helper(), runner(), command(), denied()} {
+	for _, set := range []Set{goRuntime(), worker(), helper(), runner(), command(), network(), denied(), deniedRemote()} {
 		for _, c := range set.Calls {
 			if c.Name == "" || len(c.Who) < 4 {
 				t.Errorf("%s: %q tells not who needs it", set.Name, c.Name)
@@ -76,8 +76,8 @@ func TestLines(t *testing.T) {
 // TestNeverAllowed: what is denied to a command is allowed to nobody; the same
 // name is in both lists only where arguments tell the good from the bad.
 func TestNeverAllowed(t *testing.T) {
-	byArgument := map[string][]Role{"clone": {Worker, Helper, Runner}, "ioctl": {Runner}, "memfd_create": {Helper}}
-	for _, role := range []Role{Worker, Helper, Runner} {
+	byArgument := map[string][]Role{"clone": {Worker, Helper, Runner, Remote}, "ioctl": {Runner, Remote}, "memfd_create": {Helper}, "socket": {Remote}}
+	for _, role := range []Role{Worker, Helper, Runner, Remote} {
 		for _, arch := range []string{AMD64, ARM64} {
 			bad := map[string]bool{}
 			for _, d := range merge(arch, denied()) {

@@ -303,7 +303,7 @@ func TestForeignDoors(t *testing.T) {
 	}
 	v := buildVictims(t)
 	log := openAudit(t)
-	for _, role := range []Role{Worker, Helper, Runner} {
+	for _, role := range []Role{Worker, Helper, Runner, Remote} {
 		f := Table(role, AMD64)
 		o := run(t, f, nil, v.confined, "call", strconv.Itoa(unix.SYS_GETPID|x32Bit))
 		if !o.sigsys() || o.out != "ATTEMPT\n" {
@@ -315,7 +315,7 @@ func TestForeignDoors(t *testing.T) {
 	if o := run(t, Table(Worker, AMD64), nil, v.twin, "int80"); o.out != "ATTEMPT\nRETURNED 1\n" {
 		testenv.Lacks(t, "this kernel has no i386 emulation: "+o.String())
 	}
-	for _, role := range []Role{Worker, Helper, Runner} {
+	for _, role := range []Role{Worker, Helper, Runner, Remote} {
 		o := run(t, Table(role, AMD64), nil, v.confined, "int80")
 		if !o.sigsys() || o.out != "ATTEMPT\n" {
 			t.Errorf("%s: int 0x80: %v", role, o)

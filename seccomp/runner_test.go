@@ -287,7 +287,12 @@ func TestRunnerDenies(t *testing.T) {
 	testenv.NeedRoot(t)
 	v := buildVictims(t)
 	log := openAudit(t)
-	f := Table(Runner, runtime.GOARCH)
+	for _, role := range []Role{Runner, Remote} {
+		t.Run(string(role), func(t *testing.T) { denies(t, Table(role, runtime.GOARCH), v, log) })
+	}
+}
+
+func denies(t *testing.T, f Filter, v victims, log *auditLog) {
 	m := newModel(t, f)
 	for _, d := range f.Deny {
 		a := attack{name: d.Name}
@@ -311,7 +316,7 @@ func TestRunnerDenies(t *testing.T) {
 			log.expect(t, o.pid, data)
 		})
 	}
-	for _, name := range []string{"setresuid", "capset", "inotify_init1", "mlock", "clone3"} {
+	for _, name := range []string{"setresuid", "listen", "bind", "sendto", "inotify_init1", "mlock", "clone3"} {
 		want := fmt.Sprintf("ATTEMPT\nRETURNED %d %d\n", ^uintptr(0), int(unix.ENOSYS))
 		if o := run(t, f, nil, v.confined, attack{name: name}.words(t)...); o.out != want {
 			t.Errorf("%s: %v, want ENOSYS", name, o)

@@ -1,13 +1,13 @@
-// Package supervise starts the confined processes, watches over them and the
-// roots, restarts what dies, and ends it all.
+// Package supervise is the service: it checks the machine, takes what all syncs
+// share, runs a session for each, and passes on what concerns them all.
 //
 // Trust: the supervisor is root and not confined. After set-up it reads, of the
 // others, only fixed-size packets of numbers, and log lines as opaque bytes.
 //
-// Invariants: one goroutine (session.serve) owns all state; the others only
-// wait and pass values on. The supervisor holds no descriptor inside a root.
-// What it took (uid, cgroup, lock, files) is on one list, and is given back in
-// the opposite order whatever happens.
+// Invariants: a session's state is its own goroutine's; here one goroutine
+// (service.serve) owns the screen and the service manager's ear. What was taken
+// (uids, cgroup, locks, files) is on one list, and is given back in the
+// opposite order whatever happens.
 package supervise
 
 import (
@@ -16,9 +16,12 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"lockstep/cgroup"
 	"lockstep/config"
@@ -28,73 +31,61 @@ import (
 	"lockstep/rsync"
 	"lockstep/sandbox"
 	"lockstep/seccomp"
-	"lockstep/supervise/generation"
+	"lockstep/supervise/exit"
 	"lockstep/supervise/host"
+	"lockstep/supervise/jail"
 	"lockstep/supervise/proc"
+	"lockstep/supervise/session"
+	"lockstep/supervise/slots"
 	"lockstep/supervise/words"
-	"lockstep/uidpool"
 )
 
-// Exit codes, the contract with users.
-const (
-	ExitDone     = 0
-	ExitFailed   = 1
-	ExitUsage    = 2
-	ExitInternal = 70
-	ExitLocked   = 78
-)
-
-// exitError is an error that knows the exit code it asks for.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e exitError) Error() string { return e.err.Error() }
-func (e exitError) Unwrap() error { return e.err }
-
-// refuse is an error of the configuration or the machine: exit code 2.
-func refuse(err error) error { return exitError{ExitUsage, err} }
-
-// session is one run of the supervisor.
-type session struct {
-	cfg  config.Config
+// service is one run of the supervisor.
+type service struct {
+	set  config.Set
 	args []string // what lockstep was called with
 
 	log    *slog.Logger
 	screen *console.Screen
-	live   console.Live
 	notify *console.Notifier
 
-	kernel  host.Kernel
-	command host.Command
-	cgroups *cgroup.Host
-	group   *cgroup.Group
-	maker   generation.Maker
-	options rsync.Options
-	store   *rootid.Store
-	state   rootid.State    // what the roots must be
-	mounts  *rootid.Watcher // of the host's mount table
-	looker  rootid.Looker
+	kernel   host.Kernel
+	cgroups  *cgroup.Host
+	group    *cgroup.Group
+	mounts   *rootid.Watcher            // of the host's mount table
+	commands map[string]host.Command    // by the path of rsync
+	options  map[trialKey]rsync.Options // what the trials found
+	sessions []*session.Session
+	host     session.Host
 
 	signals chan os.Signal
-	exits   chan proc.Exit // processes that ended
+	changed chan struct{} // a session's snapshot is another
+	ended   chan ending
 
 	undo []func() error // what was taken, to be given back
 
-	loop
+	board
 }
 
-// Run is `lockstep mirror`: it returns the exit code when all has ended.
-func Run(cfg config.Config, args []string) int {
+// ending is the end of a session.
+type ending struct {
+	session *session.Session
+	err     error
+}
+
+// Run is `lockstep mirror` and `lockstep run`: it returns the exit code when all
+// has ended.
+func Run(set config.Set, args []string) int {
 	screen := console.NewScreen(os.Stderr)
-	s := &session{
-		cfg: cfg, args: args, screen: screen,
-		log:     console.NewLogger(screen, cfg.JSON, screen.Terminal()),
-		notify:  console.NewNotifier(),
-		signals: make(chan os.Signal, 8),
-		exits:   make(chan proc.Exit, 64),
-		maker:   generation.Maker{Reports: make(chan generation.Report, 64)},
+	s := &service{
+		set: set, args: args, screen: screen,
+		log:      console.NewLogger(screen, set.JSON, screen.Terminal()),
+		notify:   console.NewNotifier(),
+		commands: map[string]host.Command{},
+		options:  map[trialKey]rsync.Options{},
+		signals:  make(chan os.Signal, 8),
+		changed:  make(chan struct{}, 1),
+		ended:    make(chan ending, len(set.Syncs)),
 	}
 	// A reader of our output that has gone must not kill us before the others
 	// are stopped. (Ignored, the signal would be ignored in all children too.)
@@ -109,19 +100,17 @@ func Run(cfg config.Config, args []string) int {
 }
 
 // setUp is everything before the first confined process, in order.
-func (s *session) setUp() error {
+func (s *service) setUp() error {
 	for _, step := range []func() error{
-		s.needRoot,      // nothing below works without
-		s.resolve,       // paths, owners: all that is wrong with the configuration at once
-		s.lockRuntime,   // from here on we are the only one here
-		s.checkKernel,   // what confinement stands on
-		s.openState,     // is it root's alone? and no other mirror has the target
-		s.sweep,         // what a killed supervisor left
-		s.sealPrograms,  // from here on no upgrade can mix versions
-		s.takeUID,       // the worker's own
-		s.compile,       // filters, once for all restarts
-		s.rememberRoots, // are they what they were?
-		s.tryRsync,      // in the real jail
+		s.needRoot,     // nothing below works without
+		s.resolve,      // paths, owners: all that is wrong with the configuration at once
+		s.lockRuntime,  // from here on we are the only one here
+		s.checkKernel,  // what confinement stands on
+		s.sweep,        // what a killed supervisor left
+		s.sealPrograms, // from here on no upgrade can mix versions
+		s.compile,      // filters, once for all restarts
+		s.tryRsync,     // in the real jail
+		s.prepare,      // each sync: state, locks, uids; are the roots what they were?
 	} {
 		if err := step(); err != nil {
 			return err
@@ -134,11 +123,11 @@ func (s *session) setUp() error {
 }
 
 // interrupted lets a signal end the set-up between two steps.
-func (s *session) interrupted() error {
+func (s *service) interrupted() error {
 	select {
 	case sig := <-s.signals:
 		if sig == syscall.SIGTERM || sig == syscall.SIGINT {
-			return exitError{ExitDone, fmt.Errorf("stopped by %v before anything was copied", sig)}
+			return exit.Error{Code: exit.Done, Err: fmt.Errorf("stopped by %v before anything was copied", sig)}
 		}
 	default:
 	}
@@ -146,89 +135,97 @@ func (s *session) interrupted() error {
 }
 
 // later puts something on the list of what is to be given back at the end.
-func (s *session) later(f func() error) { s.undo = append(s.undo, f) }
+func (s *service) later(f func() error) { s.undo = append(s.undo, f) }
 
 // finish gives everything back, in the opposite order, and tells the exit code.
-func (s *session) finish(err error) int {
-	code := ExitDone
-	if err != nil {
-		code = ExitFailed
-		var ee exitError
-		if errors.As(err, &ee) {
-			code = ee.code
-		}
-	}
+func (s *service) finish(err error) int {
+	code := exit.Code(err)
 	var left error
 	for i := len(s.undo) - 1; i >= 0; i-- {
 		left = errors.Join(left, s.undo[i]())
 	}
 	s.undo = nil
 	left = errors.Join(left, s.screen.SetLine(""))
-	s.tell(err, code)
+	tell(s.log, err, code)
 	if left != nil {
 		s.log.Error("not all could be cleaned up; the next start does it", "error", left.Error())
-		code = max(code, ExitFailed)
+		code = max(code, exit.Failed)
 	}
 	return code
 }
 
 // tell logs an error line by line: each is one problem.
-func (s *session) tell(err error, code int) {
+func tell(log *slog.Logger, err error, code int) {
 	if err == nil {
 		return
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		if code == ExitDone {
-			s.log.Info(line)
+		if code == exit.Done {
+			log.Info(line)
 		} else {
-			s.log.Error(line)
+			log.Error(line)
 		}
 	}
 }
 
-func (s *session) needRoot() error {
+func (s *service) needRoot() error {
 	if os.Geteuid() == 0 {
 		return nil
 	}
-	return refuse(fmt.Errorf("lockstep must be started as root, to confine what it starts; run: sudo lockstep%s", words.Shell(s.args)))
+	return exit.Refuse(fmt.Errorf("lockstep must be started as root, to confine what it starts; run: sudo lockstep%s", words.Shell(s.args)))
 }
 
-func (s *session) resolve() error {
-	cfg, err := s.cfg.Resolve()
+func (s *service) resolve() error {
+	set, err := s.set.Resolve()
 	if err != nil {
-		return refuse(err)
+		return exit.Refuse(err)
 	}
-	if s.command, err = host.Inspect(cfg.RsyncPath); err != nil {
-		return refuse(err)
+	for _, one := range set.Syncs {
+		if _, known := s.commands[one.RsyncPath]; known {
+			continue
+		}
+		command, err := host.Inspect(one.RsyncPath)
+		if err != nil {
+			return exit.Refuse(err)
+		}
+		s.commands[one.RsyncPath] = command
 	}
-	s.cfg = cfg
+	s.set = set
 	return nil
 }
 
-func (s *session) lockRuntime() error {
-	lock, err := host.LockRuntime(s.cfg.RuntimeDir)
+func (s *service) lockRuntime() error {
+	lock, err := host.LockRuntime(s.set.RuntimeDir)
 	if err != nil {
-		return refuse(err)
+		return exit.Refuse(err)
 	}
 	s.later(lock.Release)
 	return nil
 }
 
-func (s *session) checkKernel() error {
+func (s *service) checkKernel() error {
 	s.kernel = host.CheckKernel()
 	cgroups, err := cgroup.Detect()
 	if err != nil {
-		return refuse(fmt.Errorf("control groups: %w", err))
+		return exit.Refuse(fmt.Errorf("control groups: %w", err))
 	}
 	s.cgroups = cgroups
 	for _, f := range cgroups.Missing() {
 		s.kernel.Add(f.Name, f.What)
 	}
-	if err := s.kernel.Refuse(s.cfg.Allows, func(text string) { s.log.Warn(text) }); err != nil {
-		return refuse(err)
+	if err := s.kernel.Refuse(s.set.Allows, func(text string) { s.log.Warn(text) }); err != nil {
+		return exit.Refuse(err)
 	}
-	s.log.Info("starting lockstep "+buildinfo.Version, "build", buildinfo.ID, "mirror", s.cfg.Describe(),
-		"kernel", s.kernel.Release, "landlock", s.kernel.Landlock)
+	attrs := []any{"build", buildinfo.ID}
+	if len(s.set.Syncs) == 1 {
+		attrs = append(attrs, "mirror", s.set.Syncs[0].Describe())
+	} else {
+		attrs = append(attrs, "syncs", len(s.set.Syncs))
+	}
+	s.log.Info("starting lockstep "+buildinfo.Version, append(attrs, "kernel", s.kernel.Release, "landlock", s.kernel.Landlock)...)
+	for _, f := range s.set.Files {
+		s.log.Info("configuration", "file", f.Path, "sha256", f.SHA256)
+	}
 	if len(s.kernel.Lacks) > 0 {
 		s.log.Info("this kernel is too old for: " + strings.Join(s.kernel.Lacks, "; "))
 	}
@@ -236,15 +233,12 @@ func (s *session) checkKernel() error {
 }
 
 // instance names what belongs to this runtime directory on the whole host.
-func (s *session) instance() string { return "mirror-" + rootid.Key(s.cfg.RuntimeDir, "") }
+func (s *service) instance() string { return "mirror-" + rootid.Key(s.set.RuntimeDir, "") }
 
 // sweep removes what a killed supervisor left: its processes died with it
 // (pdeathsig), or die here with their groups; mounts were their own.
-func (s *session) sweep() error {
+func (s *service) sweep() error {
 	if err := s.cgroups.Sweep(s.instance()); err != nil {
-		return fmt.Errorf("what an earlier lockstep left cannot be removed: %w", err)
-	}
-	if err := os.RemoveAll(s.scratch()); err != nil {
 		return fmt.Errorf("what an earlier lockstep left cannot be removed: %w", err)
 	}
 	group, err := s.cgroups.Create(s.instance())
@@ -253,13 +247,33 @@ func (s *session) sweep() error {
 	}
 	s.group = group
 	s.later(group.Remove)
+	// Nothing is removed from the state directory before it is known to be
+	// root's alone.
+	if err := rootid.MakeStateDir(s.set.StateDir); err != nil {
+		return exit.Refuse(err)
+	}
+	dir := s.scratch()
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("what an earlier lockstep left cannot be removed: %w", err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return fmt.Errorf("scratch directory: %w", err)
+	}
+	s.later(func() error { return os.RemoveAll(dir) })
 	return nil
 }
 
-func (s *session) sealPrograms() error {
+// scratch is a directory of this instance for trees that live for a moment. Not
+// in the runtime directory, which is on tmpfs: that has no user attributes
+// before Linux 6.6, and the trial would find too little.
+func (s *service) scratch() string {
+	return filepath.Join(s.set.StateDir, "scratch-"+rootid.Key(s.set.RuntimeDir, ""))
+}
+
+func (s *service) sealPrograms() error {
 	programs, err := host.SealPrograms()
 	if err != nil {
-		return refuse(err)
+		return exit.Refuse(err)
 	}
 	s.later(programs.Close)
 	launcher, err := sandbox.NewLauncher(programs.Self)
@@ -267,41 +281,76 @@ func (s *session) sealPrograms() error {
 		return fmt.Errorf("the launcher cannot be prepared: %w", err)
 	}
 	s.later(launcher.Close)
-	s.maker.Programs, s.maker.Command, s.maker.Machine = programs, s.command, s.machine()
-	s.maker.Starter = proc.Starter{Launcher: launcher, Group: s.group, Exits: s.exits, Lines: s.lines, Lost: func(role string, err error) {
-		s.log.Warn("messages of the "+role+" were lost", "error", err.Error())
-	}}
+	s.host = session.Host{
+		Log: s.log, Machine: s.machine(), UIDs: uidDir, Alone: len(s.set.Syncs) == 1,
+		Changed: func() {
+			select {
+			case s.changed <- struct{}{}:
+			default: // it is about to look
+			}
+		},
+	}
+	m := &s.host.Maker
+	m.Programs, m.Machine = programs, s.machine()
+	m.Slots = slots.New(slots.Limits{
+		All: int(s.set.MaxJobs), PerHost: int(s.set.MaxJobsPerHost),
+		Passes:   runtime.NumCPU(), // a whole pass keeps a processor and the disks busy
+		Patience: time.Minute,
+	})
+	m.Starter = proc.Starter{Launcher: launcher, Group: s.group}
 	return nil
+}
+
+// machine says which protections a person has allowed to be missing.
+func (s *service) machine() jail.Machine {
+	lacks := false
+	for _, f := range s.cgroups.Missing() {
+		lacks = lacks || f.Name == "cgroup-devices"
+	}
+	return jail.Machine{
+		NoLandlock: s.kernel.Landlock == 0,
+		NoMDWE:     !s.kernel.MDWE,
+		NoDevices:  lacks && s.set.Allows("cgroup-devices"),
+	}
 }
 
 // uidDir is shared by all instances on the host, so that no two of them use
 // one uid.
 const uidDir = "/run/lockstep/uids"
 
-func (s *session) takeUID() error {
-	lease, err := uidpool.Take(uidDir, s.cfg.User)
-	if err != nil {
-		return fmt.Errorf("the worker's uid: %w", err)
-	}
-	s.maker.UID, s.maker.GID = lease.UID, lease.GID
-	s.later(lease.Release)
-	return nil
-}
-
-func (s *session) compile() error {
-	s.maker.Filters = map[seccomp.Role]*os.File{}
-	for _, role := range []seccomp.Role{seccomp.Helper, seccomp.Worker, seccomp.Runner} {
+func (s *service) compile() error {
+	filters := map[seccomp.Role]*os.File{}
+	for _, role := range seccomp.Roles() {
 		filter, err := seccomp.Compile(seccomp.Table(role, runtime.GOARCH))
 		if err != nil {
 			return fmt.Errorf("the filter of the %s: %w", role, err)
 		}
-		s.maker.Filters[role] = filter
+		filters[role] = filter
 		s.later(filter.Close)
 	}
+	s.host.Maker.Filters = filters
 	var err error
 	if s.mounts, err = rootid.Watch(); err != nil {
 		return err
 	}
 	s.later(s.mounts.Close)
+	return nil
+}
+
+// prepare makes the sessions.
+func (s *service) prepare() error {
+	for i := range s.set.Syncs {
+		cfg := s.set.Config(i)
+		dir := filepath.Join(s.scratch(), strconv.Itoa(i))
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return fmt.Errorf("scratch directory: %w", err)
+		}
+		one := session.New(&s.host, cfg, s.commands[cfg.RsyncPath], s.options[trialOf(cfg)], dir)
+		s.later(one.Close)
+		s.sessions = append(s.sessions, one)
+		if err := one.Prepare(); err != nil {
+			return err
+		}
+	}
 	return nil
 }

@@ -36,7 +36,7 @@ type engine struct {
 	reporter *pump.Reporter
 	inotify  *os.File
 	source   *pump.Source
-	barriers []barrier // what is told once the events up to then were applied
+	barriers []func() // called once the events up to then were applied
 	fatal    error
 	now      time.Time
 	roots    []*root
@@ -164,7 +164,7 @@ func (e *engine) starting() bool {
 
 // next is the earliest moment at which something is due, zero for never.
 func (e *engine) next() time.Time {
-	next := e.reporter.Offer(e.report(), e.now)
+	next := e.report()
 	for _, r := range e.roots {
 		next = deliver.Earlier(next, r.next())
 	}
@@ -244,15 +244,26 @@ func (e *engine) decode(b []byte) error {
 	})
 }
 
+// command does what the supervisor asks for, of one target or of all. It knows
+// no worse than to ask for too much.
 func (e *engine) command(c status.Command) {
 	for _, r := range e.roots {
-		switch c {
-		case status.CommandVerify:
+		if c.Verb() == status.CommandVerify {
 			r.verify()
-		case status.CommandResync:
-			r.demand("asked for")
-			for _, t := range r.targets {
-				t.Queue.Retry(e.now)
+			continue
+		}
+		var targets []*deliver.Target
+		for _, t := range r.targets {
+			if c.Target() == 0 || c.Target() == uint64(t.ID()) {
+				targets = append(targets, t)
+			}
+		}
+		if c.Verb() == status.CommandResync && len(targets) > 0 {
+			r.demand("asked for", targets...)
+		}
+		if c.Verb() == status.CommandResync || c.Verb() == status.CommandRetry {
+			for _, t := range targets {
+				t.Retry()
 			}
 		}
 	}
@@ -270,18 +281,11 @@ func (e *engine) exited(x ipc.Exited) {
 	k.Exited(x)
 }
 
-// barrier is something that a tracker is told once every event up to a moment
-// was applied: that a pass has ended, or (done set) that all that was marked
-// before then is done.
-type barrier struct {
-	root *root
-	done time.Time
-}
-
-func (e *engine) barrier(b barrier) {
+// barrier has f called once every event up to now was applied.
+func (e *engine) barrier(f func()) {
 	// One mark at a time: a second one that is under way could answer for a
 	// barrier that was added after it.
-	if e.barriers = append(e.barriers, b); len(e.barriers) == 1 {
+	if e.barriers = append(e.barriers, f); len(e.barriers) == 1 {
 		e.source.Mark()
 	}
 }
@@ -292,15 +296,11 @@ func (e *engine) caughtUp() {
 	if len(e.barriers) == 0 {
 		return
 	}
-	b := e.barriers[0]
-	if b.done.IsZero() {
-		b.root.track.Pass(false)
-	} else {
-		b.root.track.Acknowledged(b.done)
-	}
+	f := e.barriers[0]
 	if e.barriers = e.barriers[1:]; len(e.barriers) > 0 {
 		e.source.Mark()
 	}
+	f()
 }
 
 // readCommands ends when the supervisor is gone, which ends this process too.

@@ -2,12 +2,16 @@ package worker
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"lockstep/ipc"
+	"lockstep/ipc/settings"
+	"lockstep/rsync"
 	"lockstep/worker/deliver"
 	"lockstep/worker/links"
 	"lockstep/worker/plan"
+	"lockstep/worker/tree"
 )
 
 // The root as its targets see it (deliver.Host).
@@ -36,6 +40,7 @@ func (r *root) Options() plan.Options {
 	opt := plan.Options{
 		Devices: r.cfg.Devices, BigSize: r.cfg.BigSize,
 		InexactExcludes: r.inexact, Mounts: r.cfg.Mounts,
+		Keep: r.cfg.Delete != settings.DeleteAlways,
 	}
 	if !r.rules.Empty() {
 		opt.Excluded = r.rules.Excluded
@@ -43,10 +48,36 @@ func (r *root) Options() plan.Options {
 	return opt
 }
 
-func (r *root) Skipped(rel string) { r.special.add(rel) }
+func (r *root) Skipped(rel string) { r.special.Add(rel) }
 func (r *root) TooLong(rel string) { (*sink)(r).TooLong(rel) }
 
-func (r *root) Rules() ([]byte, bool) { return r.rejected, r.tooMany }
-
 func (r *root) PassBegins() { r.track.Pass(true) }
-func (r *root) PassEnded()  { r.e.barrier(barrier{root: r}) }
+
+func (r *root) PassEnded(t *deliver.Target) {
+	r.e.barrier(func() {
+		r.track.Pass(false)
+		t.CaughtUp()
+	})
+}
+
+// FullSync spreads the targets' passes: each has a share of its own of the tenth
+// before and the tenth after the time at which they are due.
+func (r *root) FullSync(t *deliver.Target) time.Time {
+	if r.cfg.FullSyncEvery <= 0 {
+		return time.Time{}
+	}
+	share := (float64(slices.Index(r.targets, t)) + r.Random()) / float64(len(r.targets))
+	return r.e.now.Add(time.Duration(float64(r.cfg.FullSyncEvery) * (0.9 + 0.2*share)))
+}
+
+// Dirs lists every directory of the tree as it is now.
+func (r *root) Dirs() []string {
+	t := r.track.Tree()
+	out := make([]string, 0, t.Len())
+	t.Walk(t.Root(), func(id tree.ID) {
+		if rel, ok := t.Path(id); ok && len(rel) <= rsync.MaxRel {
+			out = append(out, rel)
+		}
+	})
+	return out
+}

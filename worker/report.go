@@ -2,19 +2,28 @@ package worker
 
 import (
 	"runtime"
+	"time"
 
 	"lockstep/ipc/status"
 	"lockstep/worker/deliver"
 )
 
-// report adds up what the roots and targets have to say.
-func (e *engine) report() status.Report {
+// report offers what the whole worker and each target have to say, and returns
+// when it wants to be called again.
+func (e *engine) report() time.Time {
+	var next time.Time
 	rep := status.Report{State: status.StateInStep, Ready: 1, Events: e.events}
 	if len(e.roots) == 0 {
 		rep.State, rep.Ready = status.StateStarting, 0
 	}
 	for _, r := range e.roots {
 		r.report(&rep)
+		for _, t := range r.targets {
+			one := t.Report()
+			one.State = r.state(t)
+			rep.Merge(&one)
+			next = deliver.Earlier(next, e.reporter.Offer(one, e.now))
+		}
 	}
 	if e.draining {
 		rep.State = status.StateDraining
@@ -27,7 +36,7 @@ func (e *engine) report() status.Report {
 		e.verified, e.heap = rep.Verified, m.HeapAlloc
 	}
 	rep.HeapBytes = e.heap
-	return rep
+	return deliver.Earlier(next, e.reporter.Offer(rep, e.now))
 }
 
 func (r *root) report(rep *status.Report) {
@@ -42,20 +51,16 @@ func (r *root) report(rep *status.Report) {
 	rep.Verified += c.Verified
 	rep.Rescans += r.rescans
 	rep.Walked += r.walked
-	rep.Skipped += r.special.count()
-	rep.TooLong += r.tooLong.count()
+	rep.Skipped += r.special.Count()
+	rep.TooLong += r.tooLong.Count()
 	if !r.ready {
 		rep.Ready = 0
-	}
-	for _, t := range r.targets {
-		t.Report(rep)
-		rep.State = graver(rep.State, r.state(t))
 	}
 }
 
 // state is where one target stands, the tracker's doubts included.
 func (r *root) state(t *deliver.Target) status.State {
-	s := t.State(r.whole == wholeWalking)
+	s := t.State()
 	switch {
 	case s != status.StateInStep:
 	case r.track.Counters().Failed > 0:
@@ -64,29 +69,4 @@ func (r *root) state(t *deliver.Target) status.State {
 		return status.StateSyncing
 	}
 	return s
-}
-
-// graver orders states by how far they are from being in step.
-func graver(a, b status.State) status.State {
-	rank := func(s status.State) int {
-		switch s {
-		case status.StateHeld:
-			return 7
-		case status.StateRetrying:
-			return 6
-		case status.StateStarting:
-			return 5
-		case status.StateWalking:
-			return 4
-		case status.StateInitial:
-			return 3
-		case status.StateSyncing:
-			return 2
-		}
-		return 1
-	}
-	if rank(b) > rank(a) {
-		return b
-	}
-	return a
 }

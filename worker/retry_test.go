@@ -10,11 +10,12 @@ import (
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
 	"lockstep/worker/deliver"
+	"lockstep/worker/omit"
 	"lockstep/worker/pump"
 	"lockstep/worker/track"
 )
 
-func testRoot(t *testing.T) *root {
+func testRoot(t *testing.T, targets int) *root {
 	t.Helper()
 	_, w, err := os.Pipe()
 	if err != nil {
@@ -30,7 +31,11 @@ func testRoot(t *testing.T) *root {
 		source: pump.NewSource(r0), flights: map[uint32]deliver.Flight{},
 		jobs: map[ipc.JobID]*deliver.Task{}, early: map[ipc.JobID]ipc.Exited{},
 	}
-	r, err := newRoot(e, &settings.Sync{Root: 1, Targets: []ipc.TargetID{1}, RetryMin: time.Minute}, nil, nil)
+	cfg := &settings.Sync{Root: 1, RetryMin: time.Minute}
+	for id := range targets {
+		cfg.Targets = append(cfg.Targets, ipc.TargetID(id+1))
+	}
+	r, err := newRoot(e, cfg, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +45,7 @@ func testRoot(t *testing.T) *root {
 
 // A directory that is refused twice is tried a third time.
 func TestRefusedDirectoryIsTriedAgain(t *testing.T) {
-	r := testRoot(t)
+	r := testRoot(t, 1)
 	r.track.Start(false)
 	refuse := func() {
 		t.Helper()
@@ -63,10 +68,10 @@ func TestRefusedDirectoryIsTriedAgain(t *testing.T) {
 	}
 }
 
-// While a pass lasts longer than limitEvery and directories have no watch, the
+// While a walk lasts longer than limitEvery and directories have no watch, the
 // loop's timer must not lie in the past.
-func TestNoTimerForALimitDuringAPass(t *testing.T) {
-	r := testRoot(t)
+func TestNoTimerForALimitDuringAWalk(t *testing.T) {
+	r := testRoot(t, 1)
 	r.track.Start(false)
 	w := r.walks[0]
 	r.walks = nil
@@ -82,20 +87,20 @@ func TestNoTimerForALimitDuringAPass(t *testing.T) {
 	if r.track.Counters().Unwatched != 1 {
 		t.Fatal(r.track.Counters())
 	}
-	r.ready, r.whole = true, wholeReady
-	r.targets[0].Pass = deliver.PassRunning
+	r.ready, r.walking = true, true
+	r.targets[0].Pass = deliver.PassWaiting
 	r.stepLimit()
 	r.e.now = r.e.now.Add(2 * limitEvery)
 	r.stepLimit()
 	if at := r.next(); !at.IsZero() && !at.After(r.e.now) {
-		t.Errorf("due %v ago, and stepLimit does nothing until the pass ends", r.e.now.Sub(at))
+		t.Errorf("due %v ago, and stepLimit does nothing until the walk ends", r.e.now.Sub(at))
 	}
 }
 
 // After an overflow the pass waits for the walk; meanwhile the timer must not
 // lie in the past.
 func TestNoTimerWhileAPassWaitsForTheWalk(t *testing.T) {
-	r := testRoot(t)
+	r := testRoot(t, 1)
 	r.track.Start(false)
 	w := r.walks[0]
 	r.walks = nil
@@ -105,7 +110,7 @@ func TestNoTimerWhileAPassWaitsForTheWalk(t *testing.T) {
 	r.demand("overflow")
 	r.e.now = r.e.now.Add(time.Millisecond)
 	r.stepWhole()
-	if r.whole != wholeIdle {
+	if r.walking {
 		t.Fatal("begun too early")
 	}
 	if at := r.next(); !at.IsZero() && !at.After(r.e.now) {
@@ -116,7 +121,7 @@ func TestNoTimerWhileAPassWaitsForTheWalk(t *testing.T) {
 // A directory too deep to be named is in the tree; a search for hard links must
 // not ask for it: the request could not be encoded, which would end the worker.
 func TestSearchLeavesOutWhatCannotBeNamed(t *testing.T) {
-	r := testRoot(t)
+	r := testRoot(t, 1)
 	r.track.Start(false)
 	long := strings.Repeat("n", 255)
 	for wd := int32(1); len(r.walks) > 0; wd++ {
@@ -127,7 +132,7 @@ func TestSearchLeavesOutWhatCannotBeNamed(t *testing.T) {
 			t.Fatal("endless")
 		}
 	}
-	dirs := r.dirs()
+	dirs := r.Dirs()
 	t.Logf("%d directories, the longest path has %d bytes, %d too long", len(dirs), len(dirs[len(dirs)-1]), r.track.Counters().TooLong)
 	for len(dirs) > 0 {
 		n := deliver.FitRels(dirs)
@@ -141,9 +146,9 @@ func TestSearchLeavesOutWhatCannotBeNamed(t *testing.T) {
 // A directory that can be named holds a file that cannot: rsync must not enter
 // it in a whole pass, or it deletes nothing at all (facts 7; exit 23 for ever).
 func TestDirectoryWhoseFilesCannotBeNamedIsLeftOut(t *testing.T) {
-	r := testRoot(t)
+	r := testRoot(t, 1)
 	r.track.Start(false) // the helper does not even list plain files
-	r.whole = wholeWalking
+	r.walking = true
 	name, longest := strings.Repeat("n", 249), 0
 	for wd := int32(1); len(r.walks) > 0; wd++ {
 		w := r.walks[0]
@@ -154,7 +159,12 @@ func TestDirectoryWhoseFilesCannotBeNamedIsLeftOut(t *testing.T) {
 		}
 		r.track.Listing(l, r.e.now)
 	}
-	if !r.track.Complete() || len(r.rejected) == 0 {
+	if !r.track.Complete() || emptyList(&r.omit) {
 		t.Errorf("a file below the directory of %d bytes may have a path of %d: nothing is left out", longest, longest+256)
 	}
+}
+
+func emptyList(l *omit.List) bool {
+	rules, over := l.Rules()
+	return len(rules) == 0 && !over
 }

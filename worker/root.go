@@ -3,7 +3,6 @@ package worker
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"lockstep/internal/escape"
@@ -13,19 +12,10 @@ import (
 	"lockstep/rsync"
 	"lockstep/worker/deliver"
 	"lockstep/worker/links"
+	"lockstep/worker/omit"
 	"lockstep/worker/queue"
 	"lockstep/worker/rules"
 	"lockstep/worker/track"
-)
-
-// phase of a root's whole pass: one walk serves all targets, then each target
-// makes its pass.
-type wholePhase uint8
-
-const (
-	wholeIdle    wholePhase = iota
-	wholeWalking            // listing every directory, collecting what is rejected
-	wholeReady              // rules are complete; targets begin as their jobs end
 )
 
 // root is one watched tree with its targets.
@@ -43,18 +33,19 @@ type root struct {
 	flying  int // Watch requests under way
 	ready   bool
 
-	whole    wholePhase
-	again    bool   // another pass was demanded while one was under way
-	rejected []byte // the pass's filter rules, NUL-terminated
-	tooMany  bool   // rejected would exceed ipc.MaxList
+	// The walk of a whole pass serves all targets that were free to make one
+	// when it began; each then makes its pass at its own pace, and another walk
+	// may begin for others meanwhile.
+	walking bool
+	omit    omit.List // what the walk found is to be left out
 
-	special   tally // sockets and devices seen by the last walk or since
-	tooLong   tally // paths that cannot be named
+	special   omit.Tally // sockets and devices seen by the last walk or since
+	tooLong   omit.Tally // paths that cannot be named
 	walked    uint64
 	rescans   uint64
 	limitAt   time.Time           // next rescan because of directories without a watch
 	limitSaid uint64              // directories without a watch, as last told
-	dirtied   bool                // the tracker has marked something since it was last told that all is done
+	settling  bool                // the event queue is being read until it is empty, for settle
 	failing   map[string]struct{} // directories that could not be listed
 	names     int                 // in links, when it was last made anew
 	retryAt   time.Time           // when directories that failed are listed again
@@ -74,7 +65,7 @@ func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets m
 	}
 	r.links.Left = r.nameLeft
 	r.track = track.New(track.Config{Excluded: r.excluded, Mounts: c.Mounts, Devices: c.Devices}, (*sink)(r))
-	if r.inexact {
+	if r.inexact && c.Delete != settings.DeleteNever {
 		e.log.printf(deliver.Warn, "%s: rsync does not know all of the exclude patterns (those with ?, [, \\ or !): "+
 			"what they match in the source is left out as it should be, but what they match on the target alone is deleted", r.name)
 	}
@@ -108,17 +99,18 @@ func (r *root) excluded(rel string, isDir bool) bool {
 	return out
 }
 
-// demand asks for a whole pass of every target: everything is in doubt.
-func (r *root) demand(cause string) {
+// demand asks for a whole pass of targets: everything is in doubt there. None
+// named means all.
+func (r *root) demand(cause string, targets ...*deliver.Target) {
+	if len(targets) == 0 {
+		targets = r.targets
+	}
 	if cause != "start" {
 		r.rescans++
 		r.e.log.printf(deliver.Notice, "%s: comparing the whole tree: %s", r.name, cause)
 	}
-	for _, t := range r.targets {
+	for _, t := range targets {
 		t.Queue.AddWhole(r.e.now)
-	}
-	if r.whole != wholeIdle {
-		r.again = true
 	}
 }
 
@@ -132,7 +124,7 @@ func (r *root) advance() {
 	for _, t := range r.targets {
 		t.Advance()
 	}
-	r.acknowledge()
+	r.settle()
 	r.sendWalks() // last: what went before may want something listed
 }
 
@@ -151,20 +143,31 @@ func (r *root) stepFailed() {
 	}
 }
 
-// acknowledge tells the tracker when every target has all that it has marked,
-// so that it can forget which directories once stood where.
-func (r *root) acknowledge() {
-	if !r.dirtied {
+// settle finds out which targets have all that was marked for them, each for
+// itself, so that the tracker can forget which directories once stood where.
+func (r *root) settle() {
+	if r.settling || !r.quiet() || !slices.ContainsFunc(r.targets, (*deliver.Target).Unsettled) {
 		return
 	}
 	for _, t := range r.targets {
-		if !t.Queue.Idle() {
-			return
-		}
+		t.Settle()
 	}
-	r.dirtied = false
-	r.e.barrier(barrier{r, r.e.now})
+	r.settling = true
+	began := r.e.now
+	r.e.barrier(func() {
+		r.settling = false
+		all := began
+		for _, t := range r.targets {
+			if at := t.Settled(began, r.quiet()); at.Before(all) {
+				all = at
+			}
+		}
+		r.track.Acknowledged(all)
+	})
 }
+
+// quiet says whether the tracker waits for nothing.
+func (r *root) quiet() bool { return r.track.Idle() && len(r.walks) == 0 }
 
 // sendWalks batches what the tracker wants listed. The order is kept: the
 // tracker relies on answers coming in the order of its walks.
@@ -200,7 +203,7 @@ func (r *root) listed(batch []track.Walk) deliver.Flight {
 			if int(d.Index) >= len(batch) {
 				return fmt.Errorf("a listing with index %d of %d", d.Index, len(batch))
 			}
-			if r.whole == wholeWalking {
+			if r.walking {
 				r.walked += uint64(len(d.Entries))
 			}
 			r.track.Listing(track.Listing{
@@ -224,66 +227,57 @@ func entries(in []ipc.Entry) []track.Entry {
 }
 
 // stepWhole begins the walk of a whole pass when a target wants one, and hands
-// the rules over when the walk has ended.
+// its rules to those that take part when it has ended.
 func (r *root) stepWhole() {
-	switch r.whole {
-	case wholeIdle:
-		if r.e.draining || (r.ready && !r.track.Complete()) || !r.wantsWhole() {
-			return // a walk that has begun already has shown only part of what it meets
+	if !r.walking {
+		// A walk that has begun already has shown only part of what it meets.
+		if !r.e.draining && (!r.ready || r.track.Complete()) && r.beginPasses() {
+			r.beginWalk()
 		}
-		r.whole, r.again, r.walked = wholeWalking, false, 0
-		r.rejected, r.tooMany = r.rejected[:0], false
-		// The walk shows all names again; those of trees that left are gone.
-		r.links = r.links.Renew()
-		r.special.clear()
-		for _, m := range r.cfg.Mounts {
-			r.leaveOut(m, rsync.Rule(rsync.Exclude, m, rsync.Itself))
+		return
+	}
+	if !r.walkEnded() {
+		return
+	}
+	r.ready, r.walking = true, false
+	r.names = r.links.Len()
+	for rel := range r.failing {
+		r.omit.All(rel) // what is below is not known: neither copied nor deleted
+	}
+	rules, over := r.omit.Rules()
+	r.omit = omit.List{}
+	for _, t := range r.targets {
+		if t.Pass == deliver.PassWaiting {
+			t.StartPass(rules, over)
 		}
-		for rel := range r.tooLong.names {
-			r.leaveOut(rel, rsync.Rule(rsync.Exclude, rel, rsync.Itself))
-		}
-		if !r.ready {
-			r.track.Start(!r.rules.Empty())
-			return
-		}
-		r.verified = r.track.Counters().Verified
-		r.track.Verify()
-	case wholeWalking:
-		if !r.walkEnded() {
-			return
-		}
-		r.ready = true
-		r.whole = wholeReady
-		r.names = r.links.Len()
-		for rel := range r.failing {
-			// What is below is not known: neither copied nor deleted.
-			r.leaveOut(rel, rsync.Rule(rsync.Exclude, rel, rsync.Itself))
-		}
-		for _, t := range r.targets {
-			if t.Pass == deliver.PassWaiting {
-				t.StartPass()
-			}
-		}
-		r.endWhole() // those that could not begin have ended already
-	case wholeReady:
-		r.endWhole()
 	}
 }
 
-// endWhole ends the whole pass once every target has ended its part.
-func (r *root) endWhole() {
+// beginPasses has every target that wants a whole pass and is free take part in
+// the next walk.
+func (r *root) beginPasses() bool {
+	any := false
 	for _, t := range r.targets {
-		if t.Pass != deliver.PassDone {
-			return
-		}
+		any = t.BeginPass() || any
 	}
-	r.whole = wholeIdle
-	for _, t := range r.targets {
-		t.Pass = deliver.PassNone
-		if r.again {
-			t.Queue.AddWhole(r.e.now)
-		}
+	return any
+}
+
+func (r *root) beginWalk() {
+	r.walking, r.walked = true, 0
+	// The walk shows all names again; those of trees that left are gone.
+	r.links = r.links.Renew()
+	r.special.Clear()
+	for _, m := range r.cfg.Mounts {
+		r.omit.All(m)
 	}
+	r.tooLong.Each(r.omit.All)
+	if !r.ready {
+		r.track.Start(!r.rules.Empty())
+		return
+	}
+	r.verified = r.track.Counters().Verified
+	r.track.Verify()
 }
 
 // walkEnded tells whether every directory has been listed since the pass was
@@ -293,44 +287,6 @@ func (r *root) walkEnded() bool {
 		return r.track.Complete()
 	}
 	return r.track.Complete() && r.track.Counters().Verified > r.verified
-}
-
-// wantsWhole tells whether a target is free to make a whole pass now; the
-// queue says so only once its running batches have ended and its back-off is
-// over.
-func (r *root) wantsWhole() bool {
-	wants := false
-	for _, t := range r.targets {
-		if t.Queue.Whole() && t.Queue.BeginWhole(r.e.now) {
-			t.Pass = deliver.PassWaiting
-			wants = true
-		} else {
-			t.Pass = deliver.PassDone // takes no part this time
-		}
-	}
-	if !wants {
-		for _, t := range r.targets {
-			t.Pass = deliver.PassNone
-		}
-	}
-	return wants
-}
-
-// leaveOut adds rules to the pass for one name. rsync drops a rule that is too
-// long without a word, so that an ancestor is left out instead, neither copied
-// nor deleted.
-func (r *root) leaveOut(rel string, rules ...string) {
-	for slices.Contains(rules, "") && rel != "" {
-		rel = rel[:max(strings.LastIndexByte(rel, '/'), 0)]
-		rules = []string{rsync.Rule(rsync.Exclude, rel, rsync.Itself)}
-	}
-	for _, rule := range rules {
-		if rule == "" || len(r.rejected)+len(rule)+1 > ipc.MaxList {
-			r.tooMany = true
-			return
-		}
-		r.rejected = append(append(r.rejected, rule...), 0)
-	}
 }
 
 // verify begins a comparison of tree and file system, both ways.
@@ -350,7 +306,7 @@ const limitEvery = time.Minute
 // stepLimit keeps a tree in step by rescans when the kernel gives no more
 // watches, and says what a person can do about it.
 func (r *root) stepLimit() {
-	if r.whole == wholeIdle && r.links.Len() > 2*r.names+maxStaleNames {
+	if !r.walking && r.links.Len() > 2*r.names+maxStaleNames {
 		r.names = r.links.Len()
 		r.demand("the index of names with one inode has outgrown the tree")
 	}
@@ -368,7 +324,7 @@ func (r *root) stepLimit() {
 	if r.limitAt.IsZero() {
 		r.limitAt = r.e.now.Add(limitEvery)
 	}
-	if !r.e.now.Before(r.limitAt) && r.whole == wholeIdle {
+	if !r.e.now.Before(r.limitAt) && !r.walking {
 		r.limitAt = r.e.now.Add(limitEvery)
 		r.demand("directories without a watch")
 	}
@@ -380,12 +336,12 @@ func (r *root) next() time.Time {
 		next = at
 	}
 	next = deliver.Earlier(next, r.retryAt)
-	if r.whole == wholeIdle {
+	if !r.walking {
 		next = deliver.Earlier(next, r.limitAt)
 	}
 	for _, t := range r.targets {
 		at := t.Next()
-		if r.whole == wholeIdle && r.ready && t.Queue.Whole() && !at.After(r.e.now) && !r.track.Complete() {
+		if (r.walking || r.ready && !r.track.Complete()) && t.Queue.Whole() && !at.After(r.e.now) {
 			continue // the pass that is due waits for a listing
 		}
 		next = deliver.Earlier(next, at)

@@ -10,6 +10,7 @@ import (
 	"lockstep/ipc"
 	"lockstep/rsync"
 	"lockstep/worker/deliver"
+	"lockstep/worker/doubt"
 	"lockstep/worker/plan"
 	"lockstep/worker/queue"
 	"lockstep/worker/track"
@@ -21,7 +22,6 @@ type sink root
 // Dirty puts a path into the queue of every target.
 func (s *sink) Dirty(rel string, c track.Change, e *track.Entry) {
 	r := (*root)(s)
-	r.dirtied = true
 	if e != nil {
 		r.learn(rel, e)
 	}
@@ -30,14 +30,37 @@ func (s *sink) Dirty(rel string, c track.Change, e *track.Entry) {
 	}
 }
 
+// Suspect is a directory below which a target may hold what was never there.
+func (s *sink) Suspect(rel string, doubts []doubt.Doubt) {
+	for _, t := range s.targets {
+		if t.Suspects(doubts) {
+			t.Queue.Add(rel, queue.Replaced, s.e.now)
+		}
+	}
+}
+
+// Forgotten says that the tracker cannot answer for targets that far behind.
+func (s *sink) Forgotten(until time.Time) {
+	r := (*root)(s)
+	var behind []*deliver.Target
+	for _, t := range r.targets {
+		if t.Behind(until) {
+			behind = append(behind, t)
+		}
+	}
+	if len(behind) > 0 {
+		r.demand("more directories have gone than can be remembered", behind...)
+	}
+}
+
 // Seen is an entry of the walk of a whole pass: nothing is known to have
 // happened to it, but the pass needs to know what it must leave out.
 func (s *sink) Seen(rel string, e track.Entry, excluded bool) {
 	r := (*root)(s)
 	kind := ipc.Kind(e.Kind)
-	switch walking := r.whole == wholeWalking; {
+	switch walking := r.walking; {
 	case excluded && walking:
-		r.leaveOut(rel, plan.Reject(rel, kind == ipc.KindDir, r.rules.Excluded)...)
+		r.omit.Leave(rel, plan.Reject(rel, kind == ipc.KindDir, r.rules.Excluded)...)
 		return
 	case excluded:
 		return
@@ -45,7 +68,7 @@ func (s *sink) Seen(rel string, e track.Entry, excluded bool) {
 		// What is in it may have a path for which rsync would delete nothing.
 		s.TooLong(rel)
 	case walking && r.skips(kind):
-		r.leaveOut(rel, rsync.Rule(rsync.Hide, rel, rsync.Itself))
+		r.omit.Hide(rel)
 	}
 	if ino, ok := r.links.Shared(rel); ok && ino != e.Ino && kind != ipc.KindFile && kind != ipc.KindDir {
 		for _, t := range r.targets { // a pass does not split it there
@@ -76,18 +99,18 @@ func (s *sink) Rescan(cause string) { (*root)(s).demand(cause) }
 // Skip is a socket or a device that appeared.
 func (s *sink) Skip(rel string, kind uint8) {
 	if r := (*root)(s); r.skips(ipc.Kind(kind)) {
-		r.special.add(rel)
+		r.special.Add(rel)
 	}
 }
 
 // TooLong is a path that no request can name.
 func (s *sink) TooLong(rel string) {
 	r := (*root)(s)
-	if r.whole == wholeWalking {
+	if r.walking {
 		// One such path would have rsync keep everything that is to be deleted.
-		r.leaveOut(rel, rsync.Rule(rsync.Exclude, rel, rsync.Itself))
+		r.omit.All(rel)
 	}
-	if !r.tooLong.add(rel) {
+	if !r.tooLong.Add(rel) {
 		return
 	}
 	r.e.log.printf(deliver.Warn, "%s: path of %d bytes is too long to be copied, and so is what lies below it: %s…; shorten it",
@@ -145,7 +168,7 @@ func statusText(s ipc.Status) string {
 func (r *root) learn(rel string, e *track.Entry) {
 	switch {
 	case r.skips(ipc.Kind(e.Kind)):
-		r.special.add(rel)
+		r.special.Add(rel)
 	case ipc.Kind(e.Kind) == ipc.KindDir:
 	case e.Nlink > 1:
 		r.links.Set(rel, e.Ino, e.Nlink)

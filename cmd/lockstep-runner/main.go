@@ -1,5 +1,6 @@
 // Command lockstep-runner starts the one fixed command of one target, with a
-// list on its stdin, whenever the helper asks for it.
+// list on its stdin, whenever the helper asks for it. Under the name by which
+// rsync knows its remote shell it is that (package connect).
 //
 // Trust: it and the command run in a jail of their own that shows the source
 // read-only and the target; it is started by lockstep only.
@@ -11,10 +12,14 @@ import (
 	"lockstep/ipc/settings"
 	"lockstep/ipc/wire"
 	"lockstep/runner"
+	"lockstep/runner/connect"
 	"lockstep/sandbox/lock"
 )
 
 func main() {
+	if connect.Wanted() {
+		connect.Main()
+	}
 	fds := lock.Begin("helper", "config", "filter")
 	cfg := lock.Config(fds["config"], wire.Decode[settings.Runner], func(c *settings.Runner) string { return c.Build })
 
@@ -31,6 +36,14 @@ func main() {
 	r := runner.New(cfg, link, os.Stderr)
 	if os.Getpid() == 1 {
 		r.OwnNamespace()
+	}
+
+	if fd, there := fds["gate"]; there { // not when rsync is tried
+		gate, err := lock.File(fd, "gate")
+		if err != nil {
+			lock.Fail("the supervisor's socket", err)
+		}
+		r.Gate(gate)
 	}
 
 	if err := lock.Enter(fds["filter"]); err != nil {

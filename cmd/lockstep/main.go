@@ -16,8 +16,9 @@ import (
 
 // Exit codes, the contract with users.
 const (
-	exitDone  = 0
-	exitUsage = 2
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
 )
 
 func main() {
@@ -45,16 +46,29 @@ func run(args []string, stdout, stderr io.Writer) int {
 		print(stdout, buildinfo.ID+"\n")
 		return exitDone
 	case "help", "--help", "-h":
-		if len(rest) == 1 && rest[0] == "mirror" {
-			return mirror([]string{"--help"}, stdout, stderr)
-		}
-		print(stdout, overview)
-		return exitDone
-	case "run", "check", "watch":
+		return help(rest, stdout, stderr)
+	case "run":
+		return runFile(rest, stdout, stderr)
+	case "check":
+		return check(rest, stdout, stderr)
+	case "watch":
 		return usage(stderr, fmt.Sprintf("%s: not in this version; use lockstep mirror SRC DST", command))
 	default:
 		return usage(stderr, fmt.Sprintf("%q is no command; see lockstep help", command))
 	}
+}
+
+// help shows the commands, or one of them.
+func help(args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		print(stdout, overview)
+		return exitDone
+	}
+	switch args[0] {
+	case "mirror", "run", "check":
+		return run([]string{args[0], "--help"}, stdout, stderr)
+	}
+	return usage(stderr, fmt.Sprintf("%q is no command with a help of its own; see lockstep help", args[0]))
 }
 
 // print writes to a standard stream. There is nobody to tell when that fails.
@@ -69,7 +83,9 @@ func usage(stderr io.Writer, text string) int {
 const overview = `lockstep keeps directory trees in step, live.
 
   lockstep mirror [flags] SRC DST   keep DST in step with SRC, in the foreground
-  lockstep help mirror              the flags
+  lockstep run -c FILE              keep all syncs of a file in step
+  lockstep check -c FILE            tell all that is wrong with a file, or what it does
+  lockstep help COMMAND             the flags of mirror, run or check
   lockstep version                  version and build
 
 Must be started as root; what reads the trees' content and names runs confined.

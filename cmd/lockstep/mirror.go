@@ -9,12 +9,13 @@ import (
 	"github.com/spf13/pflag"
 
 	"lockstep/config"
+	"lockstep/config/keys"
 	"lockstep/supervise"
 )
 
 // mirror reads the command line of `lockstep mirror` and runs it.
 func mirror(args []string, stdout, stderr io.Writer) int {
-	cfg, err := parseMirror(args)
+	set, err := parseMirror(args)
 	if errors.Is(err, pflag.ErrHelp) {
 		print(stdout, mirrorHelp())
 		return exitDone
@@ -25,14 +26,14 @@ func mirror(args []string, stdout, stderr io.Writer) int {
 		}
 		return exitUsage
 	}
-	return supervise.Run(cfg, append([]string{"mirror"}, args...))
+	return supervise.Run(set, append([]string{"mirror"}, args...))
 }
 
 // flagValue hands what the command line says to the builder, which gathers all
 // that is wrong.
 type flagValue struct {
-	key config.Key
-	b   *config.Builder
+	key keys.Key
+	b   *keys.Builder
 }
 
 func (v flagValue) String() string { return v.key.Default }
@@ -43,12 +44,12 @@ func (v flagValue) Set(s string) error {
 }
 
 // parseMirror makes a configuration of flags and words.
-func parseMirror(args []string) (config.Config, error) {
-	b := config.NewBuilder()
+func parseMirror(args []string) (config.Set, error) {
+	b := keys.NewBuilder()
 	flags := pflag.NewFlagSet("mirror", pflag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.SortFlags = false
-	for _, k := range config.Keys() {
+	for _, k := range keys.Table() {
 		if k.Word {
 			continue
 		}
@@ -59,9 +60,9 @@ func parseMirror(args []string) (config.Config, error) {
 	}
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, pflag.ErrHelp) {
-			return config.Config{}, err
+			return config.Set{}, err
 		}
-		return config.Config{}, fmt.Errorf("%w; see lockstep mirror --help", err)
+		return config.Set{}, fmt.Errorf("%w; see lockstep mirror --help", err)
 	}
 	words := flags.Args()
 	if len(words) > 0 {
@@ -84,9 +85,9 @@ modes, times, links and FIFOs are kept; sockets and devices are skipped.
 func mirrorHelp() string {
 	var b strings.Builder
 	b.WriteString(mirrorUsage)
-	for _, group := range config.Groups() {
+	for _, group := range keys.Groups() {
 		fmt.Fprintf(&b, "\n%s:\n", strings.ToUpper(string(group[:1]))+string(group[1:]))
-		for _, k := range config.Keys() {
+		for _, k := range keys.Table() {
 			if k.Group == group && !k.Word {
 				b.WriteString(flagHelp(k))
 			}
@@ -97,7 +98,7 @@ func mirrorHelp() string {
 	return b.String()
 }
 
-func flagHelp(k config.Key) string {
+func flagHelp(k keys.Key) string {
 	left := "  --" + k.Flag()
 	if !k.Switch() {
 		left += " " + k.Unit

@@ -40,7 +40,24 @@ type Sync struct {
 	RetryMin time.Duration
 	RetryMax time.Duration
 	Once     bool // stop retrying after a few failures and say so in the status
+	Delete   Delete
+	// FullSyncEvery is how long after the end of one whole pass of a target the
+	// next one is due; 0: only when there is a reason.
+	FullSyncEvery time.Duration
 }
+
+// Delete says what is deleted on the targets, in the order of rsync.Delete. What
+// is of another type in the source by now is replaced all the same: a directory
+// that became a file goes, with all that is in it.
+type Delete uint8
+
+// The choices.
+const (
+	DeleteAlways Delete = iota // what the source lacks
+	DeleteStart                // that, in the first whole pass only (see Runner.Later)
+	DeleteNever                // nothing
+	numDeletes
+)
 
 // Runner is what the supervisor tells a runner, in a sealed memfd.
 type Runner struct {
@@ -53,6 +70,9 @@ type Runner struct {
 	Env     []string // complete environment of the command
 	// Argv by kind, complete and fixed.
 	Argv [ipc.NumJobKinds][]string
+	// Later is the command line of ipc.JobInitial once it has gone through with
+	// Argv's; it deletes nothing, so that there is no guard for it. Nil: Argv's.
+	Later []string
 	// Probe is the dry run of ipc.JobInitial, run before it, to which the runner
 	// adds one word, --max-delete=N, with a number of its own; nil: no guard.
 	Probe []string
@@ -60,10 +80,14 @@ type Runner struct {
 	// the target's entries and more than Entries.
 	MaxDeletePercent uint32
 	MaxDeleteEntries uint64
-	Accept           bool          // a person accepted the root: no guard until ipc.JobInitial has succeeded once
-	ShowOutput       bool          // pass the command's stdout on to stderr (dry run)
-	Timeout          time.Duration // of one command
-	Grace            time.Duration // between SIGTERM and SIGKILL
+	// Entries is what the last whole walk of the source listed, for a remote
+	// target, which cannot be counted; 0: unknown.
+	Entries uint64
+
+	Accept     bool          // a person accepted the root: no guard until ipc.JobInitial has succeeded once
+	ShowOutput bool          // pass the command's stdout on to stderr (dry run)
+	Timeout    time.Duration // of one command
+	Grace      time.Duration // between SIGTERM and SIGKILL
 }
 
 func (w *Worker) Layout(c *wire.Codec) {
@@ -80,6 +104,8 @@ func (w *Worker) Layout(c *wire.Codec) {
 		wire.Span(c, &s.RetryMin)
 		wire.Span(c, &s.RetryMax)
 		wire.Flag(c, &s.Once)
+		wire.Enum(c, &s.Delete, numDeletes)
+		wire.Span(c, &s.FullSyncEvery)
 	})
 }
 
@@ -94,9 +120,11 @@ func (r *Runner) Layout(c *wire.Codec) {
 	for i := range r.Argv {
 		wire.List(c, &r.Argv[i], maxItems, text(maxWord))
 	}
+	wire.List(c, &r.Later, maxItems, text(maxWord))
 	wire.List(c, &r.Probe, maxItems, text(maxWord))
 	wire.U32(c, &r.MaxDeletePercent)
 	wire.U64(c, &r.MaxDeleteEntries)
+	wire.U64(c, &r.Entries)
 	wire.Flag(c, &r.Accept)
 	wire.Flag(c, &r.ShowOutput)
 	wire.Span(c, &r.Timeout)

@@ -16,13 +16,14 @@ func worker() Worker {
 	return Worker{Syncs: []Sync{{
 		Root: 1, Targets: []ipc.TargetID{1, 2}, Exclude: []string{"*.tmp", "/x/"}, Mounts: []string{"a/b"}, Devices: true,
 		Delay: 1, MaxDelay: 2, BigSize: 3, BigDelay: 4, RetryMin: 5, RetryMax: 6, Once: true,
+		Delete: DeleteNever, FullSyncEvery: time.Hour,
 	}, {Root: 2}}}
 }
 
 func runner() Runner {
 	c := Runner{
 		Build: "id", Program: "/usr/bin/rsync", ProgDev: 1, ProgIno: 2, Source: "/s", Target: "/t",
-		Env: []string{"A=b", ""}, Probe: []string{"p"}, MaxDeletePercent: 50, MaxDeleteEntries: 1000,
+		Env: []string{"A=b", ""}, Probe: []string{"p"}, Later: []string{"l"}, MaxDeletePercent: 50, MaxDeleteEntries: 1000, Entries: 77,
 		Accept: true, ShowOutput: true, Timeout: time.Hour, Grace: time.Second,
 	}
 	for i := range c.Argv {
@@ -55,6 +56,7 @@ func TestRefused(t *testing.T) {
 		"no root":         &Worker{Syncs: []Sync{{}}},
 		"mount elsewhere": &Worker{Syncs: []Sync{{Root: 1, Mounts: []string{"../a"}}}},
 		"negative delay":  &Worker{Syncs: []Sync{{Root: 1, Delay: -1}}},
+		"delete":          &Worker{Syncs: []Sync{{Root: 1, Delete: numDeletes}}},
 		"long build":      &Runner{Build: strings.Repeat("b", 65)},
 		"long program":    &Runner{Program: strings.Repeat("p", maxPath+1)},
 		"long word":       &Runner{Env: []string{strings.Repeat("w", maxWord+1)}},

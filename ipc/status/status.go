@@ -27,6 +27,9 @@ const (
 
 // Report is the worker's account of itself: numbers only, no text. It goes to
 // the supervisor as ReportSize bytes, one little-endian word a field, in order.
+//
+// There is one of the whole worker and one of each target, which has the
+// numbers that are a target's own (see Merge) and zero for the others.
 type Report struct {
 	State       State
 	Ready       uint64 // 1 once every directory is watched and events are read
@@ -60,17 +63,33 @@ type Report struct {
 	Walked      uint64 // entries listed during the walk under way, or the last one
 	ListDone    uint64 // bytes of lists handed over
 	HeapBytes   uint64 // the worker's own heap
+	Target      uint64 // whose numbers these are: an ipc.TargetID; 0: the whole worker's
+	Fault       uint64 // rsync.Fault of the last failed command, 0 without
 }
 
-const numReport = 32
+const numReport = 34
 
-// Command goes from supervisor to worker: one fixed-size packet of 8 bytes.
+// Command goes from supervisor to worker: one fixed-size packet of 8 bytes,
+// little-endian. The lower 16 bits are what is to be done, the next 16 the
+// target that is meant; 0 means all.
 type Command uint64
 
 const (
-	CommandVerify Command = iota + 1 // compare tree and file system, both ways, and mend
-	CommandResync                    // make a whole pass
+	CommandVerify Command = iota + 1 // compare tree and file system, both ways, and mend; of all
+	CommandResync                    // make a whole pass, at once
+	CommandRetry                     // end the back-off: what waits is tried now
 )
+
+const targetShift = 16
+
+// For is the command for one target.
+func (c Command) For(target uint64) Command { return c.Verb() | Command(target<<targetShift) }
+
+// Verb is the command without its target.
+func (c Command) Verb() Command { return c & (1<<targetShift - 1) }
+
+// Target is the target that is meant; 0: all.
+func (c Command) Target() uint64 { return uint64(c >> targetShift) }
 
 // fields are the report's words in the order of the packet.
 func (r *Report) fields() [numReport]*uint64 {
@@ -78,7 +97,39 @@ func (r *Report) fields() [numReport]*uint64 {
 		&r.InFlight, &r.Doubt, &r.Events, &r.Synced, &r.Jobs, &r.Failed, &r.Initials, &r.Skipped,
 		&r.TooLong, &r.Overflows, &r.Rescans, &r.Unpaired, &r.Repairs, &r.Stale, &r.Missing,
 		&r.Verified, &r.Held, &r.HeldDeletes, &r.HeldEntries, &r.LastSync, &r.LastCode, &r.LastEnd,
-		&r.Attempts, &r.Walked, &r.ListDone, &r.HeapBytes}
+		&r.Attempts, &r.Walked, &r.ListDone, &r.HeapBytes, &r.Target, &r.Fault}
+}
+
+// Merge adds a target's numbers to the worker's: counts add up, the gravest
+// state counts, and of failures the longest row.
+func (r *Report) Merge(t *Report) {
+	r.State = graver(r.State, t.State)
+	r.Queue += t.Queue
+	r.Big += t.Big
+	r.InFlight += t.InFlight
+	r.Doubt += t.Doubt
+	r.Synced += t.Synced
+	r.Jobs += t.Jobs
+	r.Failed += t.Failed
+	r.Initials += t.Initials
+	r.ListDone += t.ListDone
+	r.LastSync = max(r.LastSync, t.LastSync)
+	if t.Held != 0 {
+		r.Held, r.HeldDeletes, r.HeldEntries = t.Held, t.HeldDeletes, t.HeldEntries
+	}
+	if t.Attempts > r.Attempts {
+		r.Attempts, r.LastCode, r.LastEnd, r.Fault = t.Attempts, t.LastCode, t.LastEnd, t.Fault
+	}
+}
+
+// graver orders states by how far they are from being in step.
+func graver(a, b State) State {
+	rank := [...]int{StateInStep: 1, StateSyncing: 2, StateInitial: 3, StateWalking: 4,
+		StateStarting: 5, StateRetrying: 6, StateHeld: 7, StateDraining: 8}
+	if rank[b] > rank[a] {
+		return b
+	}
+	return a
 }
 
 // Encode makes the report's packet, of which wire.Decode is the reverse.

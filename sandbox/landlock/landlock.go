@@ -93,10 +93,11 @@ type Rule struct {
 // ErrNone: the kernel has no Landlock.
 var ErrNone = errors.New("the kernel has no Landlock")
 
-// Ruleset makes the ruleset that grants rules and nothing else, and returns its
-// descriptor. Paths are looked up in the root as it is now, without following
-// symbolic links.
-func Ruleset(rules []Rule) (int, error) {
+// Ruleset makes the ruleset that grants rules, and TCP connections to the ports
+// of connect on whatever host, and nothing else. It returns its descriptor.
+// Paths are looked up in the root as it is now, without following symbolic
+// links. Where the kernel cannot restrict TCP (see Missing), ports say nothing.
+func Ruleset(rules []Rule, connect ...uint16) (int, error) {
 	abi, err := ABI()
 	if err != nil {
 		return -1, err
@@ -112,6 +113,15 @@ func Ruleset(rules []Rule) (int, error) {
 	for _, r := range rules {
 		if err := grant(ruleset, attr.Handled_access_fs, r); err != nil {
 			return -1, errors.Join(fmt.Errorf("landlock: rule for %q: %w", r.Path, err), unix.Close(ruleset))
+		}
+	}
+	if attr.Handled_access_net&unix.LANDLOCK_ACCESS_NET_CONNECT_TCP == 0 {
+		return ruleset, nil
+	}
+	for _, port := range connect {
+		rule := netPort{access: unix.LANDLOCK_ACCESS_NET_CONNECT_TCP, port: uint64(port)}
+		if err := addPort(ruleset, &rule); err != nil {
+			return -1, errors.Join(fmt.Errorf("landlock: rule for port %d: %w", port, err), unix.Close(ruleset))
 		}
 	}
 	return ruleset, nil

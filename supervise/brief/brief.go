@@ -27,12 +27,11 @@ import (
 	"lockstep/ipc/wire"
 	"lockstep/rsync"
 	"lockstep/supervise/host"
+	"lockstep/supervise/jail"
 )
 
 const (
-	theRoot ipc.RootID = 1
-	// Target is the one target that there is in this version.
-	Target ipc.TargetID = 1
+	theRoot ipc.RootID = 1 // each sync has a helper of its own
 
 	// verbDeadline bounds one file-system call of the helper, so that a dead
 	// mount degrades its own root only.
@@ -60,12 +59,16 @@ func Limits(role string, mknod bool) cgroup.Limits {
 // the source.
 func Worker(cfg config.Config, o rsync.Options, mounts []string) settings.Worker {
 	sync := settings.Sync{
-		Root: theRoot, Targets: []ipc.TargetID{Target},
+		Root:    theRoot,
 		Exclude: cfg.Exclude, Devices: o.Devices,
 		Delay: cfg.Delay, MaxDelay: cfg.MaxDelay,
 		BigSize: cfg.BigSize, BigDelay: cfg.BigDelay,
 		RetryMin: cfg.RetryInitial, RetryMax: cfg.RetryMax,
-		Once: cfg.Once || cfg.DryRun,
+		Once:   cfg.Once || cfg.DryRun,
+		Delete: settings.Delete(cfg.Delete), FullSyncEvery: cfg.FullSyncEvery,
+	}
+	for i := range cfg.Targets {
+		sync.Targets = append(sync.Targets, TargetID(i))
 	}
 	if !cfg.CrossMounts {
 		sync.Mounts = mounts
@@ -87,14 +90,33 @@ func Helper(cfg config.Config, o rsync.Options, mounts []string, rootFD int) ([]
 			Root: ipc.Root{ID: theRoot, Name: shortName(cfg.Source)}, FD: rootFD,
 			CrossMounts: cfg.CrossMounts,
 		}},
-		Targets:  []ipc.Target{{ID: Target, Root: theRoot, Name: shortName(cfg.Target)}},
 		Deadline: verbDeadline,
 		Worker:   data,
+	}
+	seen := map[string]bool{}
+	for i, t := range cfg.Targets {
+		name := targetName(t)
+		if seen[name] {
+			name = fmt.Sprintf("%s (target %d)", name[:min(len(name), 200)], i+1)
+		}
+		seen[name] = true
+		helper.Targets = append(helper.Targets, ipc.Target{ID: TargetID(i), Root: theRoot, Name: name})
 	}
 	if data, err = wire.Append(nil, &helper); err != nil {
 		return nil, fmt.Errorf("configuration of the helper: %w", err)
 	}
 	return data, nil
+}
+
+// TargetID is the handle of target number i (from 0) of a sync.
+func TargetID(i int) ipc.TargetID { return ipc.TargetID(i + 1) }
+
+// targetName is how messages name a target.
+func targetName(t config.Target) string {
+	if t.Kind == config.Local {
+		return shortName(t.Path)
+	}
+	return shortName(t.Host)
 }
 
 // shortName is the last component of a path, as messages show it.
@@ -104,9 +126,15 @@ func shortName(path string) string {
 	return strings.ToValidUTF8(name[:min(len(name), longest)], "")
 }
 
+// Rights are what the runners of a configuration may do; the trial writes to
+// its scratch tree also before a dry run.
+func Rights(cfg config.Config, dry bool) jail.Rights {
+	return jail.Rights{Devices: cfg.Devices, FileCaps: cfg.Xattrs == config.XattrsAll, DryRun: dry}
+}
+
 // Want is what the configuration asks of rsync.
 func Want(cfg config.Config) rsync.Options {
-	o := rsync.Options{Devices: cfg.Devices, ACLs: true, Xattrs: rsync.XattrsUser}
+	o := rsync.Options{Devices: cfg.Devices, ACLs: true, Xattrs: rsync.XattrsUser, Args: cfg.RsyncArgs}
 	switch cfg.Xattrs {
 	case config.XattrsAll:
 		o.Xattrs = rsync.XattrsAll
@@ -116,25 +144,66 @@ func Want(cfg config.Config) rsync.Options {
 	return o
 }
 
-// Runner is a runner's configuration: o is what the trial found rsync able to
-// do, accept a person's consent to the next whole pass.
-func Runner(cfg config.Config, o rsync.Options, c host.Command, accept bool) settings.Runner {
-	r := RunnerBase(cfg, c)
-	o.Source, o.Target = cfg.Source, cfg.Target
+// Options are what the commands to one target are made of: o is what rsync is
+// able to do.
+func Options(cfg config.Config, t config.Target, o rsync.Options) rsync.Options {
+	o.Source, o.Target, o.Delete = cfg.Source, t.Path, deletes(cfg.Delete)
+	if t.Remote() {
+		o.Source, o.Remote = jail.Source, Remote(t)
+	}
 	o.Excludes = rsync.Exact(cfg.Exclude)
 	o.DryRun = cfg.DryRun
 	if cfg.BWLimit > 0 {
 		o.BWLimit = strconv.FormatUint(cfg.BWLimit, 10) + "b" // bytes; rsync's own default is KiB
 	}
-	r.Source, r.Target = o.Source, o.Target
+	return o
+}
+
+// Runner is the configuration of a target's runner: o is what the trial found
+// rsync able to do, accept a person's consent to the next whole pass, passed
+// that one has ended in this service's life.
+func Runner(cfg config.Config, t config.Target, o rsync.Options, c host.Command, accept, passed bool) settings.Runner {
+	r := RunnerBase(cfg, c)
+	o = Options(cfg, t, o)
+	r.Source, r.Target = o.Source, t.Path
+	if t.Remote() {
+		r.Target, r.Env = "", jail.RemoteEnv()
+	}
 	for kind := ipc.JobInitial; kind < ipc.NumJobKinds; kind++ {
 		r.Argv[kind] = rsync.Argv(kind, o)
 	}
 	r.Probe = rsync.Probe(o)
+	if cfg.Delete == config.DeleteStart {
+		none := o
+		none.Delete = rsync.DeleteNever
+		r.Later = rsync.Argv(ipc.JobInitial, none)
+		if passed {
+			r.Argv[ipc.JobInitial], r.Probe = r.Later, nil
+		}
+	}
 	r.MaxDeletePercent, r.MaxDeleteEntries = cfg.MaxDeletePercent, cfg.MaxDeleteEntries
 	r.Accept = accept || cfg.DryRun // a dry run deletes nothing
 	r.ShowOutput = cfg.DryRun
 	return r
+}
+
+// Remote is where a target on another host is.
+func Remote(t config.Target) rsync.Remote {
+	kind := rsync.SSH
+	if t.Kind == config.Daemon {
+		kind = rsync.Daemon
+	}
+	return rsync.Remote{Kind: kind, User: t.User, Host: t.Host, Port: t.Port}
+}
+
+func deletes(d config.Delete) rsync.Delete {
+	switch d {
+	case config.DeleteStart:
+		return rsync.DeleteWhole
+	case config.DeleteNever:
+		return rsync.DeleteNever
+	}
+	return rsync.DeleteAlways
 }
 
 // RunnerBase is what the runner of the trial has as well.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"lockstep/config"
+	"lockstep/config/keys"
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
 	"lockstep/ipc/wire"
@@ -16,17 +17,17 @@ import (
 
 func cfg(t *testing.T, pairs ...string) config.Config {
 	t.Helper()
-	b := config.NewBuilder()
+	b := keys.NewBuilder()
 	b.Set("source", "/srv/secret/www")
 	b.Set("targets", "/backup/secret/www")
 	for i := 0; i < len(pairs); i += 2 {
 		b.Set(pairs[i], pairs[i+1])
 	}
-	c, err := b.Build()
+	set, err := b.Build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return set.Config(0)
 }
 
 // Neither helper nor worker learns where on the host it is, nor what is run.
@@ -66,9 +67,9 @@ func TestCrossMountsAreNoExclusion(t *testing.T) {
 }
 
 func TestRunner(t *testing.T) {
-	c := cfg(t, "exclude", "*.tmp", "bwlimit", "1MiB", "max_delete_percent", "7")
+	c := cfg(t, "exclude", "*.tmp", "bwlimit", "1MiB", "max_delete.percent", "7")
 	command := host.Command{Program: "/usr/bin/rsync", Dev: 1, Ino: 2}
-	r := Runner(c, rsync.Options{ACLs: true}, command, false)
+	r := Runner(c, c.Targets[0], rsync.Options{ACLs: true}, command, false, false)
 	for kind := ipc.JobInitial; kind < ipc.NumJobKinds; kind++ {
 		if !slices.Contains(r.Argv[kind], "--bwlimit=1048576b") || !slices.Contains(r.Argv[kind], "--acls") {
 			t.Errorf("kind %d: %q", kind, r.Argv[kind])
@@ -84,7 +85,7 @@ func TestRunner(t *testing.T) {
 
 // A dry run runs nothing that could change the target.
 func TestDryRun(t *testing.T) {
-	r := Runner(cfg(t, "dry_run", "true"), rsync.Options{}, host.Command{}, false)
+	r := Runner(cfg(t, "dry_run", "true"), cfg(t).Targets[0], rsync.Options{}, host.Command{}, false, false)
 	for kind := ipc.JobInitial; kind < ipc.NumJobKinds; kind++ {
 		if !slices.Contains(r.Argv[kind], "--dry-run") {
 			t.Errorf("kind %d: %q", kind, r.Argv[kind])
@@ -102,6 +103,36 @@ func TestWant(t *testing.T) {
 		got := Want(cfg(t, "xattrs", word))
 		if got.ACLs != want.ACLs || got.Xattrs != want.Xattrs || got.Devices {
 			t.Errorf("%s: %+v", word, got)
+		}
+	}
+}
+
+// The choices have one order wherever they are numbers.
+func TestDeletes(t *testing.T) {
+	for word, want := range map[string]struct {
+		worker              settings.Delete
+		first, again, later bool // JobInitial deletes: at first, after a pass, later in one runner
+	}{
+		"always": {settings.DeleteAlways, true, true, true},
+		"start":  {settings.DeleteStart, true, false, false},
+		"never":  {settings.DeleteNever, false, false, false},
+	} {
+		c := cfg(t, "delete", word)
+		if got := Worker(c, rsync.Options{}, nil).Syncs[0].Delete; got != want.worker {
+			t.Errorf("%s: the worker is told %d", word, got)
+		}
+		for _, passed := range []bool{false, true} {
+			r := Runner(c, c.Targets[0], rsync.Options{}, host.Command{}, false, passed)
+			deletes := slices.Contains(r.Argv[ipc.JobInitial], "--delete")
+			if deletes != (want.first && !passed || want.again && passed) || (r.Probe != nil) != deletes {
+				t.Errorf("%s, passed %v: a whole pass is %q, its probe %q", word, passed, r.Argv[ipc.JobInitial], r.Probe)
+			}
+			if later := r.Later == nil && deletes; later != want.later {
+				t.Errorf("%s: later passes are %q", word, r.Later)
+			}
+			if lists := slices.Contains(r.Argv[ipc.JobList], "--delete-missing-args"); lists != (word == "always") {
+				t.Errorf("%s: lists are %q", word, r.Argv[ipc.JobList])
+			}
 		}
 	}
 }

@@ -1,12 +1,12 @@
-// Package generation starts a helper, a runner and a worker that belong
-// together, introduces them to each other, and ends them together.
+// Package generation starts a helper, a worker and runners that belong together,
+// introduces them to each other, and ends them together.
 //
 // Trust: linked into the supervisor. Of what it starts it reads packets of
 // numbers only.
 //
 // Invariants: a generation's event queue and sockets are its own, so that
 // nothing of an earlier one reaches it; End leaves nothing behind, however far
-// Start had come.
+// Begin and Finish had come.
 package generation
 
 import (
@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/config"
+	"lockstep/internal/escape"
 	"lockstep/internal/memfd"
 	"lockstep/ipc"
 	"lockstep/ipc/polled"
@@ -35,6 +36,7 @@ import (
 	"lockstep/supervise/host"
 	"lockstep/supervise/jail"
 	"lockstep/supervise/proc"
+	"lockstep/supervise/slots"
 )
 
 // Maker is what all generations of a session have in common.
@@ -42,10 +44,11 @@ type Maker struct {
 	Starter  proc.Starter
 	Programs *host.Programs
 	Filters  map[seccomp.Role]*os.File
-	Command  host.Command
 	Machine  jail.Machine
-	UID, GID int         // the worker's
-	Reports  chan Report // newest first wins: an unread one is thrown away for room
+	Name     string // of the sync, for ps; "" when there is one only
+	UID, GID int    // the worker's
+	Inbox    *Inbox
+	Slots    *slots.Pool // of the commands of all sessions
 }
 
 // Plan is what one generation is for.
@@ -54,9 +57,22 @@ type Plan struct {
 	Options rsync.Options
 	Roots   rootid.Roots
 	Source  jail.Tree
-	Target  jail.Tree
+}
+
+// RunnerPlan is what a runner is for.
+type RunnerPlan struct {
+	ID      ipc.TargetID
+	Target  config.Target
+	Label   string // tells it from the others; "" when there is one only
+	Source  jail.Tree
+	Tree    jail.Tree    // of a local target
+	Remote  *jail.Remote // of one on another host
+	Command host.Command
+	Options rsync.Options
 	Rights  jail.Rights
-	Accept  bool // a person's consent to the next whole pass
+	Accept  bool   // a person's consent to the next whole pass
+	Passed  bool   // one has ended with success since the service began
+	Entries uint64 // what the last walk of the source came to
 }
 
 // Report is one packet of the worker's numbers, or why it was none: then it is
@@ -67,8 +83,8 @@ type Report struct {
 	Err error
 }
 
-// Generation is a helper, a worker and a runner that live and die together (but
-// for the runner, which can be replaced).
+// Generation is a helper and a worker that live and die together. Runners come
+// and go beside them, but do not outlive them.
 type Generation struct {
 	Roots  rootid.Roots
 	Begun  time.Time
@@ -76,31 +92,36 @@ type Generation struct {
 	Last   status.Report // set by the owner
 	Helper *proc.Process
 	Worker *proc.Process
-	Runner *proc.Process
 
+	inotify *os.File // until the worker has it
 	control *os.File // to the helper
 	status  *os.File // numbers from the worker, commands to it
 }
 
-// Has says that a process belongs to the generation as it is now.
+// Has says that a process is the generation's helper or worker.
 func (g *Generation) Has(p *proc.Process) bool {
-	return p != nil && (p == g.Helper || p == g.Worker || p == g.Runner)
+	return p != nil && (p == g.Helper || p == g.Worker)
 }
 
-// Start starts helper, runner and worker, in this order. On an error the
+// Begin starts the helper; then come the runners, then Finish. On an error the
 // generation is there to be ended.
-func (m *Maker) Start(plan Plan) (g *Generation, err error) {
+func (m *Maker) Begin(plan Plan) (g *Generation, err error) {
 	g = &Generation{Roots: plan.Roots, Begun: time.Now()}
+	if g.inotify, err = newInotify(); err != nil {
+		return g, err
+	}
 	var files proc.Files
 	defer func() { err = errors.Join(err, files.Close()) }()
-	inotify := files.Take(newInotify())
-	if err := m.helper(g, plan, inotify, &files); err != nil {
-		return g, err
-	}
-	if err := m.Replace(g, plan); err != nil {
-		return g, err
-	}
-	return g, m.worker(g, inotify, &files)
+	return g, m.helper(g, plan, &files)
+}
+
+// Finish starts the worker.
+func (m *Maker) Finish(g *Generation) (err error) {
+	var files proc.Files
+	files.Take(g.inotify, nil)
+	g.inotify = nil
+	defer func() { err = errors.Join(err, files.Close()) }()
+	return m.worker(g, &files)
 }
 
 // newInotify makes the event queue that the helper fills with watches and the
@@ -119,7 +140,7 @@ func newInotify() (*os.File, error) {
 	return f, nil
 }
 
-func (m *Maker) helper(g *Generation, plan Plan, inotify *os.File, files *proc.Files) error {
+func (m *Maker) helper(g *Generation, plan Plan, files *proc.Files) error {
 	control, theirs, err := proc.Pair("control")
 	g.control = control
 	files.Take(theirs, err)
@@ -134,14 +155,16 @@ func (m *Maker) helper(g *Generation, plan Plan, inotify *os.File, files *proc.F
 		return err
 	}
 	spec := jail.Helper(m.Machine, []jail.Tree{plan.Source})
-	g.Helper, err = m.Starter.Start(spec, m.Programs.Helper, []sandbox.Donation{
+	m.named(&spec, m.Name)
+	g.Helper, err = m.Starter.Start(spec, "", m.Programs.Helper, []sandbox.Donation{
 		proc.Donate("control", theirs), proc.Donate("config", config),
-		proc.Donate("inotify", inotify), proc.Donate("filter", m.Filters[seccomp.Helper]),
+		proc.Donate("inotify", g.inotify), proc.Donate("filter", m.Filters[seccomp.Helper]),
 	}, brief.Limits(spec.Role, false))
 	return err
 }
 
-func (m *Maker) worker(g *Generation, inotify *os.File, files *proc.Files) error {
+func (m *Maker) worker(g *Generation, files *proc.Files) error {
+	inotify := files.First()
 	toHelper, toWorker, err := proc.Pair("worker")
 	files.Take(toHelper, err)
 	files.Take(toWorker, err)
@@ -155,7 +178,8 @@ func (m *Maker) worker(g *Generation, inotify *os.File, files *proc.Files) error
 		return err
 	}
 	spec := jail.Worker(m.Machine, m.UID, m.GID)
-	g.Worker, err = m.Starter.Start(spec, m.Programs.Worker, []sandbox.Donation{
+	m.named(&spec, m.Name)
+	g.Worker, err = m.Starter.Start(spec, "", m.Programs.Worker, []sandbox.Donation{
 		proc.Donate("helper", toWorker), proc.Donate("status", theirs),
 		proc.Donate("inotify", inotify), proc.Donate("filter", m.Filters[seccomp.Worker]),
 	}, brief.Limits(spec.Role, false))
@@ -166,24 +190,47 @@ func (m *Maker) worker(g *Generation, inotify *os.File, files *proc.Files) error
 	return g.send(&ipc.CtlWorker{PID: uint32(g.Worker.PID), UID: uint32(m.UID)}, toHelper)
 }
 
-// Replace starts a runner, the first or another, and hands its socket to the
-// helper.
-func (m *Maker) Replace(g *Generation, plan Plan) error {
-	cfg := brief.Runner(plan.Config, plan.Options, m.Command, plan.Accept)
-	p, conn, err := m.Runner(cfg, plan.Source, plan.Target, plan.Rights)
-	if err != nil {
-		return err
+// named puts what the process is for behind its name, for ps.
+func (m *Maker) named(spec *sandbox.Spec, words ...string) {
+	for _, w := range words {
+		if w != "" {
+			spec.Argv = append(spec.Argv, escape.Name(w))
+		}
 	}
-	g.Runner = p
-	err = proc.Plain(conn)
-	if err == nil {
-		err = g.send(&ipc.CtlRunner{Target: brief.Target}, conn)
-	}
-	return errors.Join(err, conn.Close())
 }
 
-// Runner starts a runner in its jail, and returns the other end of its socket.
-func (m *Maker) Runner(cfg settings.Runner, source, target jail.Tree, rights jail.Rights) (p *proc.Process, conn *os.File, err error) {
+// Runner starts a runner and hands its socket to the generation's helper.
+func (m *Maker) Runner(g *Generation, cfg config.Config, plan RunnerPlan) (p *proc.Process, err error) {
+	told := brief.Runner(cfg, plan.Target, plan.Options, plan.Command, plan.Accept, plan.Passed)
+	told.Entries = plan.Entries
+	var spec sandbox.Spec
+	filter := seccomp.Runner
+	if plan.Remote != nil {
+		spec, filter = jail.RemoteRunner(m.Machine, plan.Source, *plan.Remote), seccomp.Remote
+	} else {
+		spec = jail.Runner(m.Machine, plan.Source, plan.Tree, plan.Command, plan.Rights)
+	}
+	m.named(&spec, m.Name, plan.Label)
+	var files proc.Files
+	defer func() { err = errors.Join(err, files.Close()) }()
+	gate, theirs, err := proc.Pair("gate")
+	if files.Take(theirs, err); err != nil {
+		return nil, err
+	}
+	p, conn, err := m.runner(spec, plan.Label, told, filter, plan.Rights, proc.Donate("gate", theirs))
+	if err != nil {
+		return p, errors.Join(err, gate.Close())
+	}
+	m.guard(p, gate, plan.Target.Host)
+	err = proc.Plain(conn)
+	if err == nil {
+		err = g.send(&ipc.CtlRunner{Target: plan.ID}, conn)
+	}
+	return p, errors.Join(err, conn.Close())
+}
+
+// runner starts a runner in its jail, and returns the other end of its socket.
+func (m *Maker) runner(spec sandbox.Spec, label string, cfg settings.Runner, filter seccomp.Role, rights jail.Rights, more ...sandbox.Donation) (p *proc.Process, conn *os.File, err error) {
 	var files proc.Files
 	defer func() { err = errors.Join(err, files.Close()) }()
 	data, err := wire.Append(nil, &cfg)
@@ -196,10 +243,9 @@ func (m *Maker) Runner(cfg settings.Runner, source, target jail.Tree, rights jai
 	if err := files.Err(); err != nil {
 		return nil, nil, err
 	}
-	spec := jail.Runner(m.Machine, source, target, m.Command, rights)
-	p, err = m.Starter.Start(spec, m.Programs.Runner, []sandbox.Donation{
-		proc.Donate("helper", theirs), proc.Donate("config", config), proc.Donate("filter", m.Filters[seccomp.Runner]),
-	}, brief.Limits(spec.Role, rights.Devices))
+	p, err = m.Starter.Start(spec, label, m.Programs.Runner, append([]sandbox.Donation{
+		proc.Donate("helper", theirs), proc.Donate("config", config), proc.Donate("filter", m.Filters[filter]),
+	}, more...), brief.Limits(spec.Role, rights.Devices))
 	if err != nil {
 		return nil, nil, errors.Join(err, conn.Close())
 	}
@@ -208,7 +254,7 @@ func (m *Maker) Runner(cfg settings.Runner, source, target jail.Tree, rights jai
 
 // Trial starts a runner between two trees of a trial, and returns the other end
 // of its socket and what ends it.
-func (m *Maker) Trial(cfg settings.Runner, src, dst string, rights jail.Rights) (*os.File, func() error, error) {
+func (m *Maker) Trial(cfg settings.Runner, c host.Command, src, dst string, rights jail.Rights) (*os.File, func() error, error) {
 	var trees [2]jail.Tree
 	for i, path := range []string{src, dst} {
 		id, err := rootid.Read(path)
@@ -217,7 +263,7 @@ func (m *Maker) Trial(cfg settings.Runner, src, dst string, rights jail.Rights) 
 		}
 		trees[i] = jail.Tree{Host: path, Path: path, Dev: id.Dev, Ino: id.Ino}
 	}
-	p, conn, err := m.Runner(cfg, trees[0], trees[1], rights)
+	p, conn, err := m.runner(jail.Runner(m.Machine, trees[0], trees[1], c, rights), "", cfg, seccomp.Runner, rights)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -277,34 +323,18 @@ func (m *Maker) read(g *Generation, conn *os.File) {
 			r.Report, err = wire.Decode[status.Report](buf[:n])
 		}
 		r.Err = err
-		m.put(r)
+		m.Inbox.put(r)
 		if err != nil {
 			return
 		}
 	}
 }
 
-// put never waits for the session, which may be waiting for this worker's end.
-// A newer report says all that an older one did, so that one makes room.
-func (m *Maker) put(r Report) {
-	for {
-		select {
-		case m.Reports <- r:
-			return
-		default:
-		}
-		select {
-		case <-m.Reports:
-		default:
-		}
-	}
-}
-
-// End ends all three, at the same time: one that hangs must not keep the others
-// alive. All are killed before the first is waited for, so that none of them
-// takes the end of another for a failure and says so.
-func (g *Generation) End() error {
-	all := []*proc.Process{g.Worker, g.Runner, g.Helper}
+// end ends the helper, the worker and the runners, all at the same time: one
+// that hangs must not keep the others alive. All are killed before the first is
+// waited for, so that none of them takes the end of another for a failure and
+// says so.
+func (g *Generation) end(all []*proc.Process) error {
 	errs := make([]error, len(all))
 	for i, p := range all {
 		if p != nil {
@@ -316,7 +346,7 @@ func (g *Generation) End() error {
 		ends.Go(func() { errs[i] = errors.Join(errs[i], p.End()) })
 	}
 	ends.Wait()
-	for _, f := range []*os.File{g.control, g.status} {
+	for _, f := range []*os.File{g.inotify, g.control, g.status} {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}
@@ -324,17 +354,19 @@ func (g *Generation) End() error {
 	return errors.Join(errs...)
 }
 
-// ErrLeft is the error of EndOr when it did not wait for the end.
+// ErrLeft is the error of End when it did not wait for the end.
 var ErrLeft = errors.New("ended at once, while a process hangs in the kernel (a dead disk or mount?): it ends when that answers")
 
 // hurryTime is more than an end takes when nothing hangs.
 const hurryTime = time.Second
 
-// EndOr is End, but waits no longer than hurryTime once hurry says so of a
-// signal, or of nil at the beginning. The kernel ends what is left when it can.
-func (g *Generation) EndOr(signals <-chan os.Signal, hurry func(os.Signal) bool) error {
+// End ends the generation and its runners, but waits no longer than hurryTime
+// once hurry says so of a signal, or of nil at the beginning. The kernel ends
+// what is left when it can.
+func (g *Generation) End(runners []*proc.Process, signals <-chan os.Signal, hurry func(os.Signal) bool) error {
 	done := make(chan error, 1)
-	go func() { done <- g.End() }()
+	all := append([]*proc.Process{g.Worker, g.Helper}, runners...)
+	go func() { done <- g.end(all) }()
 	var limit <-chan time.Time
 	for hurried := hurry(nil); ; {
 		if hurried && limit == nil {

@@ -35,7 +35,7 @@ func TestWritesAreBounded(t *testing.T) {
 
 func TestEndOfWhatNeverBegan(t *testing.T) {
 	g := &Generation{}
-	if err := g.End(); err != nil {
+	if err := g.End(nil, nil, func(os.Signal) bool { return false }); err != nil {
 		t.Error(err)
 	}
 }

@@ -38,9 +38,22 @@ type Command struct {
 // limitTime bounds programs that are run once at start (they take milliseconds).
 const limitTime = 20 * time.Second
 
-// Inspect finds what a program needs. Each file must belong to root and be
-// writable by nobody else, since it runs with rights on all files.
+// Inspect finds what rsync needs.
 func Inspect(program string) (Command, error) {
+	c, err := inspect(program)
+	if errors.Is(err, errNoProgram) {
+		err = fmt.Errorf("%w; name another with --rsync-path", err)
+	}
+	return c, err
+}
+
+// errNoProgram is in the error for a file that the kernel would not run as a
+// program of its own.
+var errNoProgram = errors.New("is not a program of this system")
+
+// inspect finds what a program needs. Each file must belong to root and be
+// writable by nobody else, since it runs with rights on all files.
+func inspect(program string) (Command, error) {
 	c := Command{Program: program, Links: map[string]string{}}
 	var st syscall.Stat_t
 	if err := syscall.Stat(program, &st); err != nil {
@@ -51,7 +64,6 @@ func Inspect(program string) (Command, error) {
 	if err != nil {
 		return Command{}, err
 	}
-	files := map[string]bool{}
 	need := []string{program}
 	if interp != "" {
 		libs, err := libraries(interp, program)
@@ -66,13 +78,23 @@ func Inspect(program string) (Command, error) {
 			return Command{}, fmt.Errorf("%s: its loader: %w", program, err)
 		}
 	}
-	for _, path := range need {
+	return c.with(need...)
+}
+
+// with is c with more files that it needs.
+func (c Command) with(paths ...string) (Command, error) {
+	files := map[string]bool{}
+	for _, f := range c.Files {
+		files[f] = true
+	}
+	c.Links = maps.Clone(c.Links)
+	for _, path := range paths {
 		if err := config.CheckOwned(path, 0); err != nil {
-			return Command{}, fmt.Errorf("%s needs %s, which is not safe to use as root: %w", program, path, err)
+			return Command{}, fmt.Errorf("%s needs %s, which is not safe to use as root: %w", c.Program, path, err)
 		}
 		real, err := trail(path, c.Links)
 		if err != nil {
-			return Command{}, fmt.Errorf("%s needs %s: %w", program, path, err)
+			return Command{}, fmt.Errorf("%s needs %s: %w", c.Program, path, err)
 		}
 		files[real] = true
 	}
@@ -80,11 +102,22 @@ func Inspect(program string) (Command, error) {
 	return c, nil
 }
 
+// Refresh inspects the program again if it is not the file that Inspect saw: a
+// package's upgrade puts another in its place, while jails keep the old one.
+func (c Command) Refresh() (now Command, changed bool, err error) {
+	var st syscall.Stat_t
+	if syscall.Stat(c.Program, &st) == nil && st.Dev == c.Dev && st.Ino == c.Ino {
+		return c, false, nil
+	}
+	now, err = Inspect(c.Program)
+	return now, true, err
+}
+
 // interpreter reads PT_INTERP: the dynamic loader, or "" for a static program.
 func interpreter(program string) (string, error) {
 	f, err := elf.Open(program)
 	if err != nil {
-		return "", fmt.Errorf("%s is not a program of this system: %w; name another with --rsync-path", program, err)
+		return "", fmt.Errorf("%s %w: %w", program, errNoProgram, err)
 	}
 	for _, p := range f.Progs {
 		if p.Type != elf.PT_INTERP {
@@ -132,7 +165,7 @@ func parseLibraries(text, program string) ([]string, error) {
 		}
 		switch {
 		case arrow && strings.HasPrefix(path, "not found"):
-			return nil, fmt.Errorf("%s: its library %s is missing; install rsync anew", program, name)
+			return nil, fmt.Errorf("%s: its library %s is missing; install it anew", program, name)
 		case filepath.IsAbs(path):
 			libs = append(libs, path)
 		}

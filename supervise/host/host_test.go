@@ -2,11 +2,13 @@ package host
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"lockstep/internal/testenv"
+	"lockstep/rsync"
 )
 
 func TestInspectRsync(t *testing.T) {
@@ -78,5 +80,44 @@ func TestCheckKernelHere(t *testing.T) {
 	}
 	if k.Release == "" {
 		t.Error("no release")
+	}
+}
+
+// TestInspectRemote: what ssh needs is found as what rsync needs is.
+func TestInspectRemote(t *testing.T) {
+	testenv.NeedTool(t, "rsync")
+	testenv.NeedTool(t, "ssh")
+	c, err := Inspect("/usr/bin/rsync")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := InspectRemote(c, rsync.SSH, DefaultSSH)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(r.SSH.Files, r.SSH.Program) || !slices.Equal(r.Rsync.Files, c.Files) {
+		t.Errorf("%+v", r)
+	}
+	d, err := InspectRemote(c, rsync.Daemon, "/nowhere")
+	if err != nil || d.SSH.Program != "" {
+		t.Errorf("%+v, %v", d, err)
+	}
+	// What the C library loads by itself is there for who asks for names.
+	for who, got := range map[string]Command{"ssh": r.SSH, "rsync": d.Rsync} {
+		for _, f := range got.Files {
+			lib := filepath.Join(filepath.Dir(f), "libnss_files.so.2")
+			if _, err := os.Stat(lib); filepath.Base(f) == "libc.so.6" && err == nil && !slices.ContainsFunc(got.Files, func(f string) bool { return strings.Contains(f, "libnss_files") }) {
+				t.Errorf("%s lacks %s", who, lib)
+			}
+		}
+	}
+	if slices.ContainsFunc(c.Files, func(f string) bool { return strings.Contains(f, "libnss_files") }) {
+		t.Error("the command of a local target was changed")
+	}
+	if _, err := InspectRemote(c, rsync.SSH, "/nowhere/ssh"); err == nil || !strings.Contains(err.Error(), "install OpenSSH's client") {
+		t.Errorf("without ssh: %v", err)
+	}
+	if _, err := InspectRemote(c, rsync.Local, DefaultSSH); err == nil {
+		t.Error("a local target has a remote jail")
 	}
 }

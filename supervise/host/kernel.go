@@ -125,6 +125,21 @@ func (k *Kernel) checkLandlock() {
 	}
 }
 
+// Feature is something that a kernel lacks.
+type Feature struct {
+	Name string // under allow_missing; "": it cannot be allowed
+	What string
+}
+
+// Missing lists what is not there.
+func (k Kernel) Missing() []Feature {
+	var out []Feature
+	for _, m := range k.missing {
+		out = append(out, Feature{m.name, m.what})
+	}
+	return out
+}
+
 // Refuse returns an error that names all that is missing and not allowed. What
 // is missing and allowed is told to warn.
 func (k Kernel) Refuse(allowed func(name string) bool, warn func(string)) error {

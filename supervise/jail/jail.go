@@ -9,6 +9,7 @@
 package jail
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -163,22 +164,30 @@ func Runner(m Machine, source, target Tree, c host.Command, r Rights) sandbox.Sp
 		{Path: source.Path, Access: readFile | readDir},
 		{Path: target.Path, Access: write},
 	}
-	for _, file := range c.Files {
-		access := uint64(readFile)
-		if file == c.Program || file == c.Loader {
-			access |= execute
-		}
-		// Libraries as well need a mount without noexec: they are mapped
-		// executable. Landlock keeps them from being executed.
-		s.Binds = append(s.Binds, sandbox.Bind{Source: file, Target: file, File: true, Exec: true})
-		s.Landlock = append(s.Landlock, sandbox.Rule{Path: file, Access: access})
-	}
+	program(&s, c)
 	for link, text := range c.Links {
 		if !within(link, source.Path) && !within(link, target.Path) {
 			s.Links = append(s.Links, sandbox.Link{Path: link, Target: text})
 		}
 	}
 	return s
+}
+
+// program adds a program's files: what is another's already is there once.
+func program(s *sandbox.Spec, c host.Command) {
+	for _, file := range c.Files {
+		access := uint64(readFile)
+		if file == c.Program || file == c.Loader {
+			access |= execute
+		}
+		s.Landlock = append(s.Landlock, sandbox.Rule{Path: file, Access: access})
+		// Libraries as well need a mount without noexec: they are mapped
+		// executable. Landlock keeps them from being executed.
+		bind := sandbox.Bind{Source: file, Target: file, File: true, Exec: true}
+		if !slices.Contains(s.Binds, bind) {
+			s.Binds = append(s.Binds, bind)
+		}
+	}
 }
 
 // within says that path is in the tree at dir, which then has it already.

@@ -2,12 +2,15 @@ package jail
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/rsync"
 	"lockstep/sandbox"
 	"lockstep/supervise/host"
+	"lockstep/supervise/resolve"
 )
 
 func command() host.Command {
@@ -20,21 +23,37 @@ func runner(r Rights) sandbox.Spec {
 	return Runner(Machine{}, Tree{Host: "/s", Path: "/s", Dev: 1, Ino: 2}, Tree{Host: "/t", Path: "/t", Dev: 3, Ino: 4}, command(), r)
 }
 
+func remoteSpec(kind rsync.Kind) sandbox.Spec {
+	c := host.Remote{Rsync: command()}
+	if kind == rsync.SSH {
+		c.SSH = host.Command{Program: "/usr/bin/ssh", Loader: "/usr/lib/ld.so", Files: []string{"/usr/bin/ssh", "/usr/lib/ld.so", "/usr/lib/libc.so"}}
+	}
+	return RemoteRunner(Machine{}, Tree{Host: "/s", Path: "/s", Dev: 1, Ino: 2}, Remote{Kind: kind, Port: 2222, UID: 61190, GID: 61191,
+		Hosts: resolve.Hosts{Name: "web2"}, Command: c, Password: []byte("x")})
+}
+
 // Only the target of a runner is writable, and not in a dry run.
 func TestOnlyTheTargetIsWritable(t *testing.T) {
 	for _, dry := range []bool{false, true} {
 		for _, spec := range []sandbox.Spec{
 			Helper(Machine{}, []Tree{{Host: "/s", Dev: 1, Ino: 2}}), Worker(Machine{}, 61184, 61184), runner(Rights{DryRun: dry}),
+			remoteSpec(rsync.SSH), remoteSpec(rsync.Daemon),
 		} {
 			for _, b := range spec.Binds {
 				if want := b.Target == "/t" && !dry; b.Writable != want {
 					t.Errorf("%s: %s writable: %v", spec.Role, b.Target, b.Writable)
+				}
+				if b.Target == "/dev/null" && b.File && !b.Exec {
+					continue
 				}
 				if b.Devices || (!b.File && (b.Exec || b.Ino == 0)) {
 					t.Errorf("%s: %+v", spec.Role, b)
 				}
 			}
 			for _, r := range spec.Landlock {
+				if r.Path == "/dev/null" {
+					continue
+				}
 				if want := r.Path == "/t" && !dry; (r.Access&^(readFile|readDir|execute) != 0) != want {
 					t.Errorf("%s: %s may be written: %#x", spec.Role, r.Path, r.Access)
 				}
@@ -45,14 +64,16 @@ func TestOnlyTheTargetIsWritable(t *testing.T) {
 
 func TestOnlyProgramAndLoaderAreExecutable(t *testing.T) {
 	var got []string
-	for _, spec := range []sandbox.Spec{Helper(Machine{}, []Tree{{Host: "/s"}}), Worker(Machine{}, 1, 1), runner(Rights{Devices: true})} {
+	for _, spec := range []sandbox.Spec{Helper(Machine{}, []Tree{{Host: "/s"}}), Worker(Machine{}, 1, 1), runner(Rights{Devices: true}),
+		remoteSpec(rsync.Daemon), remoteSpec(rsync.SSH)} {
 		for _, r := range spec.Landlock {
 			if r.Access&execute != 0 {
 				got = append(got, spec.Role+" "+r.Path)
 			}
 		}
 	}
-	if want := []string{"runner /usr/bin/rsync", "runner /usr/lib/ld.so"}; !slices.Equal(got, want) {
+	one := []string{"runner /usr/bin/rsync", "runner /usr/lib/ld.so"}
+	if want := slices.Concat(one, one, one, []string{"runner /usr/bin/ssh", "runner /usr/lib/ld.so", "runner " + rsync.ConnectPath}); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
 }
@@ -64,6 +85,8 @@ func TestCapabilities(t *testing.T) {
 	}{
 		{Helper(Machine{}, nil), 1 << unix.CAP_DAC_READ_SEARCH},
 		{Worker(Machine{}, 61184, 61184), 0},
+		{remoteSpec(rsync.SSH), 1 << unix.CAP_DAC_READ_SEARCH},
+		{remoteSpec(rsync.Daemon), 1 << unix.CAP_DAC_READ_SEARCH},
 		{runner(Rights{}), 1<<unix.CAP_CHOWN | 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_FOWNER | 1<<unix.CAP_FSETID},
 		{runner(Rights{Devices: true, FileCaps: true}), 1<<unix.CAP_CHOWN | 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_FOWNER |
 			1<<unix.CAP_FSETID | 1<<unix.CAP_MKNOD | 1<<unix.CAP_SETFCAP},
@@ -90,5 +113,37 @@ func TestDataIsBoundFirst(t *testing.T) {
 	s := Runner(Machine{}, Tree{Host: "/usr", Path: "/usr"}, Tree{Host: "/t", Path: "/t"}, command(), Rights{})
 	if s.Binds[0].Target != "/usr" || !slices.ContainsFunc(s.Binds[2:], func(b sandbox.Bind) bool { return b.Target == "/usr/bin/rsync" && b.Exec }) {
 		t.Errorf("%+v", s.Binds)
+	}
+}
+
+// A remote target's runner alone has a network, for one port, and its own uid;
+// the source is where it can hide nothing of the jail's own.
+func TestRemoteJail(t *testing.T) {
+	for _, spec := range []sandbox.Spec{Helper(Machine{}, nil), Worker(Machine{}, 1, 1), runner(Rights{})} {
+		if spec.Namespaces&unix.CLONE_NEWNET == 0 || len(spec.Connect) > 0 || spec.Image != "" {
+			t.Errorf("%s has a network, or more", spec.Role)
+		}
+	}
+	for _, kind := range []rsync.Kind{rsync.SSH, rsync.Daemon} {
+		s := remoteSpec(kind)
+		if !slices.Equal(s.Connect, []uint16{2222}) || s.UID != 61190 || s.GID != 61191 ||
+			s.Namespaces != unix.CLONE_NEWNS|unix.CLONE_NEWPID|unix.CLONE_NEWIPC|unix.CLONE_NEWUTS|unix.CLONE_NEWCGROUP {
+			t.Errorf("%+v", s)
+		}
+		if b := s.Binds[0]; b.Target != Source || b.Source != "/s" || b.Ino != 2 {
+			t.Errorf("%+v", b)
+		}
+		seen := map[string]bool{}
+		for _, b := range s.Binds {
+			if seen[b.Target] || b.Target != Source && within(b.Target, Source) {
+				t.Errorf("%s is bound twice, or in the source", b.Target)
+			}
+			seen[b.Target] = true
+		}
+		for _, f := range s.Files {
+			if want := strings.HasPrefix(f.Path, "/lockstep/"); f.Secret != want {
+				t.Errorf("%s: secret %v", f.Path, f.Secret)
+			}
+		}
 	}
 }

@@ -23,13 +23,14 @@ import (
 
 	"lockstep/cgroup"
 	"lockstep/console"
+	"lockstep/internal/escape"
 	"lockstep/sandbox"
 )
 
 // Process is one confined process.
 type Process struct {
 	*sandbox.Process
-	Role  string
+	Role  string // and of what, for messages
 	Begun time.Time
 
 	leaf *cgroup.Leaf
@@ -50,19 +51,25 @@ type Starter struct {
 	Launcher *sandbox.Launcher
 	Group    *cgroup.Group
 	Exits    chan<- Exit // must have room for all that can be alive at a time
-	// Lines makes the writer of a role's messages.
-	Lines func(role string) *console.Lines
+	// Lines makes the writer of a role's messages; label tells one of several
+	// with the same role, or is empty.
+	Lines func(role, label string) *console.Lines
 	// Lost is told of messages that could not be read.
 	Lost func(role string, err error)
+	// Prefix is put before the names of control groups: those who share a Group
+	// have different ones.
+	Prefix string
 
 	starts int
 }
 
 // Start starts one program in a fresh leaf: cgroup.kill poisons one that was
 // used, and kills what is born into it later.
-func (s *Starter) Start(spec sandbox.Spec, image *os.File, fds []sandbox.Donation, limits cgroup.Limits) (*Process, error) {
+//
+// label is put into messages about the process.
+func (s *Starter) Start(spec sandbox.Spec, label string, image *os.File, fds []sandbox.Donation, limits cgroup.Limits) (*Process, error) {
 	s.starts++
-	leaf, err := s.Group.Leaf(fmt.Sprintf("%s-%d", spec.Role, s.starts), limits)
+	leaf, err := s.Group.Leaf(fmt.Sprintf("%s%s-%d", s.Prefix, spec.Role, s.starts), limits)
 	if err != nil {
 		return nil, fmt.Errorf("control group of the %s: %w", spec.Role, err)
 	}
@@ -71,12 +78,15 @@ func (s *Starter) Start(spec sandbox.Spec, image *os.File, fds []sandbox.Donatio
 		return nil, errors.Join(err, leaf.Remove())
 	}
 	p := &Process{Role: spec.Role, Begun: time.Now(), leaf: leaf}
+	if label != "" {
+		p.Role += " of " + escape.Name(label)
+	}
 	p.Process, err = s.Launcher.Start(spec, image, fds, write, leaf)
 	err = errors.Join(err, write.Close())
 	if p.Process == nil {
 		return nil, errors.Join(err, messages.Close(), leaf.Remove())
 	}
-	lines := s.Lines(p.Role)
+	lines := s.Lines(spec.Role, label)
 	p.Go(func() {
 		if err := console.Copy(messages, lines); err != nil {
 			s.Lost(p.Role, err)
@@ -209,6 +219,9 @@ func (l *Files) Take(f *os.File, err error) *os.File {
 	}
 	return f
 }
+
+// First is the file that was taken first.
+func (l *Files) First() *os.File { return l.list[0] }
 
 // Err is what went wrong so far.
 func (l *Files) Err() error { return l.err }

@@ -140,14 +140,19 @@ type Line struct {
 	Text  string
 }
 
-// Troubles are the lines about what became worse, or better, between two
-// reports of one worker, as far as the worker's own messages do not say it.
-func Troubles(old, r status.Report, l Limits) []Line {
-	var out []Line
-	if r.Overflows > 0 && old.Overflows == 0 {
-		out = append(out, Line{slog.LevelWarn,
-			"events were lost, because the kernel's queue was full: the whole tree is compared, and nothing else is lost; if it happens often, raise fs.inotify.max_queued_events by sysctl"})
+// Troubles are the lines about what became worse between two reports of one
+// worker, as far as the worker's own messages do not say it.
+func Troubles(old, r status.Report) []Line {
+	if r.Overflows == 0 || old.Overflows > 0 {
+		return nil
 	}
+	return []Line{{slog.LevelWarn,
+		"events were lost, because the kernel's queue was full: the whole tree is compared, and nothing else is lost; if it happens often, raise fs.inotify.max_queued_events by sysctl"}}
+}
+
+// Guarded are the lines about a guard that holds a target's pass, or no longer.
+func Guarded(old, r status.Report, l Limits) []Line {
+	var out []Line
 	if r.Held != old.Held || r.Held != 0 && (r.HeldDeletes != old.HeldDeletes || r.HeldEntries != old.HeldEntries) {
 		level := slog.LevelWarn
 		if r.Held == 0 {

@@ -59,11 +59,11 @@ func TestTroubles(t *testing.T) {
 		"more":      {status.Report{Held: uint64(ipc.EndHeldMany), HeldDeletes: 1}, status.Report{Held: uint64(ipc.EndHeldMany), HeldDeletes: 2}, slog.LevelWarn, "--accept-root"},
 		"held over": {status.Report{Held: uint64(ipc.EndHeldMany)}, status.Report{}, slog.LevelInfo, "no longer held"},
 	} {
-		got := Troubles(c.old, c.now, limits)
+		got := append(Troubles(c.old, c.now), Guarded(c.old, c.now, limits)...)
 		if len(got) != 1 || got[0].Level != c.level || !strings.Contains(got[0].Text, c.want) {
 			t.Errorf("%s: %+v", name, got)
 		}
-		if again := Troubles(c.now, c.now, limits); len(again) != 0 {
+		if again := append(Troubles(c.now, c.now), Guarded(c.now, c.now, limits)...); len(again) != 0 {
 			t.Errorf("%s is told twice: %+v", name, again)
 		}
 	}

@@ -260,7 +260,7 @@ func TestDescriptors(t *testing.T) {
 	want := map[string]map[string]int{
 		"lockstep-helper": runtime(map[string]int{"socket": 3, "anon_inode:inotify": 1, "/roots/1": 1, "memfd": 1}), // supervisor, worker, runner; root; its config
 		"lockstep-worker": runtime(map[string]int{"socket": 2, "anon_inode:inotify": 1}),                            // helper, supervisor
-		"lockstep-runner": runtime(map[string]int{"socket": 1, "memfd": 1}),                                         // helper; its config
+		"lockstep-runner": runtime(map[string]int{"socket": 2, "memfd": 1}),                                         // helper, supervisor; its config
 	}
 	for role, most := range want {
 		got := descriptors(t, m.the(role).pid)

@@ -22,6 +22,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
 
 	"lockstep/internal/testenv"
 	"lockstep/test/compare"
@@ -41,15 +42,24 @@ func (r record) String() string {
 	return string(b)
 }
 
-// mirror is one running `lockstep mirror`.
+// mirror is one sync of a running lockstep: the only one of `lockstep mirror`,
+// or one of those of `lockstep run`.
 type mirror struct {
 	t        *testing.T
 	src, dst string
-	run      string // runtime directory
-	state    string // state directory
+	more     []string // further directories that are kept in step
+	targets  []string // what lockstep is told, when that is not dst
+	name     string   // of a sync that is one of several
+	run      string   // runtime directory
+	state    string   // state directory
 	flags    []string
 	opts     compare.Options
 
+	*process
+}
+
+// process is a running lockstep: several syncs may have one in common.
+type process struct {
 	cmd    *exec.Cmd
 	exited chan struct{} // closed after Wait
 	code   int
@@ -58,6 +68,8 @@ type mirror struct {
 	records []record      // guarded by mu
 	raw     []string      // guarded by mu; lines that were no JSON
 	news    chan struct{} // guarded by mu; closed and replaced with each line
+	said    int           // guarded by mu; bytes of its output
+	control int           // guarded by mu; control characters in it, but for line ends
 
 	seen *witness
 }
@@ -68,7 +80,8 @@ func newMirror(t *testing.T, flags ...string) *mirror {
 	testenv.NeedRoot(t)
 	testenv.NeedTool(t, "rsync")
 	base := t.TempDir()
-	m := &mirror{t: t, src: base + "/src", dst: base + "/dst", run: base + "/run", state: base + "/state", flags: flags, seen: newWitness()}
+	m := &mirror{t: t, src: base + "/src", dst: base + "/dst", run: base + "/run", state: base + "/state", flags: flags,
+		process: &process{seen: newWitness()}}
 	m.opts.Skip = unmirrored
 	for _, d := range []string{m.src, m.dst} {
 		if err := os.Mkdir(d, 0o755); err != nil {
@@ -103,13 +116,22 @@ func program(t testing.TB, name string) string {
 func (m *mirror) args(extra ...string) []string {
 	args := []string{"mirror", "--runtime-dir", m.run, "--state-dir", m.state, "--log-format", "json"}
 	args = append(append(args, m.flags...), extra...)
+	if m.targets != nil {
+		return append(append(args, m.src), m.targets...)
+	}
 	return append(args, m.src, m.dst)
 }
 
 // start runs the mirror in the background and stops it at the test's end.
 func (m *mirror) start(extra ...string) *mirror {
 	m.t.Helper()
-	m.cmd = exec.Command(program(m.t, "lockstep"), m.args(extra...)...)
+	return m.launch(m.args(extra...)...)
+}
+
+// launch runs lockstep with words in the background.
+func (m *mirror) launch(words ...string) *mirror {
+	m.t.Helper()
+	m.cmd = exec.Command(program(m.t, "lockstep"), words...)
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := m.cmd.StderrPipe()
 	if err != nil {
@@ -118,6 +140,7 @@ func (m *mirror) start(extra ...string) *mirror {
 	m.cmd.Stdout = m.cmd.Stderr
 	m.mu.Lock()
 	m.records, m.raw, m.news = nil, nil, make(chan struct{})
+	m.said, m.control = 0, 0
 	m.mu.Unlock()
 	m.exited = make(chan struct{})
 	if err := m.cmd.Start(); err != nil {
@@ -140,7 +163,7 @@ func (m *mirror) start(extra ...string) *mirror {
 }
 
 // read takes log lines until the pipe ends.
-func (m *mirror) read(r *bufio.Reader) {
+func (m *process) read(r *bufio.Reader) {
 	for {
 		line, err := r.ReadString('\n')
 		if line != "" {
@@ -152,11 +175,18 @@ func (m *mirror) read(r *bufio.Reader) {
 	}
 }
 
-func (m *mirror) line(text string) {
+func (m *process) line(text string) {
 	var rec record
 	err := json.Unmarshal([]byte(text), &rec)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.said += len(text) + 1
+	m.control += controls(text)
+	for _, v := range rec {
+		if s, ok := v.(string); ok { // JSON hides what a person would get
+			m.control += controls(s)
+		}
+	}
 	if err != nil {
 		m.raw = append(m.raw, text)
 		rec = record{"raw": text}
@@ -164,6 +194,17 @@ func (m *mirror) line(text string) {
 	m.records = append(m.records, rec)
 	close(m.news)
 	m.news = make(chan struct{})
+}
+
+// controls counts characters that a terminal would obey.
+func controls(text string) int {
+	n := 0
+	for _, r := range text {
+		if unicode.IsControl(r) {
+			n++
+		}
+	}
+	return n
 }
 
 // cleanup ends a mirror that a test left running, and shows the log of one

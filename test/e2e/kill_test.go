@@ -100,6 +100,9 @@ func (m *mirror) killOne(name string) time.Duration {
 // isReady accepts the record that says that all is watched and events are read.
 func isReady(r record) bool { return strings.HasPrefix(r.str("msg"), "ready: ") }
 
+// isReady is the same of this sync.
+func (m *mirror) isReady(r record) bool { return m.mine(r) && isReady(r) }
+
 // awaitReady waits until the three confined processes are there.
 func (m *mirror) awaitReady() {
 	m.t.Helper()

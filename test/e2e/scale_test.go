@@ -23,6 +23,9 @@ type scale struct {
 	kills                             int
 	hostileNames, hostileSeeds        int
 	hostileDeletes                    int
+	syncs                             int
+	latencies                         int
+	remoteScripts                     int // every how many are run against remote targets
 }
 
 func scaled() scale {
@@ -31,13 +34,15 @@ func scaled() scale {
 			streamRate: 2000, streamFor: 30 * time.Second,
 			churnOps: 6000, churnSeeds: 10,
 			kills:        100,
-			hostileNames: 3000, hostileSeeds: 2, hostileDeletes: 60}
+			hostileNames: 3000, hostileSeeds: 2, hostileDeletes: 60,
+			syncs: 100, latencies: 200, remoteScripts: 1}
 	}
 	return scale{burstDirs: 40, burstFiles: 4000, burstSeeds: 1,
 		streamRate: 1000, streamFor: 4 * time.Second,
 		churnOps: 1500, churnSeeds: 2,
 		kills:        8,
-		hostileNames: 400, hostileSeeds: 1, hostileDeletes: 5}
+		hostileNames: 400, hostileSeeds: 1, hostileDeletes: 5,
+		syncs: 8, latencies: 50, remoteScripts: 4}
 }
 
 // seeded runs test once for each of n fresh seeds, or once for LOCKSTEP_SEED.

@@ -15,6 +15,9 @@ import (
 // so that only a lost change reaches it.
 const limit = 60 * time.Second
 
+// sigState asks for the state in the log.
+const sigState = syscall.SIGUSR1
+
 // equal waits until the target is what the source is, and the daemon says that
 // nothing is under way; then it looks once more. It returns how long the first
 // equality took.
@@ -27,7 +30,7 @@ func (m *mirror) equalWithin(limit time.Duration) time.Duration {
 		m.sameWithin(limit - time.Since(start))
 		took := time.Since(start)
 		m.inStep(limit)
-		diff, err := compare.Equal(m.src, m.dst, m.opts)
+		diff, err := m.differ()
 		if err == nil && len(diff) == 0 {
 			return took
 		}
@@ -50,7 +53,7 @@ func (m *mirror) sameWithin(limit time.Duration) {
 		case <-timer.C:
 		}
 		began := time.Now()
-		diff, err := compare.Equal(m.src, m.dst, m.opts)
+		diff, err := m.differ()
 		if err == nil && len(diff) == 0 {
 			return
 		}
@@ -61,6 +64,31 @@ func (m *mirror) sameWithin(limit time.Duration) {
 		timer.Reset(20*time.Millisecond + 2*time.Since(began))
 	}
 }
+
+// differ compares the source with every target.
+func (m *mirror) differ() ([]string, error) {
+	want, err := compare.Read(m.src, m.opts)
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, dst := range append([]string{m.dst}, m.more...) {
+		got, err := compare.Read(dst, m.opts)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range compare.Diff(want, got, 20) {
+			if len(m.more) > 0 {
+				d = dst + ": " + d
+			}
+			all = append(all, d)
+		}
+	}
+	return all, nil
+}
+
+// mine accepts records of this sync.
+func (m *mirror) mine(r record) bool { return m.name == "" || r.str("sync") == m.name }
 
 // eventually waits until ok.
 func (m *mirror) eventually(what string, ok func() bool) {
@@ -102,13 +130,15 @@ func (m *mirror) report() record {
 	m.t.Helper()
 	for start := time.Now(); ; {
 		at := m.mark()
-		m.signal(syscall.SIGUSR1)
-		r := m.await(at, "state record after SIGUSR1", limit, func(r record) bool { return strings.HasPrefix(r.str("msg"), "state: ") })
+		m.signal(sigState)
+		r := m.await(at, "state record after SIGUSR1", limit, func(r record) bool {
+			return m.mine(r) && strings.HasPrefix(r.str("msg"), "state: ")
+		})
 		if _, ok := r["verified"]; ok || time.Since(start) > limit {
 			return r
 		}
 		// No worker is ready at the moment: it will be.
-		m.await(at, "readiness", limit, isReady)
+		m.await(at, "readiness", limit, m.isReady)
 	}
 }
 
@@ -116,7 +146,7 @@ func (m *mirror) report() record {
 // before the program has asked for it would end it.)
 func (m *mirror) ready() *mirror {
 	m.t.Helper()
-	m.await(0, "readiness", limit, isReady)
+	m.await(0, "readiness", limit, m.isReady)
 	m.equal()
 	m.seen.look(m.cmd.Process.Pid)
 	return m

@@ -10,6 +10,7 @@ import (
 	"lockstep/internal/escape"
 	"lockstep/ipc"
 	"lockstep/rsync"
+	"lockstep/worker/plan"
 	"lockstep/worker/queue"
 )
 
@@ -25,9 +26,9 @@ const (
 	verdictHeld             // a guard holds the pass
 )
 
-// judge reads a job's end. debris says that rsync may have left files of its
-// own on the target.
-func judge(x *ipc.Exited) (v verdict, debris bool) {
+// judge reads a job's end, of which f is the fault. debris says that rsync may
+// have left files of its own on the target.
+func judge(x *ipc.Exited, f rsync.Fault) (v verdict, debris bool) {
 	switch x.End {
 	case ipc.EndHeldEmpty, ipc.EndHeldMany:
 		return verdictHeld, false
@@ -45,10 +46,12 @@ func judge(x *ipc.Exited) (v verdict, debris bool) {
 		return verdictDone, false
 	case x.Code == exitVanished:
 		return verdictVanished, false
+	case f.Away():
+		return verdictFailed, m.Debris // no path is at fault
+	case f == rsync.FaultDiskFull, x.Code == exitFileIO:
+		return verdictBroken, false // it says so and cleans up first
 	case m.Class == rsync.Partial:
 		return verdictPartial, m.Debris
-	case x.Code == exitFileIO:
-		return verdictBroken, false // it says so and cleans up first
 	}
 	return verdictFailed, m.Debris
 }
@@ -65,8 +68,16 @@ const exitVanished = 24
 func (k *Task) Exited(x ipc.Exited) {
 	t := k.t
 	t.ended++
-	v, debris := judge(&x)
-	t.account(k, v, &x)
+	if k.knocking() {
+		k.answered(&x)
+		return
+	}
+	f := rsync.Diagnose(x.End, int(x.Code), x.Tail)
+	v, debris := judge(&x, f)
+	if k.whole && v == verdictBroken && x.Code != exitFileIO {
+		v = verdictPartial // it went on, and did all that there was room for
+	}
+	t.account(k, v, f, &x)
 	if debris {
 		t.sweep(k)
 	}
@@ -110,31 +121,39 @@ func worn(entries []queue.Entry) bool {
 	return true
 }
 
-// passEnded acts on the end of a whole pass.
+// passEnded acts on the end of a job of a whole pass: its own, or the one that
+// compares content after it.
 func (k *Task) passEnded(v verdict) {
 	t := k.t
-	k.leave()
-	switch v {
-	case verdictDone:
-		t.redone = 0
-		t.endPass(true)
-	case verdictVanished:
-		// What vanished was there when the walk began and has its own event
-		// since, unless its directory has no watch: then the next rescan, due
-		// within limitEvery, finds it.
-		t.endPass(true)
-	case verdictPartial:
-		if t.last.Code == 0 {
-			t.endPass(true) // warnings were told; every path was compared
-			return
-		}
-		// Most of the tree is right: changes may follow until the pass is
-		// tried again. Until it succeeds the target is not in step.
-		t.endPass(true)
-		t.redo()
-	default:
+	// What vanished was there when the walk began and has its own event since,
+	// unless its directory has no watch: then the next rescan, due within
+	// limitEvery, finds it. Warnings were told; every path was compared.
+	fine := v == verdictDone || v == verdictVanished || v == verdictPartial && t.last.Code == 0
+	switch content := k.jobs[0].Kind == ipc.JobContent; {
+	case !fine && v != verdictPartial:
+		k.leave()
 		t.endPass(false)
+		return
+	case content && !fine:
+		t.Queue.KeepContents()
+	case !content && len(t.Queue.Contents()) > 0 && !t.host.Draining():
+		k.partial = !fine
+		k.jobs[0] = plan.Job{Kind: ipc.JobContent, List: plan.Contents(k.jobs[0].List, t.Queue.Contents(), t.host.Links())}
+		k.start(k.jobs[0])
+		return
+	case !content && len(t.Queue.Contents()) > 0: // no time for it
+		t.Queue.KeepContents()
+		k.partial = true
 	}
+	k.leave()
+	t.endPass(true)
+	if fine && !k.partial {
+		t.redone = 0
+		return
+	}
+	// Most of the tree is right: changes may follow until the pass is tried
+	// again. Until it succeeds the target is not in step.
+	t.redo()
 }
 
 // redo has the whole pass made again after a back-off that doubles.
@@ -179,7 +198,7 @@ func (t *Target) sweep(k *Task) {
 const maxSweep = 64
 
 // account counts and tells.
-func (t *Target) account(k *Task, v verdict, x *ipc.Exited) {
+func (t *Target) account(k *Task, v verdict, f rsync.Fault, x *ipc.Exited) {
 	if v == verdictDone || v == verdictVanished {
 		if (k.whole && t.held.End != ipc.EndNone) || t.attempts > 0 {
 			t.host.Printf(Notice, "%s → %s: going on", t.host.Name(), t.name)
@@ -189,27 +208,39 @@ func (t *Target) account(k *Task, v verdict, x *ipc.Exited) {
 		}
 		t.attempts, t.lastSaid = 0, ""
 		t.lastSync = time.Now()
+		t.Queue.Person(false)
 		return
 	}
+	t.away = f.Away()
+	if v == verdictHeld {
+		t.held = *x
+		t.held.Tail = nil
+	}
+	t.failure(x, f)
+}
+
+// failure counts a failure and tells it.
+func (t *Target) failure(x *ipc.Exited, f rsync.Fault) {
 	t.failed++
 	t.attempts++
 	x.Tail = bytes.Clone(x.Tail)
-	t.last = *x
-	if v == verdictHeld {
-		t.held = *x
-		return // the supervisor tells it, with what a person can do
+	t.last, t.fault = *x, f
+	// What a guard holds may be mended by the next change of the source.
+	t.Queue.Person(f.Class() == rsync.Person && f != rsync.FaultHeld)
+	if f != rsync.FaultHeld { // the supervisor tells that, with what a person can do
+		t.tell(x)
 	}
-	t.tell(x)
 }
 
-// tell logs a failure: the same one again only as the back-off spaces it.
+// tell logs a failure by its name: the same one again only as the back-off
+// spaces it, and at most once in sayAgain.
 func (t *Target) tell(x *ipc.Exited) {
-	text := describe(x)
-	if text == t.lastSaid && t.host.Now().Sub(t.saidAt) < sayAgain {
+	name := t.fault.Name()
+	if name == t.lastSaid && t.host.Now().Sub(t.saidAt) < sayAgain {
 		return
 	}
-	t.lastSaid, t.saidAt = text, t.host.Now()
-	t.host.Printf(Warn, "%s → %s: %s", t.host.Name(), t.name, text)
+	t.lastSaid, t.saidAt = name, t.host.Now()
+	t.host.Printf(Warn, "%s → %s: %s", t.host.Name(), t.name, describe(t.fault, x))
 	for _, line := range lastLines(x.Tail, 3) {
 		t.host.Printf(Warn, "%s → %s: it said: %s", t.host.Name(), t.name, line)
 	}
@@ -218,29 +249,19 @@ func (t *Target) tell(x *ipc.Exited) {
 // sayAgain is when a failure that stays the same is told again.
 const sayAgain = time.Minute
 
-func describe(x *ipc.Exited) string {
-	switch x.End {
-	case ipc.EndExited:
-		m := rsync.ExitMeaning(int(x.Code))
-		if x.Code == 0 {
-			return "the command succeeded with a warning; its paths are looked at again"
-		}
-		if m.Advice == "" {
-			return fmt.Sprintf("exit code %d: %s; it is tried again", x.Code, m.Text)
-		}
-		return fmt.Sprintf("exit code %d: %s; %s", x.Code, m.Text, m.Advice)
-	case ipc.EndSignalled:
-		return fmt.Sprintf("the command was ended by signal %d; it is tried again", x.Code)
-	case ipc.EndTimeout:
-		return "the command ran longer than its timeout and was ended; it is tried again"
-	case ipc.EndStopped:
-		return "the command was stopped"
-	case ipc.EndLost:
-		return "the runner was lost; its job is tried again"
-	case ipc.EndRefused:
-		return "the command could not be started: " + escape.Bytes(x.Tail)
+// describe is "NAME: text; advice", in fixed words and numbers.
+func describe(f rsync.Fault, x *ipc.Exited) string {
+	text := f.Name() + ": " + f.Text()
+	switch {
+	case x.End == ipc.EndExited && x.Code != 0:
+		text += fmt.Sprintf(" (exit code %d)", x.Code)
+	case x.End == ipc.EndSignalled:
+		text += fmt.Sprintf(" (%d)", x.Code)
 	}
-	return fmt.Sprintf("the command ended in an unknown way (%d)", x.End)
+	if advice := f.Advice(); advice != "" {
+		return text + "; " + advice
+	}
+	return text
 }
 
 // lastLines gives the last n lines of output, escaped and short.

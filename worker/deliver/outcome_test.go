@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"lockstep/ipc"
+	"lockstep/rsync"
 )
 
 func TestJudge(t *testing.T) {
@@ -22,6 +23,9 @@ func TestJudge(t *testing.T) {
 		"vanished":              {exit(24, "file has vanished: \"/s/a\"\n"), verdictVanished, false},
 		"usage":                 {exit(1, ""), verdictFailed, false},
 		"no space":              {exit(11, "write failed: No space left on device (28)\n"), verdictBroken, false},
+		"no inodes":             {exit(23, "rsync: [receiver] mkstemp \"/t/.a\" failed: No space left on device (28)\n"), verdictBroken, false},
+		"read-only":             {exit(23, "rsync: [receiver] mkstemp \"/t/.a\" failed: Read-only file system (30)\n"), verdictFailed, false},
+		"unreachable":           {exit(12, "ssh: connect to host h port 22: Connection refused\r\n"), verdictFailed, true},
 		"undocumented":          {exit(99, ""), verdictFailed, true},
 		"signal":                {ipc.Exited{End: ipc.EndSignalled, Code: 9}, verdictFailed, true},
 		"timeout":               {ipc.Exited{End: ipc.EndTimeout, Code: 15}, verdictFailed, true},
@@ -31,7 +35,7 @@ func TestJudge(t *testing.T) {
 		"held, many deletions":  {ipc.Exited{End: ipc.EndHeldMany}, verdictHeld, false},
 		"an end we do not know": {ipc.Exited{End: 77}, verdictFailed, true},
 	} {
-		got, debris := judge(&c.x)
+		got, debris := judge(&c.x, rsync.Diagnose(c.x.End, int(c.x.Code), c.x.Tail))
 		if got != c.want || debris != c.debris {
 			t.Errorf("%s: verdict %d debris %v, want %d %v", name, got, debris, c.want, c.debris)
 		}
@@ -44,7 +48,7 @@ func TestNoEndIsSilentSuccess(t *testing.T) {
 	for end := range ipc.End(16) {
 		for code := range 256 {
 			x := ipc.Exited{End: end, Code: uint8(code)}
-			if v, _ := judge(&x); v == verdictDone && (end != ipc.EndExited || code != 0) {
+			if v, _ := judge(&x, rsync.Diagnose(end, code, nil)); v == verdictDone && (end != ipc.EndExited || code != 0) {
 				t.Errorf("end %d code %d counts as done", end, code)
 			}
 		}

@@ -12,41 +12,39 @@ const (
 	Notice = "<5>"
 )
 
-// Report adds the target's numbers to the worker's.
-func (t *Target) Report(rep *status.Report) {
+// Report is the target's numbers.
+func (t *Target) Report() status.Report {
 	q := t.Queue
-	rep.Queue += uint64(q.Len())
-	rep.Big += uint64(q.Big())
-	rep.InFlight += uint64(q.InFlight())
-	rep.Doubt += uint64(q.Doubt())
+	rep := status.Report{
+		Target: uint64(t.id),
+		Queue:  uint64(q.Len()), Big: uint64(q.Big()), InFlight: uint64(q.InFlight()), Doubt: uint64(q.Doubt()),
+		Synced: t.synced, Jobs: t.ended, Failed: t.failed, Initials: t.initials, ListDone: t.listed,
+		Attempts: t.attempts,
+	}
 	if !t.redoAt.IsZero() {
 		rep.Doubt++ // what the last pass left undone
 	}
-	rep.Synced += t.synced
-	rep.Jobs += t.ended
-	rep.Failed += t.failed
-	rep.Initials += t.initials
-	rep.ListDone += t.listed
-	rep.Attempts = max(rep.Attempts, t.attempts)
 	if t.attempts > 0 {
 		rep.LastCode, rep.LastEnd = uint64(t.last.Code), uint64(t.last.End)
+		rep.Fault = uint64(t.fault)
 	}
 	if t.held.End != ipc.EndNone {
 		rep.Held, rep.HeldDeletes, rep.HeldEntries = uint64(t.held.End), t.held.Deletes, t.held.Entries
 	}
 	if !t.lastSync.IsZero() {
-		rep.LastSync = max(rep.LastSync, uint64(t.lastSync.UnixNano()))
+		rep.LastSync = uint64(t.lastSync.UnixNano())
 	}
+	return rep
 }
 
-// State is where the target stands; walking: its root is being listed whole.
-func (t *Target) State(walking bool) status.State {
+// State is where the target stands.
+func (t *Target) State() status.State {
 	switch {
 	case t.held.End != ipc.EndNone:
 		return status.StateHeld
-	case walking:
+	case t.Pass == PassWaiting:
 		return status.StateWalking
-	case t.Pass == PassRunning || t.Pass == PassWaiting:
+	case t.Pass == PassRunning:
 		return status.StateInitial
 	case t.attempts > 0 && !t.Queue.Idle(), !t.redoAt.IsZero():
 		return status.StateRetrying

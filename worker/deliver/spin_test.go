@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ type reviewHost struct {
 	opt   plan.Options
 	idx   *links.Index
 	last  Flight
+	said  []string
 }
 
 func (h *reviewHost) Now() time.Time                        { return h.now }
@@ -23,17 +25,19 @@ func (h *reviewHost) Random() float64                       { return 0.5 }
 func (h *reviewHost) Draining() bool                        { return false }
 func (h *reviewHost) Ask(m ipc.Message, _ []byte, f Flight) { h.asked = append(h.asked, m); h.last = f }
 func (h *reviewHost) Running(ipc.JobID, *Task)              {}
-func (h *reviewHost) Printf(string, string, ...any)         {}
-func (h *reviewHost) ID() ipc.RootID                        { return 1 }
-func (h *reviewHost) Name() string                          { return "r" }
-func (h *reviewHost) Options() plan.Options                 { return h.opt }
-func (h *reviewHost) Links() *links.Index                   { return h.idx }
-func (h *reviewHost) Find(*Task, []uint64)                  {}
-func (h *reviewHost) Skipped(string)                        {}
-func (h *reviewHost) TooLong(string)                        {}
-func (h *reviewHost) Rules() ([]byte, bool)                 { return nil, false }
-func (h *reviewHost) PassBegins()                           {}
-func (h *reviewHost) PassEnded()                            {}
+func (h *reviewHost) Printf(_, format string, args ...any) {
+	h.said = append(h.said, fmt.Sprintf(format, args...))
+}
+func (h *reviewHost) ID() ipc.RootID             { return 1 }
+func (h *reviewHost) Name() string               { return "r" }
+func (h *reviewHost) Options() plan.Options      { return h.opt }
+func (h *reviewHost) Links() *links.Index        { return h.idx }
+func (h *reviewHost) Dirs() []string             { return nil }
+func (h *reviewHost) Skipped(string)             {}
+func (h *reviewHost) TooLong(string)             {}
+func (h *reviewHost) FullSync(*Target) time.Time { return time.Time{} }
+func (h *reviewHost) PassBegins()                {}
+func (h *reviewHost) PassEnded(*Target)          {}
 
 func reviewTarget() (*Target, *reviewHost) {
 	h := &reviewHost{now: time.Now(), idx: links.New()}
@@ -48,9 +52,8 @@ func TestNoTimerBeforeTheFirstPass(t *testing.T) {
 	if !tg.Queue.BeginWhole(h.now) {
 		t.Fatal("not begun")
 	}
-	tg.StartPass()
+	tg.StartPass(nil, false)
 	tg.lanes[laneNormal].Exited(ipc.Exited{End: ipc.EndHeldMany})
-	tg.Pass = PassNone // as (*root).stepWhole does
 	tg.Queue.Add("f", queue.Content, h.now)
 	for range 3 {
 		h.now = h.now.Add(time.Second)
@@ -69,9 +72,8 @@ func TestBatchThatNeedsAPassDoesNotStarveOthers(t *testing.T) {
 	tg.live = true
 	tg.Queue.AddWhole(h.now)
 	tg.Queue.BeginWhole(h.now)
-	tg.StartPass()
+	tg.StartPass(nil, false)
 	tg.lanes[laneNormal].Exited(ipc.Exited{End: ipc.EndHeldMany})
-	tg.Pass = PassNone
 	h.opt.InexactExcludes = true
 	h.asked = nil
 	tg.Queue.Add("d", queue.Name|queue.Replaced, h.now)

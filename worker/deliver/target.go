@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"lockstep/ipc"
+	"lockstep/rsync"
 	"lockstep/worker/links"
 	"lockstep/worker/plan"
 	"lockstep/worker/queue"
@@ -24,7 +25,6 @@ const (
 	PassNone    Pass = iota
 	PassWaiting      // wants one; the walk is under way
 	PassRunning      // its JobInitial runs
-	PassDone         // ended, or takes no part
 )
 
 // Flight consumes the packets of one request's answer.
@@ -43,12 +43,12 @@ type Host interface {
 	Name() string // escaped
 	Options() plan.Options
 	Links() *links.Index
-	Find(k *Task, inodes []uint64) // look for names, then k.Replan
+	Dirs() []string // all directories that can be named
 	Skipped(rel string)
 	TooLong(rel string)
-	Rules() (rules []byte, tooMany bool) // of the whole pass
 	PassBegins()
-	PassEnded()
+	FullSync(t *Target) time.Time // when a pass is due that has just ended; zero: never
+	PassEnded(t *Target)          // then t.CaughtUp, when the event queue was empty since
 }
 
 // lanes: small changes do not wait behind big files.
@@ -63,18 +63,24 @@ type Target struct {
 	Queue *queue.Queue
 	Pass  Pass
 
+	settling settling
+
 	host  Host
-	retry Retry
+	retry Backoff
 	id    ipc.TargetID
 	name  string
 	lanes [numLanes]*Task
 	live  bool // a whole pass has gone through (or all but some paths): changes may follow
+	away  bool // it could not be reached: see knock
+
+	fullAt time.Time // when the next whole pass is due without a reason
 
 	redoAt   time.Time  // a pass left paths in doubt: when it is made again
 	redone   uint64     // such passes in a row
 	held     ipc.Exited // the hold that is in force; End is EndNone without
 	last     ipc.Exited // the last failure
-	lastSaid string     // what was last told about failures
+	fault    rsync.Fault
+	lastSaid string // what was last told about failures
 	saidAt   time.Time
 	attempts uint64 // failures in a row
 	initials uint64
@@ -83,14 +89,16 @@ type Target struct {
 	failed   uint64
 	lastSync time.Time
 	listed   uint64 // bytes of lists
+
+	collapses uint64 // of the queue, as last told
 }
 
-// Retry is the back-off of a whole pass that left paths in doubt.
-type Retry struct{ Min, Max time.Duration }
+// Backoff is that of a whole pass that left paths in doubt.
+type Backoff struct{ Min, Max time.Duration }
 
 // New makes a target with an empty queue. Its name is for messages, escaped.
 func New(h Host, id ipc.TargetID, name string, c queue.Config) *Target {
-	return &Target{host: h, id: id, name: name, Queue: queue.New(c, h.Now()), retry: Retry{c.RetryMin, c.RetryMax}}
+	return &Target{host: h, id: id, name: name, Queue: queue.New(c, h.Now()), retry: Backoff{c.RetryMin, c.RetryMax}}
 }
 
 // Advance starts what can start.
@@ -101,6 +109,20 @@ func (t *Target) Advance() {
 	if !t.redoAt.IsZero() && !t.host.Now().Before(t.redoAt) {
 		t.redoAt = time.Time{}
 		t.Queue.AddWhole(t.host.Now())
+	}
+	if !t.fullAt.IsZero() && !t.host.Now().Before(t.fullAt) {
+		t.fullAt = time.Time{} // until a pass has ended
+		t.host.Printf(Notice, "%s → %s: comparing the whole tree: full_sync_every says so", t.host.Name(), t.name)
+		t.Queue.AddWhole(t.host.Now())
+	}
+	if t.away {
+		t.knock()
+		return
+	}
+	if n := t.Queue.Collapses(); n > t.collapses {
+		t.collapses = n
+		t.host.Printf(Warn, "%s → %s: so many paths wait that they are no longer kept apart: "+
+			"the whole tree is compared, and where files have changed their content too", t.host.Name(), t.name)
 	}
 	if !t.live || t.Pass == PassRunning {
 		return
@@ -126,23 +148,35 @@ func (t *Target) Next() time.Time {
 	if t.host.Draining() {
 		return time.Time{}
 	}
-	if t.Pass != PassNone || (t.lanes[laneNormal] != nil && t.lanes[laneBig] != nil) {
+	if t.Pass != PassNone || (t.lanes[laneNormal] != nil && t.lanes[laneBig] != nil) ||
+		t.away && (t.lanes[laneNormal] != nil || t.lanes[laneBig] != nil) {
 		return time.Time{} // only an answer can help
 	}
+	redoAt := Earlier(t.redoAt, t.fullAt)
 	at, ok := t.Queue.Next(t.host.Now())
 	if !t.live { // nothing but a pass can begin
 		at, ok = t.Queue.NextWhole(t.host.Now())
 	}
 	if !ok {
-		return t.redoAt
+		return redoAt
 	}
-	return Earlier(at, t.redoAt)
+	return Earlier(at, redoAt)
 }
 
-// StartPass hands the rules of the walk to the runner.
-func (t *Target) StartPass() {
-	rules, tooMany := t.host.Rules()
-	if tooMany {
+// BeginPass has the target take part in the walk of a whole pass that begins
+// now, if it wants one and is free to make it.
+func (t *Target) BeginPass() bool {
+	if t.away || t.Pass != PassNone || t.lanes[laneNormal] != nil || !t.Queue.BeginWhole(t.host.Now()) {
+		return false
+	}
+	t.Pass = PassWaiting
+	return true
+}
+
+// StartPass begins the target's pass with the rules that the walk has found;
+// over says that they are more than a pass can take.
+func (t *Target) StartPass(rules []byte, over bool) {
+	if over {
 		t.host.Printf(Error, "%s: the names to be left out fill more than %d MiB; "+
 			"use exclude patterns without ?, [ and !, which rsync understands itself", t.host.Name(), ipc.MaxList>>20)
 		t.endPass(false)
@@ -150,22 +184,37 @@ func (t *Target) StartPass() {
 	}
 	t.Pass = PassRunning
 	k := &Task{t: t, lane: laneNormal, whole: true}
+	k.jobs = []plan.Job{{Kind: ipc.JobInitial, List: rules}}
 	t.lanes[laneNormal] = k
 	t.host.PassBegins()
-	k.start(ipc.JobInitial, rules)
+	k.start(k.jobs[0])
 }
 
 func (t *Target) endPass(ok bool) {
 	if t.Pass == PassRunning {
-		t.host.PassEnded()
+		t.settling.ended = true
+		t.host.PassEnded(t)
 	}
-	t.Pass = PassDone
+	t.Pass = PassNone
 	t.Queue.EndWhole(ok, t.host.Now(), t.host.Random)
 	if ok {
 		t.live = true
 		t.initials++
+		t.fullAt = t.host.FullSync(t)
 	}
 }
+
+// Retry ends the back-off: what waits is tried now.
+func (t *Target) Retry() {
+	now := t.host.Now()
+	t.Queue.Retry(now)
+	if !t.redoAt.IsZero() {
+		t.redoAt = now
+	}
+}
+
+// ID is what the supervisor knows the target by.
+func (t *Target) ID() ipc.TargetID { return t.id }
 
 // Starting says whether a Start is on its way and not yet answered.
 func (t *Target) Starting() bool {

@@ -37,7 +37,12 @@ type Task struct {
 	jobs   []plan.Job
 	failed []plan.Job
 	gone   []string // vanished paths found by phaseChecking
+
+	partial bool // of a whole pass: its first job left paths in doubt
 }
+
+// Target is whose task it is.
+func (k *Task) Target() *Target { return k.t }
 
 func (t *Target) startTask(lane int, b *queue.Batch) {
 	k := &Task{t: t, lane: lane, batch: b}
@@ -56,9 +61,6 @@ func (k *Task) Replan() {
 	k.phase = phasePlanning
 	k.ask()
 }
-
-// Nlink is how many names an inode of the plan's search has.
-func (k *Task) Nlink(ino uint64) uint32 { return k.plan.Nlink(ino) }
 
 // ask keeps up to maxStats requests under way, and goes on when none is left.
 func (k *Task) ask() {
@@ -136,7 +138,7 @@ func (k *Task) planned() {
 	}
 	if inodes := k.plan.Search(); len(inodes) > 0 {
 		k.phase = phaseSearching
-		t.host.Find(k, inodes)
+		k.find(inodes)
 		return
 	}
 	t.Queue.Defer(k.batch, k.plan.Deferred(), now)
@@ -151,7 +153,7 @@ func (k *Task) step() {
 		k.end()
 		return
 	}
-	k.start(k.jobs[0].Kind, k.jobs[0].List)
+	k.start(k.jobs[0])
 }
 
 // end acknowledges what succeeded and puts the rest back.
@@ -170,8 +172,8 @@ func (k *Task) end() {
 	k.leave()
 }
 
-// Requeue puts all back, after a search for names that could not be completed.
-func (k *Task) Requeue() {
+// requeue puts all back, after a search for names that could not be completed.
+func (k *Task) requeue() {
 	k.t.Queue.Requeue(k.batch, k.batch.Entries, k.t.host.Now(), k.t.host.Random)
 	k.leave()
 }
@@ -179,9 +181,12 @@ func (k *Task) Requeue() {
 // postpone puts all back: the target as a whole is at fault, not a path.
 func (k *Task) postpone() {
 	t, now := k.t, k.t.host.Now()
-	if k.whole {
+	switch {
+	case k.whole:
 		t.endPass(false)
-	} else {
+	case k.knocking():
+		t.Queue.Shut(now, t.host.Random)
+	default:
 		t.Queue.Postpone(k.batch, k.batch.Entries, now, t.host.Random)
 	}
 	k.leave()
@@ -190,10 +195,10 @@ func (k *Task) postpone() {
 func (k *Task) leave() { k.t.lanes[k.lane] = nil }
 
 // start asks the helper for a job.
-func (k *Task) start(kind ipc.JobKind, list []byte) {
+func (k *Task) start(j plan.Job) {
 	k.phase = phaseStarting
-	k.t.listed += uint64(len(list))
-	k.t.host.Ask(&ipc.Start{Target: k.t.id, Kind: kind, Size: uint32(len(list))}, list, k.started)
+	k.t.listed += uint64(len(j.List))
+	k.t.host.Ask(&ipc.Start{Target: k.t.id, Kind: j.Kind, Size: uint32(len(j.List))}, j.List, k.started)
 }
 
 func (k *Task) started(_ ipc.Header, payload []byte) error {
@@ -204,6 +209,7 @@ func (k *Task) started(_ ipc.Header, payload []byte) error {
 	if a.Status != ipc.OK {
 		// The runner is being restarted, or the helper drains: not a failure
 		// of the command, but the target is not there for the moment.
+		k.t.away = true
 		k.postpone()
 		return nil
 	}

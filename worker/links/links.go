@@ -159,6 +159,15 @@ func (x *Index) Names(ino uint64) []string {
 	return names
 }
 
+// Each calls f with the known names of every inode that has several.
+func (x *Index) Each(f func(names []string)) {
+	for ino, in := range x.inos {
+		if len(in.names) > 1 {
+			f(x.Names(ino))
+		}
+	}
+}
+
 // Ino is the inode rel is known to name; 0 when it is not known.
 func (x *Index) Ino(rel string) uint64 {
 	if n := x.find(rel, false); n != nil {

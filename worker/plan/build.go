@@ -146,6 +146,12 @@ func (p *Plan) place(e queue.Entry, own bool) {
 // that what was a directory goes by a prune.
 func (p *Plan) absent(e queue.Entry, w where, change queue.Change, entries []queue.Entry) {
 	d := &p.draft
+	if p.opt.Keep {
+		if dir := parent(w.rel); dir != "" {
+			d.list(dir, queue.Attr, entries)
+		}
+		return
+	}
 	wasDir := w.rel != e.Rel || change&queue.Replaced != 0
 	if wasDir && p.opt.Excluded != nil {
 		pr := addPrune(d.prunes, w.rel, entries)
@@ -165,7 +171,7 @@ func (p *Plan) present(e queue.Entry, w where, change queue.Change, entries []qu
 	case ipc.KindDir:
 		d.list(w.rel, change, entries)
 		d.ops[w.rel].dir = true
-		if change&queue.Replaced != 0 {
+		if change&queue.Replaced != 0 && !p.opt.Keep {
 			d.whole = d.whole || p.opt.InexactExcludes
 			pr := addPrune(d.prunes, w.rel, entries)
 			pr.tree = true
@@ -176,7 +182,7 @@ func (p *Plan) present(e queue.Entry, w where, change queue.Change, entries []qu
 			break
 		}
 		d.skipped[w.rel] = true
-		if change&(queue.Name|queue.Replaced) != 0 {
+		if change&(queue.Name|queue.Replaced) != 0 && !p.opt.Keep {
 			pr := addPrune(d.prunes, w.rel, entries)
 			pr.hide, pr.asFile, pr.asDir = true, true, true
 		}
@@ -207,7 +213,7 @@ func (p *Plan) present(e queue.Entry, w where, change queue.Change, entries []qu
 // split has the target delete a name that may share an inode there with names
 // it no longer shares one with here: the list then makes it anew.
 func (p *Plan) split(w where, change queue.Change, entries []queue.Entry) {
-	if w.stat.Kind == ipc.KindFile || !forced(change) {
+	if w.stat.Kind == ipc.KindFile || !forced(change) || p.opt.Keep {
 		return
 	}
 	if _, shared := p.idx.Shared(w.rel); !shared {
@@ -286,7 +292,7 @@ func (p *Plan) excluded(w where, change queue.Change, entries []queue.Entry) boo
 	if !w.missing && (isDir && !dir || !isDir && !file) {
 		return false // it is there and to be copied
 	}
-	if change&(queue.Name|queue.Replaced) == 0 {
+	if change&(queue.Name|queue.Replaced) == 0 || p.opt.Keep {
 		return true
 	}
 	d.whole = d.whole || p.opt.InexactExcludes

@@ -78,6 +78,9 @@ func (d *draft) ride() bool {
 // nobody is a name that no tree has: to list it is to delete it on the target.
 const nobody = ".lockstep-none"
 
+// Knock is the list of a JobKnock: it names nothing that any tree has.
+func Knock() []byte { return appendRel(nil, nobody) }
+
 // rootJob sees to the root's own attributes, which come with any entry of a
 // list. (The root itself must not be listed: rsync takes "." for all that is
 // in it.)
@@ -91,7 +94,7 @@ func (d *draft) rootJob() {
 			return
 		}
 	}
-	d.jobs = append(d.jobs, Job{Kind: ipc.JobAttr, List: appendRel(nil, nobody), Entries: d.root})
+	d.jobs = append(d.jobs, Job{Kind: ipc.JobAttr, List: Knock(), Entries: d.root})
 }
 
 func appendRel(b []byte, rel string) []byte { return append(append(append(b, "./"...), rel...), 0) }

@@ -34,7 +34,11 @@ type Options struct {
 	// InexactExcludes: there are patterns that rsync was not given, so that a
 	// prune could delete what they protect on the target.
 	InexactExcludes bool
-	Mounts          []string // mounts inside the root: never listed, protected on the target
+	// Keep: what the source lacks stays on the target. There are no prunes then,
+	// so that names of one link, FIFO or device that were split here keep sharing
+	// one there; and no list names what is missing.
+	Keep   bool
+	Mounts []string // mounts inside the root: never listed, protected on the target
 }
 
 // Job is one command.

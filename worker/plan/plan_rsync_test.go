@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/ipc"
+	"lockstep/rsync"
 	"lockstep/worker/queue"
 )
 
@@ -318,13 +319,46 @@ func TestRsync(t *testing.T) {
 		"inexact": {"*.tmp", "[e-f]/", "!keep"},
 	}
 	for name, patterns := range excludes {
-		t.Run(name, func(t *testing.T) { randomChanges(t, rand.Uint64(), patterns) })
+		t.Run(name, func(t *testing.T) { randomChanges(t, rand.Uint64(), patterns, 0) })
 	}
 }
 
-func randomChanges(t *testing.T, seed uint64, patterns []string) {
+// TestCollapse is the same with a queue that collapses all the time: what is
+// left of it is enough to be equal.
+func TestCollapse(t *testing.T) {
+	excludes := map[string][]string{"none": nil, "exact": {"*.tmp", "/cache/", "e/f"}}
+	for name, patterns := range excludes {
+		t.Run(name, func(t *testing.T) { randomChanges(t, rand.Uint64(), patterns, 4) })
+	}
+}
+
+// TestKeep is the same where nothing is deleted, or only by the first whole
+// pass: the target has all that the source has, and keeps what it had.
+func TestKeep(t *testing.T) {
+	excludes := map[string][]string{"none": nil, "exact": {"*.tmp", "/cache/", "e/f"}, "inexact": {"*.tmp", "[e-f]/", "!keep"}}
+	for name, patterns := range excludes {
+		for mode, del := range map[string]rsync.Delete{"start": rsync.DeleteWhole, "never": rsync.DeleteNever} {
+			t.Run(mode+" "+name, func(t *testing.T) {
+				m := &model{world: newWorldOf(t, rand.Uint64(), patterns, 0)}
+				m.rs.Delete, m.opt.Keep = del, true
+				must(t, os.WriteFile(m.dst+"/stale", nil, 0o600))
+				changesIn(m, 0)
+				_, err := os.Lstat(m.dst + "/stale")
+				if deleted := err != nil; deleted != (del == rsync.DeleteWhole) {
+					t.Errorf("what was there before the first pass is deleted: %v", deleted)
+				}
+			})
+		}
+	}
+}
+
+func randomChanges(t *testing.T, seed uint64, patterns []string, maxPaths int) {
 	t.Logf("seed %d", seed)
-	m := &model{world: newWorld(t, seed, patterns)}
+	changesIn(&model{world: newWorldOf(t, seed, patterns, maxPaths)}, maxPaths)
+}
+
+func changesIn(m *model, maxPaths int) {
+	t := m.t
 	m.opt.BigSize = 35
 	rounds := 15
 	switch {
@@ -347,7 +381,7 @@ func randomChanges(t *testing.T, seed uint64, patterns []string) {
 		if m.r.IntN(8) == 0 {
 			m.q.AddWhole(m.now)
 		}
-		if m.r.IntN(2) == 0 {
+		if m.r.IntN(2) == 0 && !m.opt.Keep {
 			left := 3
 			m.race = func() {
 				for ; left > 0; left-- {
@@ -358,8 +392,11 @@ func randomChanges(t *testing.T, seed uint64, patterns []string) {
 		m.settle()
 		m.compare()
 	}
-	t.Logf("jobs: %d lists, %d attribute lists, %d prunes, %d whole passes",
-		m.jobs[ipc.JobList], m.jobs[ipc.JobAttr], m.jobs[ipc.JobPrune], m.wholes)
+	t.Logf("jobs: %d lists, %d attribute lists, %d prunes, %d whole passes, %d of them with content",
+		m.jobs[ipc.JobList], m.jobs[ipc.JobAttr], m.jobs[ipc.JobPrune], m.wholes, m.jobs[ipc.JobContent])
+	if maxPaths > 0 && m.jobs[ipc.JobContent] == 0 {
+		t.Error("the queue never collapsed")
+	}
 }
 
 // TestProtected: what the patterns match on the target alone survives whatever

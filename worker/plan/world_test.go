@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -43,9 +44,16 @@ type world struct {
 	wholes   int
 	passing  bool // a whole pass runs
 	log      []string
+	before   map[string]shape // the target at the last comparison
 }
 
 func newWorld(t *testing.T, seed uint64, excludes []string) *world {
+	t.Helper()
+	return newWorldOf(t, seed, excludes, 0)
+}
+
+// newWorldOf is a world whose queue takes no more than maxPaths (0: many).
+func newWorldOf(t *testing.T, seed uint64, excludes []string, maxPaths int) *world {
 	t.Helper()
 	dir := t.TempDir()
 	w := &world{
@@ -59,7 +67,7 @@ func newWorld(t *testing.T, seed uint64, excludes []string) *world {
 	w.root, err = unix.Open(w.src, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	must(t, err)
 	t.Cleanup(func() { _ = unix.Close(w.root) })
-	w.q = queue.New(queue.Config{Delay: 100 * time.Millisecond, MaxDelay: time.Second, RetryMin: time.Second, RetryMax: time.Minute}, w.now)
+	w.q = queue.New(queue.Config{Delay: 100 * time.Millisecond, MaxDelay: time.Second, RetryMin: time.Second, RetryMax: time.Minute, MaxPaths: maxPaths}, w.now)
 	w.idx.Left = func(rel string, ino uint64) {
 		if c := w.q.Pending(rel) & (queue.Content | queue.Attr); c != 0 {
 			for _, name := range w.idx.Names(ino) {
@@ -190,7 +198,14 @@ func (w *world) run(kind ipc.JobKind, stdin []byte) bool {
 			}
 		}
 	}
-	argv := rsync.Argv(kind, w.rs)
+	rs := w.rs
+	if kind == ipc.JobInitial && rs.Delete == rsync.DeleteWhole && w.wholes > 1 {
+		rs.Delete = rsync.DeleteNever // settings.Runner.Later
+	}
+	argv := rsync.Argv(kind, rs)
+	if argv == nil {
+		w.fail("there is no command for job %d", kind)
+	}
 	cmd := exec.Command(w.rsync, argv[1:]...)
 	cmd.Stdin = bytes.NewReader(stdin)
 	cmd.Env = []string{"LC_ALL=C"}
@@ -210,7 +225,11 @@ func (w *world) pass() {
 	}
 	w.wholes++
 	var list []byte
+	contents := w.q.Contents()
 	w.walk(func(rel string, st ipc.PathStat, excluded bool) {
+		if len(contents) > 0 && !excluded && st.Kind != ipc.KindDir {
+			w.idx.Set(rel, st.Ino, st.Nlink) // as the walk does
+		}
 		switch {
 		case excluded:
 			for _, rule := range Reject(rel, st.Kind == ipc.KindDir, w.rules.Excluded) {
@@ -224,7 +243,14 @@ func (w *world) pass() {
 	if w.race != nil && w.rules.Empty() {
 		w.race()
 	}
-	w.q.EndWhole(w.run(ipc.JobInitial, list), w.now, w.r.Float64)
+	ok := w.run(ipc.JobInitial, list)
+	if ok && len(contents) > 0 {
+		if w.race != nil {
+			w.race()
+		}
+		ok = w.run(ipc.JobContent, Contents(list, contents, w.idx))
+	}
+	w.q.EndWhole(ok, w.now, w.r.Float64)
 	w.passing = false
 }
 
@@ -346,6 +372,11 @@ func (w *world) compare() {
 	w.t.Helper()
 	want, got := w.shapes(w.src, true), w.shapes(w.dst, false)
 	var diff []string
+	if w.opt.Keep {
+		diff = w.kept(want, got)
+		relate(want, want)
+		relate(got, want)
+	}
 	for rel, s := range want {
 		if g, ok := got[rel]; !ok {
 			diff = append(diff, fmt.Sprintf("missing %q", rel))
@@ -354,12 +385,54 @@ func (w *world) compare() {
 		}
 	}
 	for rel := range got {
-		if _, ok := want[rel]; !ok {
+		if _, ok := want[rel]; !ok && !w.opt.Keep {
 			diff = append(diff, fmt.Sprintf("stale %q", rel))
 		}
 	}
 	if len(diff) > 0 {
 		slices.Sort(diff)
 		w.fail("target differs:\n%s", strings.Join(diff[:min(len(diff), 20)], "\n"))
+	}
+}
+
+// kept compares the target with what it was: nothing has gone but what was below
+// a directory that is something else by now.
+func (w *world) kept(want, got map[string]shape) (diff []string) {
+	for rel := range w.before {
+		if _, ok := got[rel]; ok {
+			continue
+		}
+		if !slices.ContainsFunc(above(rel), func(dir string) bool {
+			s, there := want[dir]
+			return there && s.mode&unix.S_IFMT != unix.S_IFDIR
+		}) {
+			diff = append(diff, fmt.Sprintf("deleted %q", rel))
+		}
+	}
+	w.before = got
+	return diff
+}
+
+// relate gives the names of an inode their first one among those of the source:
+// others may stay. Of FIFOs that were split nothing is said (see Options.Keep).
+func relate(shapes, source map[string]shape) {
+	first := map[string]string{}
+	for _, rel := range slices.Sorted(maps.Keys(shapes)) {
+		s := shapes[rel]
+		if _, ok := source[rel]; !ok || s.firstNamed == "" {
+			continue
+		}
+		if first[s.firstNamed] == "" {
+			first[s.firstNamed] = rel
+		}
+		was := s.firstNamed
+		s.firstNamed = first[was]
+		switch s.mode & unix.S_IFMT {
+		case unix.S_IFIFO:
+			s = shape{mode: unix.S_IFIFO}
+		case unix.S_IFLNK:
+			s = shape{mode: unix.S_IFLNK, content: s.content}
+		}
+		shapes[rel] = s
 	}
 }

@@ -25,7 +25,7 @@ func (q *Queue) Requeue(b *Batch, failed []Entry, now time.Time, rnd func() floa
 	limit := uint32(max(1, b.size/2))
 	at := q.offset(now)
 	for _, e := range failed {
-		wait := q.backoff(uint32(e.solo), rnd)
+		wait := q.backoff(q.c.RetryMin, uint32(e.solo), rnd)
 		if b.size == 1 && e.solo < 255 {
 			e.solo++
 		}
@@ -43,7 +43,7 @@ func (q *Queue) Postpone(b *Batch, failed []Entry, now time.Time, rnd func() flo
 	if !q.finish(b, now) {
 		return
 	}
-	q.shut(now, rnd)
+	q.Shut(now, rnd)
 	for _, e := range failed {
 		e.Attempts++
 		q.back(e, b.Big, 0)
@@ -58,13 +58,13 @@ func (q *Queue) Bisect(b *Batch, failed []Entry, now time.Time, rnd func() float
 	if !q.finish(b, now) {
 		return
 	}
-	q.shut(now, rnd)
+	q.Shut(now, rnd)
 	limit := uint32(max(1, b.size/2))
 	for _, e := range failed {
 		wait := int64(0)
 		if b.size == 1 {
 			// Alone: it waits longer than the others, which may fit.
-			wait = q.backoff(uint32(e.solo)+1, rnd)
+			wait = q.backoff(q.c.RetryMin, uint32(e.solo)+1, rnd)
 			if e.solo < 255 {
 				e.solo++
 			}
@@ -161,7 +161,8 @@ func (q *Queue) finish(b *Batch, now time.Time) bool {
 // added since.
 func (q *Queue) back(e Entry, big bool, floor int64) {
 	if q.absorb {
-		return // the whole pass that is needed begins later
+		q.soil(e.Rel, e.Change) // the whole pass that is needed begins later
+		return
 	}
 	at := q.offset(e.Last)
 	it := q.items[e.Rel]
@@ -190,10 +191,10 @@ func (q *Queue) back(e Entry, big bool, floor int64) {
 	}
 }
 
-// backoff is RetryMin doubled n times, at most RetryMax, and of that a random
-// part between a half and the whole.
-func (q *Queue) backoff(n uint32, rnd func() float64) int64 {
-	d := q.c.RetryMin
+// backoff is least doubled n times, at most RetryMax, and of that a random part
+// between a half and the whole.
+func (q *Queue) backoff(least time.Duration, n uint32, rnd func() float64) int64 {
+	d := least
 	for ; n > 0 && d < q.c.RetryMax; n-- {
 		d *= 2
 	}
@@ -201,15 +202,28 @@ func (q *Queue) backoff(n uint32, rnd func() float64) int64 {
 	return int64(d/2) + int64(float64(d/2)*rnd())
 }
 
-// shut closes the gate after a failure of the target as a whole.
-func (q *Queue) shut(now time.Time, rnd func() float64) {
-	q.gate = q.offset(now) + q.backoff(q.fails, rnd)
+// personWait is the first back-off of a target that a person must mend.
+const personWait = 30 * time.Second
+
+// Person says whether the target's last failure is one that a person must mend:
+// then its back-off begins at personWait. What waits for one path is the same.
+func (q *Queue) Person(needed bool) {
+	if q.least = q.c.RetryMin; needed {
+		q.least = max(q.least, personWait)
+	}
+}
+
+// Shut lets nothing of this target be taken, nor a whole pass begin, before a
+// back-off that grows until something succeeds.
+func (q *Queue) Shut(now time.Time, rnd func() float64) {
+	q.gate = q.offset(now) + q.backoff(q.least, q.fails, rnd)
 	q.fails = min(q.fails, 1<<30) + 1
 }
 
-// Retry makes all that waits due at once and ends every back-off.
+// Retry makes all that waits due at once and ends every back-off: the next
+// failure is as a first one.
 func (q *Queue) Retry(_ time.Time) {
-	q.gate, q.passAt = 0, 0
+	q.gate, q.passAt, q.fails, q.passFails = 0, 0, 0, 0
 	for _, it := range q.items {
 		it.floor, it.asap = 0, true
 		if !it.isHeld {

@@ -8,8 +8,9 @@
 // Invariants: a path leaves the queue only by a batch that was taken after its
 // last Add and ended with success, or by a whole pass that began after it,
 // ended with success and could see the change; one path is never in two batches that run at the same
-// time; beyond its limit the queue collapses into the need of a whole pass,
-// never into nothing. (Delay and limit are syncthing's watchaggregator's.)
+// time; beyond its limit the queue collapses into the need of a whole pass and
+// a bounded number of subtrees whose content that pass must compare, never into
+// nothing. (Delay and limit are syncthing's watchaggregator's.)
 package queue
 
 import (
@@ -40,11 +41,13 @@ type Config struct {
 	BigDelay time.Duration // settle time in the lane of big files; its hard limit is twice that
 	RetryMin time.Duration // first back-off; 0: a second
 	RetryMax time.Duration // longest back-off
-	MaxPaths int           // paths that may wait; 0: 200,000
+	MaxPaths int           // paths that may wait; 0: 250,000
 }
 
 const (
-	defaultMaxPaths = 200_000
+	// defaultMaxPaths is 50 MB for paths of 60 bytes (BenchmarkMemory): what one
+	// target that is not there may cost.
+	defaultMaxPaths = 250_000
 	defaultRetry    = time.Second
 	// slackMax bounds how much earlier than due a path may be taken because
 	// another one is due: one command for both.
@@ -90,8 +93,11 @@ type Queue struct {
 	run   [2]*Batch
 	doubt int // waiting items with a failed attempt
 
-	gate  int64  // nothing is taken before; 0: open
-	fails uint32 // failures of the whole target in a row
+	marked uint64 // calls of Add and AddWhole
+
+	gate  int64         // nothing is taken before; 0: open
+	fails uint32        // failures of the whole target in a row
+	least time.Duration // its first back-off
 
 	gen       uint32 // counts whole passes begun
 	passAt    int64  // back-off of the next whole pass
@@ -100,6 +106,10 @@ type Queue struct {
 	passing   bool   // it is under way
 	again     bool   // another one is needed after it
 	absorb    bool   // collapsed: what is added is the next pass's affair
+
+	dirty     subtrees // where the next pass must compare content
+	comparing subtrees // where the one under way must
+	collapses uint64
 }
 
 type item struct {
@@ -139,7 +149,7 @@ func New(c Config, now time.Time) *Queue {
 	}
 	c.RetryMax = max(c.RetryMax, c.RetryMin)
 	c.MaxDelay = max(c.MaxDelay, c.Delay)
-	return &Queue{c: c, base: now, items: map[string]*item{}}
+	return &Queue{c: c, base: now, items: map[string]*item{}, least: c.RetryMin}
 }
 
 func (q *Queue) offset(now time.Time) int64 { return max(0, int64(now.Sub(q.base))) }
@@ -160,7 +170,9 @@ func (q *Queue) due(it *item) int64 {
 
 // Add notes that rel has changed.
 func (q *Queue) Add(rel string, change Change, now time.Time) {
+	q.marked++
 	if q.absorb {
+		q.soil(rel, change)
 		return
 	}
 	at := q.offset(now)
@@ -170,6 +182,7 @@ func (q *Queue) Add(rel string, change Change, now time.Time) {
 	}
 	if len(q.items) >= q.c.MaxPaths {
 		q.collapse(now)
+		q.soil(rel, change)
 		return
 	}
 	it := &item{rel: rel, change: change, first: at, last: at, gen: q.gen, limit: noLimit, pos: -1}
@@ -400,6 +413,9 @@ func (q *Queue) Doubt() int {
 	}
 	return n
 }
+
+// Marked counts the calls of Add and AddWhole.
+func (q *Queue) Marked() uint64 { return q.marked }
 
 // Pending is what waits or is under way for rel; 0 is nothing.
 func (q *Queue) Pending(rel string) Change {

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -419,4 +420,26 @@ func TestWholeEnds(t *testing.T) {
 		now++
 	}
 	t.Fatal("it goes on and on")
+}
+
+// BenchmarkMemory measures what a waiting path costs, its own bytes included.
+func BenchmarkMemory(b *testing.B) {
+	paths := make([]string, defaultMaxPaths)
+	measure := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	for b.Loop() {
+		before := measure()
+		q := New(Config{Delay: time.Second}, time.Unix(1e9, 0))
+		for i := range paths {
+			paths[i] = fmt.Sprintf("srv/www/example.org/releases/2024-%06d/assets/%08d.css", i/100, i)
+			q.Add(paths[i], Content, time.Unix(1e9, int64(i)))
+		}
+		b.ReportMetric(float64(measure()-before)/float64(len(paths)), "bytes/path")
+		runtime.KeepAlive(q)
+		clear(paths)
+	}
 }

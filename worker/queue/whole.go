@@ -2,20 +2,46 @@ package queue
 
 import "time"
 
-// collapse trades all that waits for the need of a whole pass. What runs goes
-// on; what is added before that pass begins is its affair.
+// collapse trades all that waits for the need of a whole pass, and for the
+// subtrees in which that pass must compare content: it sees names, sizes, times
+// and other attributes by itself. What runs goes on; what is added before that
+// pass begins is its affair.
 func (q *Queue) collapse(now time.Time) {
-	clear(q.items)
+	for rel, it := range q.items {
+		q.soil(rel, it.change)
+	}
 	q.items = map[string]*item{}
 	q.lanes = [2]heap{}
 	q.held = nil
 	q.doubt = 0
 	q.absorb = true
+	q.collapses++
 	q.AddWhole(now)
+}
+
+// soil notes a change that the next pass is to see to.
+func (q *Queue) soil(rel string, change Change) {
+	if change&(Content|Name) != 0 {
+		q.dirty = q.dirty.with(rel)
+	}
+}
+
+// Collapses counts how often the queue has collapsed.
+func (q *Queue) Collapses() uint64 { return q.collapses }
+
+// Contents names the paths at or below which the pass under way must compare
+// content, whatever size and time say; "" is the whole tree.
+func (q *Queue) Contents() []string { return q.comparing.list() }
+
+// KeepContents says that not all content could be compared: the next pass is to
+// do it again.
+func (q *Queue) KeepContents() {
+	q.dirty, q.comparing = q.dirty.union(q.comparing), nil
 }
 
 // AddWhole notes that anything may have changed: a whole pass is needed.
 func (q *Queue) AddWhole(_ time.Time) {
+	q.marked++
 	q.again = q.passing
 	q.whole = true
 }
@@ -39,6 +65,7 @@ func (q *Queue) BeginWhole(now time.Time) bool {
 		return false
 	}
 	q.passing, q.again, q.absorb = true, false, false
+	q.comparing, q.dirty = q.dirty, nil
 	q.gen++
 	return true
 }
@@ -54,10 +81,12 @@ func (q *Queue) EndWhole(ok bool, now time.Time, rnd func() float64) {
 	}
 	q.passing = false
 	if !ok {
-		q.passAt = q.offset(now) + q.backoff(q.passFails, rnd)
+		q.KeepContents()
+		q.passAt = q.offset(now) + q.backoff(q.least, q.passFails, rnd)
 		q.passFails = min(q.passFails, 1<<30) + 1
 		return
 	}
+	q.comparing = nil
 	q.fails, q.passFails, q.gate, q.passAt = 0, 0, 0, 0
 	q.whole, q.again = q.again, false
 	for _, it := range q.items {

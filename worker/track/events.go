@@ -166,20 +166,21 @@ func (t *Tracker) ignoredDir(rel, name string, e monitor.Event) {
 	}
 }
 
-// fresh is what a directory that is new at rel is walked with.
-func (t *Tracker) fresh(rel string) uint16 {
-	if t.doubtful(rel) {
-		return wantDirty | wantPrune
+// fresh notes that a directory is new at rel, if a pass may find it before it
+// is watched.
+func (t *Tracker) fresh(rel string) {
+	if t.passing() {
+		t.remember(&t.passed, rel)
 	}
-	return wantDirty
 }
 
 // created: the node may be there already, when a listing was faster.
 func (t *Tracker) created(parent tree.ID, rel, name string) {
 	id, _ := t.tree.Add(parent, name)
 	t.touch(id)
+	t.fresh(rel)
 	t.dirty(rel, Name|Attr, nil)
-	t.request(id, t.fresh(rel))
+	t.request(id, wantDirty)
 }
 
 // deleted: after an overflow, the event that says that the name was used again
@@ -230,7 +231,8 @@ func (t *Tracker) movedFrom(parent tree.ID, rel, name string, cookie uint32) {
 func (t *Tracker) movedTo(parent tree.ID, rel, name string, cookie uint32) {
 	there := t.tree.Child(parent, name)
 	came := t.tree.InLimbo(cookie)
-	want := t.fresh(rel) | wantDeep
+	t.fresh(rel)
+	want := wantDirty | wantDeep
 	if there != tree.None {
 		// It was replaced (it must have been empty) or exchanged; or a listing
 		// was faster and it is the one that came.

@@ -66,14 +66,17 @@ func (t *Tracker) begin(w *walk, l Listing) {
 	if w.want&wantMark == 0 {
 		return
 	}
-	c := Attr
-	if w.want&wantPrune != 0 || t.passing() {
-		// Only now is it certain that no deletion here goes unseen; below, not yet.
-		w.want |= wantPrune
-		t.doubt.add(w.rel, t.now)
-		c |= Replaced
+	// Only now is it certain that no deletion here goes unseen; below, not yet.
+	if w.want&wantPrune != 0 {
+		t.remember(&t.vanishings, w.rel)
+		t.dirty(w.rel, Attr|Replaced, nil)
+		return
 	}
-	t.dirty(w.rel, c, nil)
+	if t.passing() {
+		t.remember(&t.passed, w.rel)
+	}
+	t.dirty(w.rel, Attr, nil)
+	t.suspect(w.rel)
 }
 
 // dead says whether the answer's descriptor was removed after the walk had been

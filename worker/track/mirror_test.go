@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"time"
+
+	"lockstep/worker/doubt"
 )
 
 // copied is what the mirror holds at a path.
@@ -22,6 +25,52 @@ type mirror struct {
 	root     *copied
 	marks    map[string]Change
 	pass     []string // directories that the whole pass under way has yet to do
+	taken    []string // what is under way, one after the other, and its marks
+	flight   map[string]Change
+
+	due     bool      // a whole pass is
+	ended   bool      // a pass has, and the queue was not empty since
+	until   time.Time // when the last pass had ended, and the queue was empty
+	settled time.Time
+	dirtied bool // since settling was begun
+}
+
+// idle says whether all that was marked is done.
+func (m *mirror) idle() bool {
+	return len(m.marks) == 0 && len(m.taken) == 0 && len(m.pass) == 0 && !m.due
+}
+
+func (m *mirror) mark(rel string, c Change) {
+	m.marks[rel] |= c
+	m.dirtied = true
+}
+
+// suspects is what Sink.Suspect is to mean for one target.
+func (m *mirror) suspects(doubts []doubt.Doubt) bool {
+	passing := m.due || len(m.pass) > 0 || m.ended
+	for _, d := range doubts {
+		if !m.settled.After(d.Last) && (!d.Pass || passing || !m.until.Before(d.First)) {
+			return true
+		}
+	}
+	return false
+}
+
+// take begins to do every mark.
+func (m *mirror) take() {
+	m.flight = m.marks
+	m.marks = map[string]Change{}
+	for rel := range m.flight {
+		m.taken = append(m.taken, rel)
+	}
+	sort.Strings(m.taken) // parents first
+}
+
+// work does one path of what was taken.
+func (m *mirror) work() {
+	rel := m.taken[0]
+	m.taken = m.taken[1:]
+	m.apply(rel, m.flight[rel])
 }
 
 func newMirror(k *kernel, excluded func(string, bool) bool) *mirror {
@@ -30,15 +79,9 @@ func newMirror(k *kernel, excluded func(string, bool) bool) *mirror {
 
 // flush does every mark at once.
 func (m *mirror) flush() {
-	rels := make([]string, 0, len(m.marks))
-	for rel := range m.marks {
-		rels = append(rels, rel)
+	for m.take(); len(m.taken) > 0; {
+		m.work()
 	}
-	sort.Strings(rels) // parents first
-	for _, rel := range rels {
-		m.apply(rel, m.marks[rel])
-	}
-	clear(m.marks)
 }
 
 // parent is the mirror's directory above rel, made if the source has it, and
@@ -111,6 +154,7 @@ func (m *mirror) prune(rel string, c *copied, src *inode) {
 
 // begin starts a whole pass: it covers every mark made so far.
 func (m *mirror) begin() {
+	m.due = false
 	clear(m.marks)
 	m.pass = []string{""}
 }

@@ -1,8 +1,7 @@
 package track
 
 import (
-	"time"
-
+	"lockstep/worker/doubt"
 	"lockstep/worker/tree"
 )
 
@@ -48,14 +47,26 @@ func (t *Tracker) dirty(rel string, c Change, e *Entry) {
 // vanished marks the path of a directory that is no longer there, or is not
 // known to be the one it was.
 func (t *Tracker) vanished(rel string) {
-	t.doubt.add(rel, t.now)
+	t.remember(&t.vanishings, rel)
 	t.dirty(rel, Name|Attr|Replaced, nil)
 }
 
-// doubtful says whether the target may hold, at a directory that is new at rel,
-// what was never at this directory: left over from one that was there before,
-// or copied by a pass before the directory was watched.
-func (t *Tracker) doubtful(rel string) bool { return t.passing() || t.doubt.covers(rel) }
+// remember notes a path. What is forgotten for it is for the targets to mend.
+func (t *Tracker) remember(d *doubt.Set, rel string) {
+	if until := d.Add(rel, t.now); !until.IsZero() {
+		t.sink.Forgotten(until)
+	}
+}
+
+// suspect tells of a directory that is watched from now on, at which some
+// targets may hold what was never there: left over from one that was there
+// before, or copied by a pass before the directory was watched.
+func (t *Tracker) suspect(rel string) {
+	t.doubts = t.vanishings.Of(t.passed.Of(t.doubts[:0], rel, true), rel, false)
+	if len(t.doubts) > 0 {
+		t.sink.Suspect(rel, t.doubts)
+	}
+}
 
 // ignored says whether a name is none of ours: excluded, or a mount.
 func (t *Tracker) ignored(rel string, kind uint8) bool {
@@ -163,76 +174,3 @@ func (t *Tracker) note(m *marks, wd int32) {
 // remove notes that the kernel has, or will have, no such watch: an answer that
 // is under way may still bring it.
 func (t *Tracker) remove(wd int32) { t.note(&t.removed, wd) }
-
-// doubts remembers where directories vanished, by the hash of the path: two
-// paths of one hash cost a needless pruning and nothing else. Bounded: the
-// oldest is forgotten first.
-type doubts struct {
-	at    map[uint64]time.Time
-	order []doubtful
-}
-
-type doubtful struct {
-	hash uint64
-	when time.Time
-}
-
-const maxDoubts = 1 << 16
-
-// FNV-1a, which gives the hash of each path on the way.
-const (
-	fnvStart = 14695981039346656037
-	fnvPrime = 1099511628211
-)
-
-func (d *doubts) add(rel string, now time.Time) {
-	hash := uint64(fnvStart)
-	for i := range len(rel) {
-		hash = (hash ^ uint64(rel[i])) * fnvPrime
-	}
-	if d.at == nil {
-		d.at = map[uint64]time.Time{}
-	}
-	if when, known := d.at[hash]; known && when.Equal(now) {
-		return
-	}
-	d.at[hash] = now
-	d.order = append(d.order, doubtful{hash, now})
-	if len(d.order) > maxDoubts {
-		d.pop()
-	}
-}
-
-// pop forgets the oldest note, unless a younger one is of the same path.
-func (d *doubts) pop() {
-	old := d.order[0]
-	d.order = d.order[1:]
-	if d.at[old.hash].Equal(old.when) {
-		delete(d.at, old.hash)
-	}
-}
-
-// covers says whether a directory vanished at rel or above it.
-func (d *doubts) covers(rel string) bool {
-	if len(d.at) == 0 {
-		return false
-	}
-	hash := uint64(fnvStart)
-	for i := range len(rel) {
-		if rel[i] == '/' {
-			if _, in := d.at[hash]; in {
-				return true
-			}
-		}
-		hash = (hash ^ uint64(rel[i])) * fnvPrime
-	}
-	_, in := d.at[hash]
-	return in
-}
-
-// forget drops what was noted before until.
-func (d *doubts) forget(until time.Time) {
-	for len(d.order) > 0 && d.order[0].when.Before(until) {
-		d.pop()
-	}
-}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"lockstep/worker/doubt"
 )
 
 // TestScripts runs testdata/*.txt: commands, a line "Output:", and the effects
@@ -64,7 +66,7 @@ func runScript(t *testing.T, script string) string {
 	s := &scripted{sim: newSim(t, func(int) int { return 0 })}
 	s.k.maxQueue, s.k.maxMarks, s.h.flaky = 1<<20, 1<<20, 0
 	s.t = New(Config{Excluded: excludedName, Mounts: []string{"mnt"}}, s)
-	s.m.excluded = func(rel string, isDir bool) bool { return rel == "mnt" || excludedName(rel, isDir) }
+	s.all[0].excluded = func(rel string, isDir bool) bool { return rel == "mnt" || excludedName(rel, isDir) }
 	for _, line := range strings.Split(script, "\n") {
 		line, _, _ = strings.Cut(line, "#")
 		if words := strings.Fields(line); len(words) > 0 {
@@ -100,6 +102,19 @@ func (s *scripted) Dirty(rel string, c Change, e *Entry) {
 		from = "listed"
 	}
 	s.effect(strings.TrimSpace("dirty " + strconv.Quote(rel) + " " + c.String() + " " + from))
+}
+
+func (s *scripted) Suspect(rel string, doubts []doubt.Doubt) {
+	s.sim.Suspect(rel, doubts)
+	why := ""
+	for _, d := range doubts {
+		if d.Pass {
+			why += " passed"
+		} else {
+			why += " vanished"
+		}
+	}
+	s.effect("suspect " + strconv.Quote(rel) + why)
 }
 
 func (s *scripted) Seen(rel string, e Entry, excluded bool) {
@@ -172,7 +187,7 @@ func (s *scripted) command(words []string) {
 		s.h.refuse = map[string]uint16{words[1]: uint16(number())}
 	case "start":
 		s.k.emit = nil // nobody was watching
-		s.rescan = true
+		s.sim.Rescan("start")
 		s.t.Start(len(words) > 1)
 	case "verify":
 		s.t.Verify()
@@ -261,14 +276,15 @@ func (s *scripted) quiet() {
 		case !s.h.idle():
 			s.h.step()
 		default:
-			if s.rescan && s.t.Complete() {
-				s.rescan = false
-				s.t.Pass(true)
-				for s.m.begin(); len(s.m.pass) > 0; {
-					s.m.step()
+			for _, m := range s.all {
+				if m.due && s.t.Complete() {
+					s.t.Pass(true)
+					for m.begin(); len(m.pass) > 0; {
+						m.step()
+					}
 				}
+				m.flush()
 			}
-			s.m.flush()
 			return
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"lockstep/worker/doubt"
 	"lockstep/worker/tree"
 )
 
@@ -19,12 +20,11 @@ type sim struct {
 	next    func(int) int
 	k       *kernel
 	h       *helper
-	m       *mirror
+	all     []*mirror // the targets, each at its own pace
 	t       *Tracker
 	now     time.Time
-	rescan  bool      // a whole pass is due
-	ended   int       // passes that have ended; the queue was not empty since
-	flushed time.Time // of the last flush; zero: acknowledged
+	settles time.Time // settling was begun then; zero: it is not under way
+	slower  int       // how many times slower the last target is
 	noMarks int       // watches are refused above this number; 0: never
 	gone    string
 	log     []string
@@ -40,7 +40,7 @@ type sim struct {
 
 // coverage shows that the simulation meets what it is there for.
 type coverage struct {
-	overflows, unpaired, stale, repairs, exchanges, ops uint64
+	overflows, unpaired, stale, repairs, exchanges, ops, suspects, trusts uint64
 }
 
 func excludedName(rel string, isDir bool) bool {
@@ -61,7 +61,10 @@ func newSim(tb testing.TB, next func(int) int) *sim {
 	if next(6) == 0 {
 		s.h.flaky = 3 + next(10)
 	}
-	s.m = newMirror(s.k, excludedName)
+	for range 1 + next(3) {
+		s.all = append(s.all, newMirror(s.k, excludedName))
+	}
+	s.slower = 1 + next(3)*20
 	s.files = next(3)
 	s.loses = next(6) == 0
 	s.doubts = next(6) == 0
@@ -78,15 +81,29 @@ func newSim(tb testing.TB, next func(int) int) *sim {
 	return s
 }
 
-// The Sink.
-
 func (s *sim) Dirty(rel string, c Change, e *Entry) {
 	s.logf("  dirty %q %04b", rel, c)
 	if excludedName(rel, false) || excludedName(rel, true) && e != nil && e.Kind == KindDir {
 		s.tb.Fatalf("an excluded path was marked: %q", rel)
 	}
-	s.m.marks[rel] |= c
+	for _, m := range s.all {
+		m.mark(rel, c)
+	}
 }
+
+func (s *sim) Suspect(rel string, doubts []doubt.Doubt) {
+	for i, m := range s.all {
+		if m.suspects(doubts) {
+			s.logf("  target %d suspects %q", i, rel)
+			m.mark(rel, Replaced)
+			s.cover.suspects++
+		} else {
+			s.cover.trusts++
+		}
+	}
+}
+
+func (s *sim) Forgotten(time.Time)      { s.tb.Fatal("so many doubts are not expected") }
 func (s *sim) Seen(string, Entry, bool) {}
 func (s *sim) Walk(w Walk) {
 	s.logf("  walk %d %q all %v watch %v", w.Serial, w.Rel, w.All, w.Watch)
@@ -101,7 +118,9 @@ func (s *sim) Unwatch(wd int32) {
 }
 func (s *sim) Rescan(cause string) {
 	s.logf("  rescan %s", cause)
-	s.rescan = true
+	for _, m := range s.all {
+		m.due, m.dirtied = true, true
+	}
 }
 func (s *sim) RootGone(cause string)            { s.gone = cause }
 func (s *sim) Skip(string, uint8)               {}
@@ -167,13 +186,7 @@ func (s *sim) readEvents(n int) {
 			if len(s.k.emit) > 0 {
 				return
 			}
-			for ; s.ended > 0; s.ended-- {
-				s.t.Pass(false)
-			}
-			if !s.flushed.IsZero() {
-				s.t.Acknowledged(s.flushed)
-				s.flushed = time.Time{}
-			}
+			s.empty()
 			return
 		}
 		s.logf("event %v", e)
@@ -202,25 +215,6 @@ func (s *sim) slow() {
 			s.logf("verify")
 			s.t.Verify()
 		}
-	}
-}
-
-func (s *sim) target() {
-	switch {
-	case len(s.m.pass) > 0:
-		if s.m.step(); len(s.m.pass) == 0 {
-			s.ended++
-		}
-	case s.rescan && s.t.Complete():
-		s.logf("pass")
-		s.rescan = false
-		s.t.Pass(true)
-		s.m.begin()
-	case s.rescan:
-	default:
-		s.logf("flush %v", s.m.marks)
-		s.m.flush()
-		s.flushed = s.now
 	}
 }
 
@@ -309,7 +303,7 @@ func (s *sim) settle() {
 	for i := 0; ; i++ {
 		if i > 200_000 {
 			at, due := s.t.Next()
-			s.fatal("it never becomes quiet: %+v, rescan %v pass %d marks %v next %v %v now %v", s.t.Counters(), s.rescan, len(s.m.pass), s.m.marks, at, due, s.now)
+			s.fatal("it never becomes quiet: %+v, next %v %v now %v", s.t.Counters(), at, due, s.now)
 		}
 		switch {
 		case s.k.step(), len(s.k.queue) > 0 && s.next(2) == 0:
@@ -322,8 +316,7 @@ func (s *sim) settle() {
 			s.readEvents(4)
 		case len(s.h.answers) > 0:
 			s.deliver()
-		case s.rescan || len(s.m.pass) > 0 || len(s.m.marks) > 0:
-			s.target()
+		case s.busy():
 		case s.t.Counters().Failed+s.t.Counters().Unwatched > 0:
 			s.t.Retry()
 			if s.t.Idle() { // what failed is in limbo
@@ -337,6 +330,9 @@ func (s *sim) settle() {
 					s.fatal("a walk is waited for that the helper does not have")
 				}
 				s.readEvents(1)
+				if s.busy() {
+					continue // a pass was waiting for the queue to be empty
+				}
 				if s.t.passing() {
 					s.fatal("a pass is said to be due or under way")
 				}
@@ -374,8 +370,10 @@ func (s *sim) check() {
 	if s.t.tree.Len() != len(marked) {
 		s.fatal("%d nodes, %d watches", s.t.tree.Len(), len(marked))
 	}
-	if diff := s.m.differences(); len(diff) > 0 {
-		s.fatal("the mirror differs:\n%s", strings.Join(diff, "\n"))
+	for i, m := range s.all {
+		if diff := m.differences(); len(diff) > 0 {
+			s.fatal("target %d differs:\n%s", i, strings.Join(diff, "\n"))
+		}
 	}
 	if c := s.t.Counters(); c.Unwatched+c.Failed+c.InFlight+c.Queued+c.TooLong != 0 || s.t.pending != 0 || s.t.seeing != 0 {
 		s.fatal("counters when quiet: %+v", c)
@@ -391,7 +389,7 @@ func (s *sim) checkDir(id tree.ID, rel string, n *inode, marked map[int32]bool) 
 	count := 0
 	for name, kid := range n.kids {
 		below := join(rel, name)
-		if !kid.dir || s.m.excluded(below, true) {
+		if !kid.dir || s.all[0].excluded(below, true) {
 			continue
 		}
 		count++
@@ -413,7 +411,7 @@ func (s *sim) run(rounds, turns int) {
 		s.k.emit = nil
 	}
 	s.t.Start(true)
-	s.rescan = true
+	s.Rescan("start")
 	for range rounds {
 		for range s.next(turns) {
 			s.turn()
@@ -487,13 +485,15 @@ func TestSimulation(t *testing.T) {
 			total.stale += c.stale
 			total.repairs += c.repairs
 			total.exchanges += c.exchanges
+			total.suspects += c.suspects
+			total.trusts += c.trusts
 		})
 		if !ok {
 			t.Fatalf("seed %d fails; SIM_SEEDS=%d shows how", seed, seed)
 		}
 	}
 	t.Logf("%d seeds from %d: %+v", count, from, total)
-	if count >= 500 && (total.overflows == 0 || total.unpaired == 0 || total.stale == 0 || total.repairs == 0 || total.exchanges == 0) {
+	if count >= 500 && (total.overflows == 0 || total.unpaired == 0 || total.stale == 0 || total.repairs == 0 || total.exchanges == 0 || total.suspects == 0 || total.trusts == 0) {
 		t.Error("the simulation does not meet what it is there for")
 	}
 }

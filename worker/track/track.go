@@ -4,7 +4,7 @@
 //
 // Trust: part of the worker. Names, and the order in which things happen, are
 // chosen by whoever can write in the root.
-// Imports: the standard library, monitor and worker/tree only. Pure: time is an
+// Imports: the standard library, monitor, worker/tree and worker/doubt only. Pure: time is an
 // argument.
 //
 // Why it holds. The kernel queues the events of all watches in one order, so a
@@ -38,6 +38,7 @@ package track
 import (
 	"time"
 
+	"lockstep/worker/doubt"
 	"lockstep/worker/tree"
 )
 
@@ -113,6 +114,13 @@ type Sink interface {
 	// Dirty: what rel ("" is the root) is on the target may be wrong. e is what
 	// a listing says it is, nil when an event says so; valid until return.
 	Dirty(rel string, c Change, e *Entry)
+	// Suspect: a directory is watched from now on, and a target may hold below it
+	// what was never there: then it is Replaced, for that target. A target may if
+	// one of the doubts applies to it. They are valid until return.
+	Suspect(rel string, doubts []doubt.Doubt)
+	// Forgotten: a target that was not settled after this time can no longer be
+	// told by Suspect, and needs a whole pass.
+	Forgotten(until time.Time)
 	// Seen reports each entry listed in the initial walk, after an overflow and
 	// in a verification; and, at any time, each excluded entry that is met
 	// (after an event of kind KindDir, or KindNone when it is no directory).
@@ -192,13 +200,15 @@ type Tracker struct {
 	kids    []tree.ID
 
 	// Places (places.go).
-	orphans  map[int32]bool
-	orphaned []int32
-	since    time.Time // when the first of them was
-	doubt    doubts
-	due      bool // a pass has been called for and has not begun
-	passes   int  // under way
-	last     cached
+	orphans    map[int32]bool
+	orphaned   []int32
+	since      time.Time // when the first of them was
+	vanishings doubt.Set // where directories vanished
+	passed     doubt.Set // where they were new while a pass was due or under way
+	doubts     []doubt.Doubt
+	due        bool // a pass has been called for and has not begun
+	passes     int  // under way
+	last       cached
 }
 
 // New returns a Tracker that knows nothing yet: see Start.
@@ -268,10 +278,10 @@ func (t *Tracker) Retry() {
 
 // Pass tells that a whole pass over one target begins (true), and (false) that
 // one has ended and that the event queue has since been read until it was empty.
-// Meanwhile the pass may copy, from a directory that is not watched yet, what is
-// gone before the watch is in place: such directories are marked Replaced then.
-// From Start and from Rescan on it is the same until the pass that they call for
-// has been told of.
+// Several targets may be in their passes at once. Meanwhile a pass may copy, from
+// a directory that is not watched yet, what is gone before the watch is in place:
+// such directories are told by Suspect then. From Start and from Rescan on it is
+// the same until a pass that they call for has been told of.
 func (t *Tracker) Pass(running bool) {
 	if running {
 		t.passes++
@@ -284,10 +294,14 @@ func (t *Tracker) Pass(running bool) {
 // passing says whether a pass is due or under way.
 func (t *Tracker) passing() bool { return t.due || t.passes > 0 }
 
-// Acknowledged tells that every mark made before until is done on every target,
-// and that the event queue has since been read until it was empty. It frees
-// memory, and saves the target needless pruning; it is never wrong to leave out.
-func (t *Tracker) Acknowledged(until time.Time) { t.doubt.forget(until) }
+// Acknowledged tells that every target is settled after a time. A target is
+// settled after a time at which the Tracker was Idle and every mark made before
+// was done on it, if both are still so once the event queue has since been read
+// until it was empty. It frees memory, and it is never wrong to leave out.
+func (t *Tracker) Acknowledged(until time.Time) {
+	t.vanishings.Forget(until)
+	t.passed.Forget(until)
+}
 
 // Idle says whether no walk is queued or under way.
 func (t *Tracker) Idle() bool { return len(t.out) == 0 && t.head == len(t.queue) }

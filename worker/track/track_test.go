@@ -8,6 +8,7 @@ import (
 
 	"lockstep/ipc"
 	"lockstep/monitor"
+	"lockstep/worker/doubt"
 	"lockstep/worker/tree"
 )
 
@@ -29,12 +30,14 @@ func (n *notes) Dirty(rel string, c Change, _ *Entry) {
 	}
 	n.dirty[rel] |= c
 }
-func (n *notes) Seen(string, Entry, bool) {}
-func (n *notes) Walk(w Walk)              { n.walks = append(n.walks, w) }
-func (n *notes) Unwatch(wd int32)         { n.unwatch = append(n.unwatch, wd) }
-func (n *notes) Rescan(string)            { n.rescans++ }
-func (n *notes) RootGone(cause string)    { n.gone = cause }
-func (n *notes) Skip(rel string, _ uint8) { n.skipped = append(n.skipped, rel) }
+func (n *notes) Suspect(rel string, _ []doubt.Doubt) { n.Dirty(rel, Replaced, nil) }
+func (n *notes) Forgotten(time.Time)                 {}
+func (n *notes) Seen(string, Entry, bool)            {}
+func (n *notes) Walk(w Walk)                         { n.walks = append(n.walks, w) }
+func (n *notes) Unwatch(wd int32)                    { n.unwatch = append(n.unwatch, wd) }
+func (n *notes) Rescan(string)                       { n.rescans++ }
+func (n *notes) RootGone(cause string)               { n.gone = cause }
+func (n *notes) Skip(rel string, _ uint8)            { n.skipped = append(n.skipped, rel) }
 func (n *notes) Failed(rel string, status uint16) {
 	n.failed = append(n.failed, fmt.Sprint(rel, " ", status))
 }
@@ -329,31 +332,6 @@ func (n *notes) answerAll(tb testing.TB, t *Tracker, wds map[string]int32) {
 	}
 }
 
-func TestDoubts(t *testing.T) {
-	var d doubts
-	d.add("a/b", start)
-	for rel, want := range map[string]bool{"a": false, "a/b": true, "a/b/c/d": true, "a/bc": false, "": false, "b": false} {
-		if d.covers(rel) != want {
-			t.Errorf("%q: %v", rel, !want)
-		}
-	}
-	d.add("a/b", start.Add(time.Second))
-	d.forget(start.Add(time.Second))
-	if !d.covers("a/b") {
-		t.Error("a younger note was forgotten with the older one")
-	}
-	d.forget(start.Add(2 * time.Second))
-	if d.covers("a/b") || len(d.at)+len(d.order) != 0 {
-		t.Error("not forgotten")
-	}
-	for i := range 2 * maxDoubts {
-		d.add(fmt.Sprint(i), start)
-	}
-	if len(d.at) > maxDoubts || !d.covers(fmt.Sprint(2*maxDoubts-1)) || d.covers("0") {
-		t.Errorf("%d doubts", len(d.at))
-	}
-}
-
 func TestManyOrphansAreEndedInParts(t *testing.T) {
 	var entries []Entry
 	for i := range 10_000 {
@@ -389,15 +367,17 @@ func TestManyOrphansAreEndedInParts(t *testing.T) {
 // nothing is a Sink for benchmarks.
 type nothing struct{ walks []Walk }
 
-func (*nothing) Dirty(string, Change, *Entry) {}
-func (*nothing) Seen(string, Entry, bool)     {}
-func (n *nothing) Walk(w Walk)                { n.walks = append(n.walks, w) }
-func (*nothing) Unwatch(int32)                {}
-func (*nothing) Rescan(string)                {}
-func (*nothing) RootGone(string)              {}
-func (*nothing) Skip(string, uint8)           {}
-func (*nothing) Failed(string, uint16)        {}
-func (*nothing) TooLong(string)               {}
+func (*nothing) Dirty(string, Change, *Entry)  {}
+func (*nothing) Suspect(string, []doubt.Doubt) {}
+func (*nothing) Forgotten(time.Time)           {}
+func (*nothing) Seen(string, Entry, bool)      {}
+func (n *nothing) Walk(w Walk)                 { n.walks = append(n.walks, w) }
+func (*nothing) Unwatch(int32)                 {}
+func (*nothing) Rescan(string)                 {}
+func (*nothing) RootGone(string)               {}
+func (*nothing) Skip(string, uint8)            {}
+func (*nothing) Failed(string, uint16)         {}
+func (*nothing) TooLong(string)                {}
 
 // BenchmarkWalk is the initial walk of 100,000 directories.
 func BenchmarkWalk(b *testing.B) {

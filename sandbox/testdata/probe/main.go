@@ -108,6 +108,8 @@ func do(kind, path string) error {
 		return unix.Kill(pid, 0)
 	case "chown":
 		return os.Lchown(path, 1, 1)
+	case "chmod":
+		return os.Chmod(path, 0o777)
 	case "mount":
 		return unix.Mount("none", path, "tmpfs", 0, "")
 	case "dial":

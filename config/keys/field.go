@@ -1,0 +1,141 @@
+package keys
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"lockstep/config"
+)
+
+func boolean(at func(*config.Config) *bool) field {
+	return field{func(c *config.Config, v string) error {
+		b, err := strconv.ParseBool(v)
+		if err != nil {
+			return fmt.Errorf("%q is neither true nor false", v)
+		}
+		*at(c) = b
+		return nil
+	}, func(c *config.Config) []string { return []string{strconv.FormatBool(*at(c))} }}
+}
+
+func duration(low, high time.Duration, at func(*config.Config) *time.Duration) field {
+	return field{func(c *config.Config, v string) error {
+		d, err := time.ParseDuration(v)
+		if err != nil {
+			return fmt.Errorf("%q is not a duration", v)
+		}
+		if d < low || d > high {
+			return fmt.Errorf("%s is not between %s and %s", FormatDuration(d), FormatDuration(low), FormatDuration(high))
+		}
+		*at(c) = d
+		return nil
+	}, writeDuration(at)}
+}
+
+func size(at func(*config.Config) *uint64) field {
+	return field{func(c *config.Config, v string) error {
+		n, err := ParseSize(v)
+		if err != nil {
+			return err
+		}
+		*at(c) = n
+		return nil
+	}, func(c *config.Config) []string { return []string{FormatSize(*at(c))} }}
+}
+
+func absolute(at func(*config.Config) *string) field {
+	return field{func(c *config.Config, v string) error {
+		if err := config.CheckPath(v); err != nil {
+			return err
+		}
+		if v[0] != '/' {
+			return fmt.Errorf("%q is not an absolute path", v)
+		}
+		*at(c) = v
+		return nil
+	}, writeText(at)}
+}
+
+func number(low, high uint32, at func(*config.Config) *uint32) field {
+	return field{func(c *config.Config, v string) error {
+		n, err := strconv.ParseUint(v, 10, 32)
+		if err != nil || uint32(n) < low || uint32(n) > high {
+			return fmt.Errorf("%q is not a number from %d to %d", v, low, high)
+		}
+		*at(c) = uint32(n)
+		return nil
+	}, func(c *config.Config) []string { return []string{fmt.Sprint(*at(c))} }}
+}
+
+func user(at func(*config.Config) *string) field {
+	return field{func(c *config.Config, v string) error {
+		if v == "root" || v == "nobody" || !config.IsUser(v) {
+			return fmt.Errorf("%q cannot be the user of a confined process", v)
+		}
+		*at(c) = v
+		return nil
+	}, writeText(at)}
+}
+
+func text(read func(*config.Config, string) error, at func(*config.Config) *string) field {
+	return field{read, writeText(at)}
+}
+
+func list(read func(*config.Config, string) error, at func(*config.Config) *[]string) field {
+	return field{read, func(c *config.Config) []string { return *at(c) }}
+}
+
+func writeText(at func(*config.Config) *string) func(*config.Config) []string {
+	return func(c *config.Config) []string {
+		if *at(c) == "" {
+			return nil
+		}
+		return []string{*at(c)}
+	}
+}
+
+func writeDuration(at func(*config.Config) *time.Duration) func(*config.Config) []string {
+	return func(c *config.Config) []string { return []string{FormatDuration(*at(c))} }
+}
+
+func writeTargets(c *config.Config) []string {
+	var out []string
+	for _, t := range c.Targets {
+		out = append(out, t.String())
+	}
+	return out
+}
+
+func writeLogFormat(c *config.Config) []string {
+	if c.JSON {
+		return []string{"json"}
+	}
+	return []string{"text"}
+}
+
+// FormatDuration writes a duration as a person would: 24h, not 24h0m0s.
+func FormatDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	if d == 0 {
+		return "0"
+	}
+	return s
+}
+
+// FormatSize writes a number of bytes in the largest unit that holds it exactly.
+func FormatSize(n uint64) string {
+	units := []string{"", "KiB", "MiB", "GiB", "TiB"}
+	i := 0
+	for ; n > 0 && n%1024 == 0 && i < len(units)-1; i++ {
+		n /= 1024
+	}
+	return strconv.FormatUint(n, 10) + units[i]
+}

@@ -1,0 +1,184 @@
+package keys
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"lockstep/config"
+)
+
+// Limits of lists, so that no message of the boundary grows beyond a packet.
+const (
+	maxExcludes = 1000
+	maxPattern  = 4096
+	maxTargets  = 64 // of one sync
+)
+
+// ParseSize reads a number of bytes: 0, 512, 64KiB, 128MiB, 1GiB, 2TiB.
+func ParseSize(v string) (uint64, error) {
+	digits := strings.TrimRight(v, "KMGTiB")
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a size", v)
+	}
+	var unit uint64
+	switch v[len(digits):] {
+	case "", "B":
+		unit = 1
+	case "KiB":
+		unit = 1 << 10
+	case "MiB":
+		unit = 1 << 20
+	case "GiB":
+		unit = 1 << 30
+	case "TiB":
+		unit = 1 << 40
+	default:
+		return 0, fmt.Errorf("%q has an unknown unit", v)
+	}
+	high, low := bits.Mul64(n, unit)
+	if high != 0 || low > 1<<62 {
+		return 0, fmt.Errorf("%q is too large", v)
+	}
+	return low, nil
+}
+
+func readSource(c *config.Config, v string) error {
+	if err := config.CheckPath(v); err != nil {
+		return err
+	}
+	c.Source = v
+	return nil
+}
+
+func readTarget(c *config.Config, v string) error {
+	t, err := config.ParseTarget(v)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(c.Targets, func(o config.Target) bool { return o.String() == t.String() }) {
+		return config.Problem{Reason: fmt.Sprintf("%q is named twice", v), Advice: "name it once"}
+	}
+	if len(c.Targets) >= maxTargets {
+		return fmt.Errorf("more than %d targets", maxTargets)
+	}
+	c.Targets = append(c.Targets, t)
+	return nil
+}
+
+// readName takes what can be part of a file's name, and be no option.
+func readName(c *config.Config, v string) error {
+	if len(v) > config.MaxName || !config.Only(v, "._-") || strings.Trim(v[:min(1, len(v))], "._-") == "" {
+		return fmt.Errorf("%q cannot be a name", v)
+	}
+	c.Name = v
+	return nil
+}
+
+func readExclude(c *config.Config, v string) error {
+	switch {
+	case strings.TrimSpace(v) == "":
+		return errors.New("an empty pattern matches nothing; leave it out")
+	case strings.HasPrefix(v, "#"):
+		return fmt.Errorf("%q is a comment in gitignore syntax; write \\%s to mean the name", v, v)
+	case strings.ContainsAny(v, "\x00\n"):
+		return errors.New("a pattern cannot hold a newline or NUL; use ? in its place")
+	case len(v) > maxPattern:
+		return fmt.Errorf("a pattern may have %d bytes", maxPattern)
+	case len(c.Exclude) >= maxExcludes:
+		return fmt.Errorf("more than %d patterns", maxExcludes)
+	}
+	c.Exclude = append(c.Exclude, v)
+	return nil
+}
+
+func readMonitor(c *config.Config, v string) error {
+	switch v {
+	case "auto", "inotify":
+		c.Monitor = v
+		return nil
+	case "fanotify", "poll", "dnotify":
+		return fmt.Errorf("%q is not in this version", v)
+	}
+	return fmt.Errorf("%q is unknown", v)
+}
+
+func readXattrs(c *config.Config, v string) error {
+	switch v {
+	case "user":
+		c.Xattrs = config.XattrsUser
+	case "all":
+		c.Xattrs = config.XattrsAll
+	case "none":
+		c.Xattrs = config.XattrsNone
+	default:
+		return fmt.Errorf("%q is unknown", v)
+	}
+	return nil
+}
+
+func readDelete(c *config.Config, v string) error {
+	switch v {
+	case "always":
+		c.Delete = config.DeleteAlways
+	case "start":
+		c.Delete = config.DeleteStart
+	case "never":
+		c.Delete = config.DeleteNever
+	default:
+		return fmt.Errorf("%q is unknown", v)
+	}
+	return nil
+}
+
+func readFullSync(c *config.Config, v string) error {
+	if v == "0" {
+		c.FullSyncEvery = 0
+		return nil
+	}
+	return duration(time.Minute, 366*24*time.Hour, func(c *config.Config) *time.Duration { return &c.FullSyncEvery }).read(c, v)
+}
+
+func readSSHPort(c *config.Config, v string) error {
+	port, err := config.ParsePort(v)
+	if err != nil {
+		return err
+	}
+	c.SSH.Port = port
+	return nil
+}
+
+func readEntries(c *config.Config, v string) error {
+	n, err := strconv.ParseUint(v, 10, 62)
+	if err != nil {
+		return fmt.Errorf("%q is not a number", v)
+	}
+	c.MaxDeleteEntries = n
+	return nil
+}
+
+func readLogFormat(c *config.Config, v string) error {
+	switch v {
+	case "text", "json":
+		c.JSON = v == "json"
+		return nil
+	}
+	return fmt.Errorf("%q is unknown", v)
+}
+
+func readAllowMissing(c *config.Config, v string) error {
+	for _, one := range strings.Split(v, ",") {
+		if !slices.Contains(Features(), one) {
+			return fmt.Errorf("%q is not a feature that may be missing", one)
+		}
+		if !slices.Contains(c.AllowMissing, one) {
+			c.AllowMissing = append(c.AllowMissing, one)
+		}
+	}
+	return nil
+}

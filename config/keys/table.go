@@ -1,0 +1,220 @@
+// Package keys holds the table of all keys of a configuration, and builds a
+// configuration of values that are given key by key.
+//
+// Trust: linked into the supervisor, which is root; its input is what root
+// wrote.
+//
+// Invariants: one table names every key, its default, its unit and its reader;
+// flags, keys of the file, help and documents are generated from it. All
+// problems are told at once, each where it is written.
+package keys
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"lockstep/config"
+)
+
+// Group gathers keys that are shown together.
+type Group string
+
+// The groups, in the order of the help text.
+const (
+	GroupSync    Group = "what is kept in step"
+	GroupWatch   Group = "what is watched"
+	GroupTiming  Group = "when it is copied"
+	GroupCopy    Group = "how it is copied"
+	GroupDelete  Group = "what may be deleted"
+	GroupRemote  Group = "remote targets"
+	GroupRun     Group = "this run"
+	GroupService Group = "service"
+)
+
+// Groups lists the groups in the order of the help text.
+func Groups() []Group {
+	return []Group{GroupSync, GroupWatch, GroupTiming, GroupCopy, GroupDelete, GroupRemote, GroupRun, GroupService}
+}
+
+// Scope says where a key belongs.
+type Scope uint8
+
+// The scopes: one run (on the command line only), all syncs of a process
+// ([service]), one sync ([[sync]]).
+const (
+	ScopeSync Scope = iota
+	ScopeService
+	ScopeRun
+)
+
+// Key is one key: of a configuration file by Name, of the command line by
+// Flag.
+type Key struct {
+	Name    string // as in a file, with its table: "big_file.size"
+	Group   Group
+	Scope   Scope
+	Unit    string // what a value looks like; "" for a switch
+	Default string // as it would be written; "" is empty or off
+	Help    string
+	Advice  string // what to do about a bad value
+	List    bool   // may be given several times
+	Number  bool   // written without quotes in a file
+	Word    bool   // a word of the command line, not a flag
+
+	field
+}
+
+// field is the place of a key's value in a configuration.
+type field struct {
+	read  func(c *config.Config, value string) error
+	write func(c *config.Config) []string // as it would be read; of a list, each
+}
+
+// Values is what a configuration says of the key, as it would be written; none
+// is empty.
+func (k Key) Values(c config.Config) []string { return k.write(&c) }
+
+// Flag is the key's name on the command line, without dashes before it.
+func (k Key) Flag() string { return config.Flag(k.Name) }
+
+// Switch says that the key is on or off and needs no value.
+func (k Key) Switch() bool { return k.Unit == "" }
+
+// Lookup finds a key by its name.
+func Lookup(name string) (Key, bool) {
+	keys := Table()
+	i := slices.IndexFunc(keys, func(k Key) bool { return k.Name == name })
+	if i < 0 {
+		return Key{}, false
+	}
+	return keys[i], true
+}
+
+// Features are the names that allow_missing takes: what the kernel may lack.
+// Mounts and seccomp are never among them.
+func Features() []string {
+	return []string{"landlock", "cgroup-kill", "cgroup-devices", "cgroup-memory", "cgroup-pids"}
+}
+
+const (
+	adviceDuration = "write a duration such as 200ms, 2s, 30m or 24h"
+	adviceSize     = "write a size such as 64KiB, 128MiB or 1GiB"
+	adviceTarget   = "write /DIR, USER@HOST:/PATH or rsync://HOST/MODULE/PATH; a local path with a colon is written ./HOST:/PATH"
+)
+
+// Table is every key there is.
+func Table() []Key {
+	return slices.Concat(syncKeys(), copyKeys(), runKeys(), serviceKeys())
+}
+
+func syncKeys() []Key {
+	return []Key{
+		{Name: "source", Group: GroupSync, Unit: "DIR", Word: true, Advice: "name a directory",
+			Help: "the directory whose contents are mirrored", field: text(readSource, func(c *config.Config) *string { return &c.Source })},
+		{Name: "targets", Group: GroupSync, Unit: "TARGET", Word: true, List: true, Advice: adviceTarget,
+			Help: "a place that is kept in step: DIR (made when missing), [USER@]HOST:PATH (by ssh), rsync://[USER@]HOST[:PORT]/MODULE[/PATH]", field: field{readTarget, writeTargets}},
+		{Name: "name", Group: GroupSync, Unit: "NAME", Advice: "use at most 64 letters, digits and . _ -, beginning with a letter or digit",
+			Help: "the name of the sync in messages (default: the last component of the source)", field: text(readName, func(c *config.Config) *string { return &c.Name })},
+
+		{Name: "exclude", Group: GroupWatch, Unit: "PATTERN", List: true,
+			Help: "neither watch, copy nor delete what matches (gitignore syntax); may be repeated", field: list(readExclude, func(c *config.Config) *[]string { return &c.Exclude })},
+		{Name: "cross_mounts", Group: GroupWatch,
+			Help:  "include what is mounted inside the source (else it is left out, and kept on the target)",
+			field: boolean(func(c *config.Config) *bool { return &c.CrossMounts })},
+		{Name: "monitor", Group: GroupWatch, Unit: "auto|inotify", Default: "auto",
+			Help: "how changes are learnt", Advice: "use auto or inotify", field: text(readMonitor, func(c *config.Config) *string { return &c.Monitor })},
+		{Name: "allow_blind", Group: GroupWatch,
+			Help:  "accept a file system on which changes by others are not seen (NFS, SMB, FUSE, …)",
+			field: boolean(func(c *config.Config) *bool { return &c.AllowBlind })},
+
+		{Name: "delay", Group: GroupTiming, Unit: "DURATION", Default: "200ms", Advice: adviceDuration,
+			Help: "wait since a path's last event", field: duration(0, time.Hour, func(c *config.Config) *time.Duration { return &c.Delay })},
+		{Name: "max_delay", Group: GroupTiming, Unit: "DURATION", Default: "2s", Advice: adviceDuration,
+			Help: "limit since a path's first event", field: duration(0, 24*time.Hour, func(c *config.Config) *time.Duration { return &c.MaxDelay })},
+		{Name: "big_file.size", Group: GroupTiming, Unit: "SIZE", Default: "128MiB", Advice: adviceSize + ", or 0 for no such lane",
+			Help: "files of this size and above wait in a lane of their own", field: size(func(c *config.Config) *uint64 { return &c.BigSize })},
+		{Name: "big_file.delay", Group: GroupTiming, Unit: "DURATION", Default: "30m", Advice: adviceDuration,
+			Help: "limit since the first event of a big file", field: duration(0, 30*24*time.Hour, func(c *config.Config) *time.Duration { return &c.BigDelay })},
+		{Name: "retry.initial", Group: GroupTiming, Unit: "DURATION", Default: "1s", Advice: adviceDuration,
+			Help: "wait after a first failure", field: duration(10*time.Millisecond, time.Hour, func(c *config.Config) *time.Duration { return &c.RetryInitial })},
+		{Name: "retry.max", Group: GroupTiming, Unit: "DURATION", Default: "5m", Advice: adviceDuration,
+			Help: "longest wait after repeated failures", field: duration(10*time.Millisecond, 24*time.Hour, func(c *config.Config) *time.Duration { return &c.RetryMax })},
+		{Name: "full_sync_every", Group: GroupTiming, Unit: "DURATION", Default: "0", Advice: "write a duration such as 24h, or 0 for never",
+			Help: "compare the whole source with the targets this often, besides the changes that are seen", field: field{readFullSync, writeDuration(func(c *config.Config) *time.Duration { return &c.FullSyncEvery })}},
+	}
+}
+
+func copyKeys() []Key {
+	return []Key{
+		{Name: "timeout", Group: GroupCopy, Unit: "DURATION", Default: "24h", Advice: adviceDuration,
+			Help: "kill a command that takes longer", field: duration(time.Second, 365*24*time.Hour, func(c *config.Config) *time.Duration { return &c.Timeout })},
+		{Name: "devices", Group: GroupCopy,
+			Help:  "copy device nodes too (else they are skipped and counted)",
+			field: boolean(func(c *config.Config) *bool { return &c.Devices })},
+		{Name: "xattrs", Group: GroupCopy, Unit: "user|all|none", Default: "user",
+			Help: "extended attributes to keep; all adds file capabilities", Advice: "use user, all or none", field: field{readXattrs, func(c *config.Config) []string { return []string{c.Xattrs.String()} }}},
+		{Name: "rsync_path", Group: GroupCopy, Unit: "FILE", Default: "/usr/bin/rsync",
+			Help: "the rsync to use", Advice: "name the program by its absolute path", field: absolute(func(c *config.Config) *string { return &c.RsyncPath })},
+		{Name: "rsync_args", Group: GroupCopy, Unit: "WORD", List: true, Advice: "use words of this list: " + allowedArgs(),
+			Help: "a word to add to rsync's command line, from a short list; may be repeated", field: list(readRsyncArg, func(c *config.Config) *[]string { return &c.RsyncArgs })},
+		{Name: "bwlimit", Group: GroupCopy, Unit: "SIZE", Advice: adviceSize + ", or 0 for no limit",
+			Help: "bytes a second that rsync may write, on average", field: size(func(c *config.Config) *uint64 { return &c.BWLimit })},
+
+		{Name: "delete", Group: GroupDelete, Unit: "always|start|never", Default: "always", Advice: "use always, start or never",
+			Help: "when to delete what the source lacks: always; in the first whole pass after a start only; or never", field: field{readDelete, func(c *config.Config) []string { return []string{c.Delete.String()} }}},
+		{Name: "max_delete.percent", Group: GroupDelete, Unit: "PERCENT", Default: "50", Number: true, Advice: "write a number from 0 to 100",
+			Help: "hold a pass that would delete more than this share of the target", field: number(0, 100, func(c *config.Config) *uint32 { return &c.MaxDeletePercent })},
+		{Name: "max_delete.entries", Group: GroupDelete, Unit: "NUMBER", Default: "1000", Number: true, Advice: "write a number of entries",
+			Help: "and more than this many entries", field: field{readEntries, func(c *config.Config) []string { return []string{fmt.Sprint(c.MaxDeleteEntries)} }}},
+
+		{Name: "ssh.identity", Group: GroupRemote, Unit: "FILE", Advice: "name the file of the private key by its absolute path",
+			Help: "the private key for targets by ssh; no other is tried", field: absolute(func(c *config.Config) *string { return &c.SSH.Identity })},
+		{Name: "ssh.known_hosts", Group: GroupRemote, Unit: "FILE", Advice: "name the file by its absolute path",
+			Help: "the keys of the hosts; a host whose key is not in it is refused", field: absolute(func(c *config.Config) *string { return &c.SSH.KnownHosts })},
+		{Name: "ssh.port", Group: GroupRemote, Unit: "PORT", Default: "22", Number: true, Advice: "write a number from 1 to 65535",
+			Help: "the port of targets by ssh", field: field{readSSHPort, func(c *config.Config) []string { return []string{fmt.Sprint(c.SSH.Port)} }}},
+		{Name: "password_file", Group: GroupRemote, Unit: "FILE", Advice: "name the file by its absolute path",
+			Help:  "the password for rsync daemons; it is sent over the network in a form that can be attacked, and the files in plain text",
+			field: absolute(func(c *config.Config) *string { return &c.PasswordFile })},
+		{Name: "run_as", Group: GroupRemote, Unit: "NAME", Advice: "name a user that is not root",
+			Help: "the user of commands to remote targets (default: a free uid)", field: user(func(c *config.Config) *string { return &c.RunAs })},
+	}
+}
+
+func runKeys() []Key {
+	return []Key{
+		{Name: "once", Group: GroupRun, Scope: ScopeRun,
+			Help: "end when the targets are in step", field: boolean(func(c *config.Config) *bool { return &c.Once })},
+		{Name: "dry_run", Group: GroupRun, Scope: ScopeRun,
+			Help: "only show what the first pass would do", field: boolean(func(c *config.Config) *bool { return &c.DryRun })},
+		{Name: "accept_root", Group: GroupRun, Scope: ScopeRun,
+			Help:  "the source or target is meant to be another one now, or so many deletions are meant",
+			field: boolean(func(c *config.Config) *bool { return &c.AcceptRoot })},
+	}
+}
+
+func serviceKeys() []Key {
+	return []Key{
+		{Name: "runtime_dir", Group: GroupService, Scope: ScopeService, Unit: "DIR",
+			Help: "where the lock of this process is (default: /run/lockstep/mirror-… of a mirror, /run/lockstep of a file)", Advice: "name a directory by its absolute path",
+			field: absolute(func(c *config.Config) *string { return &c.RuntimeDir })},
+		{Name: "state_dir", Group: GroupService, Scope: ScopeService, Unit: "DIR", Default: "/var/lib/lockstep",
+			Help: "what is remembered across restarts, and scratch files", Advice: "name a directory by its absolute path",
+			field: absolute(func(c *config.Config) *string { return &c.StateDir })},
+		{Name: "user", Group: GroupService, Scope: ScopeService, Unit: "NAME", Default: "lockstep", Advice: "name a user that is not root",
+			Help: "the workers' user; a free uid when the host has no such user", field: user(func(c *config.Config) *string { return &c.User })},
+		{Name: "log_format", Group: GroupService, Scope: ScopeService, Unit: "text|json", Default: "text",
+			Help: "how log lines are written", Advice: "use text or json", field: field{readLogFormat, writeLogFormat}},
+		{Name: "stop_timeout", Group: GroupService, Scope: ScopeService, Unit: "DURATION", Default: "10s", Advice: adviceDuration,
+			Help: "wait for running commands at the end", field: duration(0, time.Hour, func(c *config.Config) *time.Duration { return &c.StopTimeout })},
+		{Name: "max_jobs", Group: GroupService, Scope: ScopeService, Unit: "NUMBER", Default: "16", Number: true, Advice: "write a number from 1 to 1000",
+			Help: "commands that may run at a time", field: number(1, 1000, func(c *config.Config) *uint32 { return &c.MaxJobs })},
+		{Name: "max_jobs_per_host", Group: GroupService, Scope: ScopeService, Unit: "NUMBER", Default: "4", Number: true, Advice: "write a number from 1 to 1000",
+			Help: "commands that may run at a time to one remote host", field: number(1, 1000, func(c *config.Config) *uint32 { return &c.MaxJobsPerHost })},
+		{Name: "allow_missing", Group: GroupService, Scope: ScopeService, Unit: "FEATURE", List: true,
+			Help:   "start although the kernel lacks this: " + strings.Join(Features(), ", "),
+			Advice: "use one of " + strings.Join(Features(), ", "), field: list(readAllowMissing, func(c *config.Config) *[]string { return &c.AllowMissing })},
+	}
+}

@@ -1,0 +1,48 @@
+package console
+
+import (
+	"fmt"
+	"strings"
+
+	"lockstep/internal/escape"
+	"lockstep/ipc/status"
+)
+
+// Part is one of several syncs.
+type Part struct {
+	Name   string
+	Why    string // why nothing runs; "" when it does
+	Report status.Report
+}
+
+// Several is the line about several syncs: how many are in which state, what
+// waits in all, and which one is in trouble first.
+func Several(parts []Part) string {
+	counts := map[string]int{}
+	var queue, flight uint64
+	trouble := ""
+	for _, p := range parts {
+		state := StateName(p.Report.State)
+		if p.Why != "" {
+			state, _, _ = strings.Cut(p.Why, ":")
+		}
+		counts[state]++
+		queue += p.Report.Queue + p.Report.Big
+		flight += p.Report.InFlight
+		if trouble == "" && (p.Why != "" || p.Report.State == status.StateHeld || p.Report.State == status.StateRetrying) {
+			trouble = p.Name + " " + state
+		}
+	}
+	line := []string{fmt.Sprintf("%d syncs", len(parts))}
+	// In the order of how much a person wants to know.
+	for _, state := range []string{"held", "ended", "waiting to start again", "retrying", "starting", "walking", "whole sync", "syncing", "in step", "stopping"} {
+		if n := counts[state]; n > 0 {
+			line = append(line, fmt.Sprintf("%d %s", n, state))
+		}
+	}
+	line = append(line, "queue "+Number(queue), "in flight "+Number(flight))
+	if trouble != "" {
+		line = append(line, "first: "+escape.Name(trouble))
+	}
+	return strings.Join(line, " · ")
+}

@@ -1,0 +1,56 @@
+package seccomp
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"lockstep/internal/testenv"
+)
+
+// TestRemoteSockets: a remote target's runner makes TCP sockets and no other;
+// what its C library tries besides is refused and not deadly. The unconfined
+// twin gets what the kernel has.
+func TestRemoteSockets(t *testing.T) {
+	testenv.NeedRoot(t)
+	v := buildVictims(t)
+	f := Table(Remote, runtime.GOARCH)
+	const mptcp, fastOpen = 262, 0x20000000
+	noSys := fmt.Sprintf("ATTEMPT\nRETURNED %d %d\n", ^uintptr(0), int(unix.ENOSYS))
+	for _, c := range []struct {
+		name    string
+		attempt attack
+		allowed bool
+		twin    string // what an unconfined process gets; "": whatever
+	}{
+		{"TCP", attack{"socket", []uint64{unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_TCP}}, true, ""},
+		{"TCP with flags", attack{"socket", []uint64{unix.AF_INET, unix.SOCK_STREAM | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK, unix.IPPROTO_TCP}}, true, ""},
+		{"TCP by IPv6", attack{"socket", []uint64{unix.AF_INET6, unix.SOCK_STREAM, unix.IPPROTO_TCP}}, true, ""},
+		{"UDP", attack{"socket", []uint64{unix.AF_INET, unix.SOCK_DGRAM, 0}}, false, "ok"},
+		{"UDP by IPv6", attack{"socket", []uint64{unix.AF_INET6, unix.SOCK_DGRAM, 0}}, false, "ok"},
+		{"raw", attack{"socket", []uint64{unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP}}, false, "ok"},
+		{"MPTCP", attack{"socket", []uint64{unix.AF_INET, unix.SOCK_STREAM, mptcp}}, false, ""},
+		{"SCTP", attack{"socket", []uint64{unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_SCTP}}, false, ""},
+		{"netlink", attack{"socket", []uint64{unix.AF_NETLINK, unix.SOCK_RAW, 0}}, false, "ok"},
+		{"unix", attack{"socket", []uint64{unix.AF_UNIX, unix.SOCK_STREAM, 0}}, false, "ok"},
+		{"connect by sending", attack{"sendto", []uint64{1, 0, 0, fastOpen}}, false, ""},
+		{"connect by sending a message", attack{"sendmsg", []uint64{1, 0, fastOpen}}, false, ""},
+		{"connect by sending messages", attack{"sendmmsg", []uint64{1, 0, 0, fastOpen}}, false, ""},
+		{"other options", attack{"setsockopt", []uint64{1, unix.IPPROTO_TCP, unix.TCP_ULP, 0, 0}}, false, ""},
+	} {
+		o := run(t, f, nil, v.confined, c.attempt.words(t)...)
+		if c.allowed == (o.out == noSys) || o.status.ExitStatus() != 0 {
+			t.Errorf("%s: %v, want it allowed: %v", c.name, o, c.allowed)
+		}
+		if c.twin == "" {
+			continue
+		}
+		var fd, errno int
+		o = run(t, f, nil, v.twin, c.attempt.words(t)...)
+		if n, err := fmt.Sscanf(o.out, "ATTEMPT\nRETURNED %d %d\n", &fd, &errno); n != 2 || err != nil || errno != 0 || fd < 3 {
+			t.Errorf("%s: the twin: %v", c.name, o)
+		}
+	}
+}

@@ -1,0 +1,60 @@
+package generation
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+
+	"lockstep/internal/sys"
+	"lockstep/supervise/proc"
+)
+
+// guard serves a runner that asks for leave to start commands: conn is ours. A
+// runner that breaks the protocol, or does not read what it hears, is killed.
+func (m *Maker) guard(p *proc.Process, conn *os.File, host string) {
+	client := m.Slots.Join(host, func(word byte) {
+		if err := grant(conn, word); err != nil {
+			m.stray(p, err)
+		}
+	})
+	p.Go(func() {
+		defer client.Leave()
+		defer conn.Close()
+		word := make([]byte, 2)
+		for {
+			n, err := conn.Read(word)
+			if err != nil {
+				return // it has gone
+			}
+			if n != 1 {
+				err = fmt.Errorf("a packet of %d bytes", n)
+			} else {
+				err = client.Hear(word[0])
+			}
+			if err != nil {
+				m.stray(p, err)
+				return
+			}
+		}
+	})
+}
+
+// grant sends one word and never waits.
+func grant(conn *os.File, word byte) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var sent error
+	err = raw.Control(func(fd uintptr) { sent = sys.SendPacket(int(fd), []byte{word}, -1, syscall.MSG_DONTWAIT) })
+	if err != nil || sent == syscall.EPIPE || sent == syscall.ECONNRESET {
+		return nil // it has gone, which its reader sees
+	}
+	return sent
+}
+
+// stray ends a runner that is not what it was.
+func (m *Maker) stray(p *proc.Process, err error) {
+	m.Starter.Lost(p.Role, fmt.Errorf("violation: %w; it is killed", err))
+	_ = p.Kill() // its end comes by Exits
+}

@@ -1,0 +1,163 @@
+// Package pair is a source and one of its targets: what is remembered of the
+// two across restarts, and the lock that makes the target one sync's.
+//
+// Trust: linked into the supervisor.
+//
+// Invariants: what a target must be is written down before anything is copied
+// to it; a dry run writes nothing.
+package pair
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"lockstep/config"
+	"lockstep/internal/escape"
+	"lockstep/rootid"
+	"lockstep/supervise/exit"
+	"lockstep/supervise/host"
+)
+
+// Pair is a source and a target.
+type Pair struct {
+	State rootid.State // what the roots must be
+
+	cfg    config.Config
+	target config.Target
+	empty  string // stands in for a missing target in a dry run
+	store  *rootid.Store
+	lock   *host.TargetLock
+}
+
+// Open opens the state, which nothing is removed from before it is known to be
+// root's alone, and takes the target for this sync. A dry run changes nothing
+// that another could be in the way of. empty is where a dry run makes a
+// directory in place of a missing target.
+func Open(cfg config.Config, t config.Target, empty string) (*Pair, error) {
+	p := &Pair{cfg: cfg, target: t, empty: empty}
+	var err error
+	if p.store, err = rootid.OpenStore(cfg.StateDir, cfg.Source, p.Place()); err != nil {
+		return nil, exit.Refuse(err)
+	}
+	if cfg.DryRun {
+		return p, nil
+	}
+	if p.lock, err = host.LockTarget(p.store.LockPath(p.Place()), p.Place()); err != nil {
+		return nil, errors.Join(exit.Refuse(err), p.store.Close())
+	}
+	return p, nil
+}
+
+// Close gives both back.
+func (p *Pair) Close() error {
+	var err error
+	if p.lock != nil {
+		err = p.lock.Release()
+	}
+	return errors.Join(err, p.store.Close())
+}
+
+// Place names the target wherever two of them are compared.
+func (p *Pair) Place() string {
+	if p.target.Remote() {
+		return p.target.String()
+	}
+	return p.target.Path
+}
+
+// Host is where a local target is on this host; "" for a remote one.
+func (p *Pair) Host() string {
+	switch {
+	case p.target.Remote():
+		return ""
+	case p.cfg.DryRun && p.target.Missing:
+		return p.empty
+	}
+	return p.target.Path
+}
+
+// Look reads what the roots are now.
+func (p *Pair) Look(l *rootid.Looker) (rootid.Roots, error) {
+	return l.Look(p.cfg.Source, p.Host(), p.cfg.CrossMounts)
+}
+
+// Remember compares the roots with what is remembered of them, and makes a
+// missing target. Roots that have changed are no error: they are held. accepted
+// says what a person's consent was needed for.
+func (p *Pair) Remember(l *rootid.Looker) (accepted string, err error) {
+	state, known, err := p.store.Load()
+	if err != nil {
+		return "", exit.Refuse(err)
+	}
+	if p.target.Missing {
+		if err := p.first(state, known); err != nil {
+			return "", err
+		}
+	}
+	now, err := p.Look(l)
+	if err != nil {
+		return "", err
+	}
+	if p.cfg.DryRun && p.target.Missing {
+		state.TargetID = now.Target // a stand-in
+	}
+	p.State = state
+	if known && !p.cfg.AcceptRoot {
+		return "", nil
+	}
+	if known {
+		accepted = state.Check(now)
+	}
+	return accepted, p.keep(rootid.NewState(p.cfg.Source, p.Place(), state.Entries, now))
+}
+
+// first makes the target, unless it should be on a file system that is not
+// here: then a new directory would be filled in its place.
+func (p *Pair) first(state rootid.State, known bool) error {
+	parent, err := rootid.Read(filepath.Dir(p.target.Path))
+	if err != nil {
+		return err
+	}
+	if diff := state.TargetID.SameFS(parent); known && diff != "" && !p.cfg.AcceptRoot {
+		return exit.Error{Code: exit.Failed, Err: fmt.Errorf("target %s: is missing, and so is the file system that it was on (%s); mount it, or start once with --accept-root if it is meant to be another",
+			escape.Name(p.target.Path), diff)}
+	}
+	if p.cfg.DryRun {
+		return os.Mkdir(p.Host(), 0o700)
+	}
+	return p.target.Make()
+}
+
+// keep writes down what the roots must be from now on.
+func (p *Pair) keep(state rootid.State) error {
+	if !p.cfg.DryRun {
+		if err := p.store.Save(state); err != nil {
+			return err
+		}
+	}
+	p.State = state
+	return nil
+}
+
+// Grow is called before anything can be copied out of what is mounted inside
+// the source: from then on it must be there, or its copy would be deleted.
+func (p *Pair) Grow(now rootid.Roots) error {
+	if grown := p.State; grown.Grow(now) {
+		return p.keep(grown)
+	}
+	return nil
+}
+
+// Measure takes the size of the tree, and says whether it is another.
+func (p *Pair) Measure(entries uint64) (changed bool) {
+	if p.cfg.DryRun || p.State.Entries == entries {
+		return false
+	}
+	p.State.Entries = entries
+	return true
+}
+
+// Save writes the measure down.
+func (p *Pair) Save() error { return p.store.Save(p.State) }

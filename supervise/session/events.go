@@ -1,0 +1,183 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"lockstep/console"
+	"lockstep/ipc/status"
+	"lockstep/supervise/exit"
+	"lockstep/supervise/generation"
+	"lockstep/supervise/words"
+)
+
+// lines is where a role's messages go: the log; the output of a dry run goes to
+// standard output as it is, since a person asked for it.
+func (s *Session) lines(role, label string) *console.Lines {
+	if role == "runner" && s.cfg.DryRun {
+		return console.NewListing(s.log, role, os.Stdout)
+	}
+	if label != "" {
+		role += " of " + label
+	}
+	return console.NewLines(s.log, role)
+}
+
+// onReports takes the worker's newest numbers: a line for each event of note.
+func (s *Session) onReports() error {
+	all := s.maker.Inbox.Take()
+	for _, r := range all {
+		if g := s.gen; g == nil || g != r.From {
+			continue
+		}
+		if err := s.onReport(r); err != nil {
+			return err
+		}
+	}
+	if s.gen == nil {
+		return nil
+	}
+	return s.maybeDone(s.gen.Last)
+}
+
+func (s *Session) onReport(r generation.Report) error {
+	g, now := s.gen, time.Now()
+	t, old := s.of(r)
+	if r.Err == nil && t == nil && r.Target != 0 {
+		r.Err = fmt.Errorf("there is no target %d", r.Target)
+	}
+	if r.Err == nil {
+		r.Err = words.Falls(old, r.Report)
+	}
+	if r.Err != nil {
+		s.log.Error("violation: the worker sent a report that is none; it is killed", "error", r.Err.Error())
+		return s.endGeneration(g)
+	}
+	if t != nil {
+		t.last = r.Report
+		s.doubtWay(t, old)
+		if r.Initials > old.Initials {
+			s.passDone(t, old, now)
+		}
+		for _, line := range words.Guarded(old, r.Report, s.guard()) {
+			s.news.Log(context.Background(), line.Level, s.about(t)+line.Text)
+		}
+		return nil
+	}
+	g.Last = r.Report
+	s.show(func(n *Snapshot) { n.Report = r.Report })
+	if begins(r.State) && !begins(old.State) || s.passBegun.IsZero() {
+		s.passBegun = now
+	}
+	if old.Ready == 0 && r.Ready == 1 {
+		s.becameReady(g, now)
+	}
+	if r.Initials > old.Initials {
+		s.measure()
+	}
+	s.save(now, saveEvery)
+	for _, line := range words.Troubles(old, r.Report) {
+		s.news.Log(context.Background(), line.Level, line.Text)
+	}
+	if s.verify && r.Verified > old.Verified {
+		s.verify = false
+		s.log.Info("state: "+console.StateName(r.State), words.Numbers(r.Report)...)
+	}
+	return nil
+}
+
+// of finds whose numbers a report has, and what they were before.
+func (s *Session) of(r generation.Report) (*target, status.Report) {
+	if r.Target == 0 || r.Err != nil {
+		return nil, s.gen.Last
+	}
+	for _, t := range s.targets {
+		if uint64(t.id) == r.Target {
+			return t, t.last
+		}
+	}
+	return nil, status.Report{}
+}
+
+// begins says that a whole pass is under way.
+func begins(s status.State) bool { return s == status.StateWalking || s == status.StateInitial }
+
+func (s *Session) guard() words.Limits {
+	return words.Limits{Percent: s.cfg.MaxDeletePercent, Entries: s.cfg.MaxDeleteEntries}
+}
+
+func (s *Session) becameReady(g *generation.Generation, now time.Time) {
+	g.Ready = now
+	s.news.Info(words.Ready(g.Last), "dirs", g.Last.Dirs, "ms", now.Sub(g.Begun).Milliseconds())
+	s.everReady = true
+	s.show(func(n *Snapshot) { n.Ready = true })
+}
+
+// passDone takes note of a target's whole pass: consent has been used up,
+// whether or not all paths could be done.
+func (s *Session) passDone(t *target, old status.Report, now time.Time) {
+	t.passed = true
+	if !s.cfg.DryRun {
+		s.news.Info(s.about(t)+words.PassEnded(old, t.last), "dirs", s.gen.Last.Dirs, "ms", now.Sub(s.passBegun).Milliseconds())
+	}
+}
+
+// measure keeps what the walk of a whole pass came to: the next has a measure.
+func (s *Session) measure() {
+	walked := s.gen.Last.Walked
+	for _, t := range s.targets {
+		s.unsaved = t.pair.Measure(walked) || s.unsaved
+	}
+	s.show(func(n *Snapshot) { n.Expected = walked })
+}
+
+// maxOnce is how many failures in a row --once bears.
+const maxOnce = 3
+
+// maybeDone ends --once and --dry-run when there is nothing more to wait for.
+func (s *Session) maybeDone(r status.Report) error {
+	if !s.cfg.Once && !s.cfg.DryRun || s.phase != phaseUp {
+		return nil
+	}
+	switch {
+	case r.Held != 0:
+		return exit.Error{Code: exit.Failed, Err: errors.New("ended without being in step: a pass is held")}
+	case s.cfg.DryRun && s.allPassed():
+		s.ended = true
+		return nil
+	case r.Attempts >= maxOnce, s.cfg.DryRun && r.Attempts > 0:
+		return exit.Error{Code: exit.Failed, Err: errors.New("ended without being in step: " + words.Failure(r))}
+	case r.State == status.StateInStep && r.Initials > 0:
+		s.once = true
+		s.shutDown("in step")
+	}
+	return nil
+}
+
+// result is said at the end of a session without an error; --once fails when
+// anything is not in step.
+func (s *Session) result(last status.Report) error {
+	if !s.cfg.DryRun {
+		s.log.Info("stopped: " + s.total.String())
+	}
+	if !s.cfg.Once {
+		return nil
+	}
+	bad := words.NotInStep(last)
+	if !s.once {
+		bad = append(bad, "it was stopped before the end")
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	return exit.Error{Code: exit.Failed, Err: errors.New("not all is in step: " + strings.Join(bad, ", "))}
+}
+
+func (s *Session) allPassed() bool {
+	return !slices.ContainsFunc(s.targets, func(t *target) bool { return !t.passed })
+}

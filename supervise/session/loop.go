@@ -1,0 +1,406 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"lockstep/ipc/status"
+	"lockstep/rootid"
+	"lockstep/supervise/deaths"
+	"lockstep/supervise/exit"
+	"lockstep/supervise/generation"
+	"lockstep/supervise/proc"
+	"lockstep/supervise/words"
+)
+
+// phase is where the session is.
+type phase uint8
+
+const (
+	phaseDown     phase = iota // nothing runs; the restart timer does
+	phaseHeld                  // nothing runs; a root is not what it must be
+	phaseUp                    // a generation runs
+	phaseStopping              // the worker was told to finish
+)
+
+// loop is the state of Run, which alone uses it.
+type loop struct {
+	phase phase
+	gen   *generation.Generation
+	total words.Totals
+
+	everReady bool // a generation has been ready
+	once      bool // the stop under way is --once's own
+	ended     bool
+	verify    bool // a person waits for the state
+	heldWhy   string
+	warned    string     // mounts that were named
+	early     deaths.Row // generations that died before READY or soon after
+	sigsys    deaths.Sigsys
+	hung      []*proc.Process // what could not be ended
+	asked     time.Time       // when a person asked for the end
+	hurry     bool            // and again
+	passBegun time.Time       // the whole pass under way, or the last one
+
+	restart  *time.Timer // of a generation
+	deadline *time.Timer // of a stop
+	check    *time.Timer // of the roots
+
+	news    *slog.Logger // for lines that the worker's numbers cause
+	unsaved bool         // a number of the state
+	saved   time.Time
+}
+
+const (
+	twice = 100 * time.Millisecond // two signals within this are one
+
+	// A directory that is exchanged for another without a mount shows in no
+	// table: the roots are looked at now and then, and often while held.
+	checkEvery     = time.Minute
+	checkHeldEvery = 2 * time.Second
+
+	saveEvery = time.Minute
+
+	maxOnceDeaths = 5 // early deaths in a row that --once bears
+)
+
+// Run runs until a signal, --once or a failure ends it; nothing that it started
+// is alive when it returns.
+func (s *Session) Run() (err error) {
+	for _, t := range []**time.Timer{&s.restart, &s.deadline, &s.check} {
+		*t = time.NewTimer(time.Hour)
+		(*t).Stop()
+	}
+	defer func() {
+		err = errors.Join(err, s.stopGeneration())
+		s.save(time.Now(), 0)
+		s.show(func(n *Snapshot) { n.Ended, n.Ready = true, true })
+	}()
+
+	s.phase = phaseHeld
+	s.check.Reset(checkEvery)
+	if now, why := s.look(); why != "" {
+		err = s.hold(why)
+	} else {
+		err = s.startGeneration(now)
+	}
+	for err == nil && !s.ended {
+		err = s.step()
+	}
+	if err != nil {
+		return err
+	}
+	var last status.Report
+	if s.gen != nil {
+		last = s.gen.Last
+	}
+	if err := s.stopGeneration(); err != nil {
+		return err
+	}
+	return s.result(last)
+}
+
+// step takes one event.
+func (s *Session) step() error {
+	select {
+	case sig := <-s.Signals:
+		return s.onSignal(sig)
+	case e := <-s.exits:
+		return s.onExit(e)
+	case <-s.maker.Inbox.Wake:
+		return s.onReports()
+	case <-s.Mounts:
+		return s.checkRoots()
+	case <-s.check.C:
+		s.resetCheck()
+		return s.checkRoots()
+	case <-s.restart.C:
+		return s.startAgain()
+	case t := <-s.ready:
+		return s.runnerAgain(t)
+	case r := <-s.reached:
+		return s.onReached(r)
+	case <-s.deadline.C:
+		s.log.Warn("commands were still running after --stop-timeout: they are killed, and what they had in hand is looked at again at the next start")
+		s.ended = true
+		return nil
+	case <-s.Beat:
+		return nil
+	}
+}
+
+func (s *Session) resetCheck() {
+	if s.phase == phaseHeld {
+		s.check.Reset(checkHeldEvery)
+		return
+	}
+	s.check.Reset(checkEvery)
+}
+
+// startGeneration starts all of it in roots that were just looked at.
+func (s *Session) startGeneration(now rootid.Roots) error {
+	s.heldWhy = ""
+	s.warnMounts(now)
+	s.show(func(n *Snapshot) { n.Why, n.Report = "", status.Report{} })
+	s.phase = phaseDown
+	var err error
+	for _, t := range s.targets {
+		err = errors.Join(err, t.pair.Grow(now))
+	}
+	if err == nil {
+		s.gen, err = s.maker.Begin(generation.Plan{Config: s.cfg, Options: s.options, Roots: now, Source: s.sourceTree(now)})
+		s.phase = phaseUp
+	}
+	if err == nil {
+		for _, t := range s.targets {
+			s.tellTarget(t)
+		}
+		err = s.serve()
+	}
+	if err == nil {
+		err = s.maker.Finish(s.gen)
+	}
+	if err == nil {
+		// What was mounted in between is in no jail and in no list.
+		if again, why := s.look(); why != "" || !again.Same(now) {
+			s.log.Info("source or target changed while they were opened")
+			if err = s.stopGeneration(); err == nil {
+				return s.startLater(time.Time{})
+			}
+		}
+	}
+	if err == nil {
+		return s.checkTargets()
+	}
+	err = errors.Join(err, s.stopGeneration())
+	if !s.everReady && s.host.Alone {
+		return err
+	}
+	s.log.Error("the start failed", "error", err.Error())
+	return s.startLater(time.Time{})
+}
+
+// stopGeneration ends what runs.
+func (s *Session) stopGeneration() error {
+	g := s.gen
+	if g == nil {
+		return nil
+	}
+	s.gen = nil
+	s.phase = phaseDown
+	var runners []*proc.Process
+	for _, t := range s.targets {
+		if t.timer != nil {
+			t.timer.Stop()
+		}
+		runners = append(runners, t.runner)
+		t.timer, t.runner, t.last = nil, nil, status.Report{}
+	}
+	s.total.Add(g.Last)
+	err := g.End(runners, s.Signals, s.heard)
+	s.ended = s.ended || errors.Is(err, generation.ErrLeft)
+	return s.bury(err, append(runners, g.Helper, g.Worker)...)
+}
+
+// heard takes note of a signal that comes while a generation is ended (nil: no
+// signal), and says whether the end is waited for no longer.
+func (s *Session) heard(sig os.Signal) (hurry bool) {
+	switch {
+	case sig != syscall.SIGINT && sig != syscall.SIGTERM: // the next generation looks at everything anyway
+	case s.asked.IsZero() && !s.once:
+		s.asked = time.Now()
+		s.shutDown("stopping: " + sig.String())
+	default:
+		s.hurry = s.hurry || time.Since(s.asked) >= twice
+	}
+	return s.hurry
+}
+
+// bury keeps in mind what could not be ended: nothing may be started beside it
+// (judge).
+func (s *Session) bury(err error, all ...*proc.Process) error {
+	if !errors.Is(err, proc.ErrHung) {
+		return err
+	}
+	for _, p := range all {
+		if p != nil && p.Hangs() != nil {
+			s.hung = append(s.hung, p)
+		}
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		s.log.Error(line)
+	}
+	return nil
+}
+
+// startLater sets the timer of the next start, after the end of a generation
+// that was ready since then, or never.
+func (s *Session) startLater(ready time.Time) error {
+	wait := s.early.Wait(ready, time.Now())
+	if s.early.N > maxOnceDeaths && (s.cfg.Once || s.cfg.DryRun) {
+		return exit.Error{Code: exit.Internal, Err: errors.New("ended without being in step: the processes keep dying; the lines above say how")}
+	}
+	if wait > 0 {
+		s.log.Info("starting again", "in", wait)
+		s.show(func(n *Snapshot) { n.Why = "waiting to start again" })
+	}
+	s.restart.Reset(wait)
+	return nil
+}
+
+func (s *Session) startAgain() error {
+	if s.phase != phaseDown || s.ended {
+		return nil
+	}
+	now, why := s.look()
+	if why != "" {
+		return s.hold(why)
+	}
+	return s.startGeneration(now)
+}
+
+// onExit takes the end of a process. What a generation that is stopped already
+// leaves is no news.
+func (s *Session) onExit(e proc.Exit) error {
+	g, t := s.gen, s.byRunner(e.Process)
+	if g == nil || t == nil && !g.Has(e.Process) {
+		return nil
+	}
+	if s.phase == phaseStopping {
+		s.ended = s.ended || t == nil
+		if e.Code == 0 && e.Err == nil || e.Process == g.Helper && e.Code == words.CodeInternal {
+			return nil // as it should; and a helper that saw its worker go has said so
+		}
+		return s.verdict(e)
+	}
+	if err := s.verdict(e); err != nil {
+		return err
+	}
+	if e.Code == words.CodeRootGone {
+		// Most likely something was exchanged under us.
+		if _, why := s.look(); why != "" {
+			return s.checkRoots()
+		}
+	}
+	if t == nil {
+		return s.endGeneration(g)
+	}
+	begun := e.Process.Begun
+	if err := s.endRunner(t); err != nil {
+		return err
+	}
+	s.runnerLater(t, begun)
+	return nil
+}
+
+// verdict says that a process ended, and whether a restart has any sense.
+func (s *Session) verdict(e proc.Exit) error {
+	s.log.Warn(words.Death(e.Process.Role, e.Process.PID, e.Code, e.Sig, e.Err))
+	if e.Code == words.CodeConfine && !s.everReady && s.host.Alone && (s.alone() || s.byRunner(e.Process) == nil) {
+		return exit.Error{Code: exit.Failed, Err: fmt.Errorf("the %s could not be confined, and does not run unconfined; the line above says why", e.Process.Role)}
+	}
+	return s.countSigsys(e)
+}
+
+// endGeneration is what follows the death of a helper or a worker. Another of
+// the three may have died first, and have been the reason.
+func (s *Session) endGeneration(g *generation.Generation) error {
+	if err := s.stopGeneration(); err != nil {
+		return err
+	}
+	for more := true; more; {
+		select {
+		case e := <-s.exits:
+			// What saw the others go, or was killed here, is no news.
+			if g.Has(e.Process) && e.Sig != syscall.SIGKILL && e.Code != 0 && e.Code != words.CodeInternal {
+				if err := s.verdict(e); err != nil {
+					return err
+				}
+			}
+		default:
+			more = false
+		}
+	}
+	return s.startLater(g.Ready)
+}
+
+// countSigsys locks out what keeps making forbidden calls.
+func (s *Session) countSigsys(e proc.Exit) error {
+	if e.Sig != syscall.SIGSYS {
+		return nil
+	}
+	if !s.sigsys.Count(time.Now()) {
+		return nil
+	}
+	return exit.Error{Code: exit.Locked, Err: fmt.Errorf("locked out: %d deaths by a forbidden system call within %v, the last of the %s; "+
+		"it is an attack or a bug: look at the audit log and report it, and start lockstep again only then", deaths.MaxSigsys, deaths.SigsysWindow, e.Process.Role)}
+}
+
+// onSignal obeys a person.
+func (s *Session) onSignal(sig os.Signal) error {
+	switch sig {
+	case syscall.SIGTERM, syscall.SIGINT:
+		if s.phase == phaseStopping && time.Since(s.asked) < twice {
+			return nil // one key press can come by two ways
+		}
+		if s.phase == phaseStopping && (sig == syscall.SIGINT || s.once) {
+			s.log.Warn("stopped at once: what was in hand is looked at again at the next start")
+			s.ended, s.hurry = true, true
+			return nil
+		}
+		s.asked = time.Now()
+		s.shutDown("stopping: " + sig.String())
+	case syscall.SIGHUP:
+		s.log.Warn("SIGHUP is refused: the configuration is read at start only; restart lockstep")
+	case syscall.SIGUSR1:
+		if s.gen == nil || s.gen.Ready.IsZero() {
+			s.log.Info("state: nothing to verify: no worker is ready")
+			return nil
+		}
+		s.verify = true
+		return s.order(status.CommandVerify, nil)
+	case syscall.SIGUSR2:
+		s.log.Info("a whole pass was asked for")
+		return s.order(status.CommandResync, nil)
+	}
+	return nil
+}
+
+// order sends the worker a command. A worker that has gone gets none: its
+// successor makes a whole pass anyway.
+func (s *Session) order(c status.Command, t *target) error {
+	if s.gen == nil || s.gen.Worker == nil {
+		return nil
+	}
+	if t != nil {
+		c = c.For(uint64(t.id))
+	}
+	if err := s.gen.Order(c); err != nil {
+		s.log.Warn("the worker cannot be reached", "error", err.Error())
+	}
+	return nil
+}
+
+// shutDown asks the worker to finish what runs. Without one there is nothing to
+// finish.
+func (s *Session) shutDown(why string) {
+	if s.phase == phaseStopping {
+		return
+	}
+	s.log.Info(why)
+	if s.gen == nil || s.gen.Ready.IsZero() {
+		s.ended = true
+		return
+	}
+	s.phase = phaseStopping
+	s.deadline.Reset(s.cfg.StopTimeout)
+	if e := s.gen.ShutDown(); e != nil {
+		s.log.Warn("the helper cannot be reached", "error", e.Error())
+		s.ended = true
+	}
+}

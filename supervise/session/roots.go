@@ -1,0 +1,102 @@
+package session
+
+import (
+	"errors"
+
+	"lockstep/config"
+	"lockstep/ipc/status"
+	"lockstep/rootid"
+	"lockstep/supervise/exit"
+	"lockstep/supervise/words"
+)
+
+// look reads what source and targets are now. why says why nothing can run; of
+// a target that alone cannot be written to, target.why says it. A dead mount
+// must not keep the session from anything else: it counts as not there.
+func (s *Session) look() (now rootid.Roots, why string) {
+	now, err := s.looker.Look(s.cfg.Source, "", s.cfg.CrossMounts)
+	if err != nil {
+		return now, err.Error()
+	}
+	for _, p := range s.hung {
+		if err := p.Hangs(); err != nil {
+			return now, err.Error() // it may still write
+		}
+	}
+	s.hung = nil
+	held := 0
+	for _, t := range s.targets {
+		if why := t.pair.State.CheckSource(now); why != "" {
+			return now, why
+		}
+		if t.roots, t.why = now, ""; t.Kind == config.Local {
+			t.roots, err = t.pair.Look(&s.looker)
+			if t.why = t.pair.State.Check(t.roots); err != nil {
+				t.why = err.Error()
+			}
+		}
+		if t.why != "" {
+			held++
+		}
+	}
+	if held == len(s.targets) {
+		return now, s.targets[0].why
+	}
+	return now, ""
+}
+
+// checkRoots is called when something may have changed: it ends a generation
+// whose roots are not there any more, and ends a hold when they are back.
+func (s *Session) checkRoots() error {
+	if s.phase == phaseStopping {
+		return nil
+	}
+	now, why := s.look()
+	switch {
+	case why != "":
+		return s.hold(why)
+	case s.gen == nil && s.phase == phaseHeld:
+		s.log.Info("source and target are what they were: going on")
+		return s.startGeneration(now)
+	case s.gen == nil:
+		return nil
+	case !s.gen.Roots.Same(now), s.alone() && s.targets[0].moved():
+		s.log.Info("what is mounted at or inside source or target has changed: starting afresh")
+		if err := s.stopGeneration(); err != nil {
+			return err
+		}
+		return s.startAgain()
+	}
+	return s.checkTargets()
+}
+
+// alone says that there is one target only.
+func (s *Session) alone() bool { return len(s.targets) == 1 }
+
+// hold stops everything and waits for the roots, or for a person.
+func (s *Session) hold(why string) error {
+	if err := s.stopGeneration(); err != nil {
+		return err
+	}
+	s.phase = phaseHeld
+	s.restart.Stop()
+	s.resetCheck()
+	if s.cfg.Once || s.cfg.DryRun {
+		return exit.Error{Code: exit.Failed, Err: errors.New(heldText(why))}
+	}
+	if s.heldWhy != why {
+		s.log.Warn(heldText(why))
+		s.heldWhy = why
+	}
+	s.show(func(n *Snapshot) { n.Why, n.Ready, n.Report = "held: "+why, true, status.Report{} })
+	return nil
+}
+
+// warnMounts names what is left out.
+func (s *Session) warnMounts(now rootid.Roots) {
+	list := words.Names(now.SourceRels())
+	if list != "" && !s.cfg.CrossMounts && list != s.warned {
+		s.log.Warn("mounted inside the source, and so left out and kept on the target; add --cross-mounts to copy them: " + list)
+	}
+	s.warned = list
+}

@@ -1,0 +1,223 @@
+// Package session keeps one sync in step: it starts its helper, its worker and
+// a runner for each target, watches over them and the roots, restarts what
+// dies, and ends it all.
+//
+// Trust: linked into the supervisor. Of what it starts it reads fixed-size
+// packets of numbers, and log lines as opaque bytes.
+//
+// Invariants: one goroutine (Run) owns all state; the others only wait and pass
+// values on. No descriptor inside a root is held. What cannot be done for one
+// target keeps no other from being served.
+package session
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"lockstep/config"
+	"lockstep/console"
+	"lockstep/internal/escape"
+	"lockstep/ipc/status"
+	"lockstep/rootid"
+	"lockstep/rsync"
+	"lockstep/supervise/generation"
+	"lockstep/supervise/host"
+	"lockstep/supervise/jail"
+	"lockstep/supervise/pair"
+	"lockstep/supervise/proc"
+	"lockstep/uidpool"
+)
+
+// Host is what all sessions of a service have in common.
+type Host struct {
+	Log     *slog.Logger
+	Machine jail.Machine
+	Maker   generation.Maker // without what is each session's own
+	UIDs    string           // directory of the leases of uids
+	Changed func()           // a session's Snapshot is another; must not wait
+	// Alone: there is no other sync. Then what it cannot do at its start ends
+	// it; else it is tried again, for the service goes on.
+	Alone bool
+}
+
+// Session is one sync.
+type Session struct {
+	Signals chan os.Signal // what the service was sent
+	Mounts  chan struct{}  // the mount table has changed
+	Beat    chan struct{}  // taken by a session that is alive
+
+	cfg     config.Config
+	host    *Host
+	log     *slog.Logger
+	maker   generation.Maker
+	command host.Command
+	options rsync.Options
+	scratch string // directory for trees that live for a moment
+	targets []*target
+	looker  rootid.Looker
+	exits   chan proc.Exit
+	ready   chan *target // whose runner is to be started
+	reached chan reached // what reach found out
+	undo    []func() error
+
+	mu    sync.Mutex
+	shown Snapshot
+
+	loop
+}
+
+// Snapshot is where a session stands, for the live line and the service
+// manager.
+type Snapshot struct {
+	Name     string
+	Report   status.Report
+	Expected uint64 // what Report.Walked came to the last time
+	Why      string // why nothing runs: held, or waiting to start again
+	Ready    bool   // it has been ready, or is held: nobody need wait for it
+	Ended    bool
+}
+
+// New makes a session that has taken nothing yet. scratch is a directory of its
+// own; options are what rsync was found able to do.
+func New(h *Host, cfg config.Config, command host.Command, options rsync.Options, scratch string) *Session {
+	s := &Session{
+		Signals: make(chan os.Signal, 8), Mounts: make(chan struct{}, 1), Beat: make(chan struct{}, 1),
+		cfg: cfg, host: h, log: h.Log, maker: h.Maker, command: command, options: options, scratch: scratch,
+		exits: make(chan proc.Exit, 64), ready: make(chan *target, len(cfg.Targets)), reached: make(chan reached, len(cfg.Targets)),
+	}
+	if !h.Alone {
+		s.log = h.Log.With("sync", cfg.Name)
+		s.maker.Starter.Prefix = cfg.Name + "."
+		s.maker.Name = cfg.Name
+	}
+	s.news = console.Limited(s.log)
+	s.maker.Inbox = generation.NewInbox()
+	s.maker.Starter.Exits = s.exits
+	s.maker.Starter.Lines = s.lines
+	s.maker.Starter.Lost = func(role string, err error) {
+		s.log.Warn("messages of the "+role+" were lost", "error", err.Error())
+	}
+	for i, t := range cfg.Targets {
+		s.targets = append(s.targets, newTarget(i, t))
+	}
+	s.shown = Snapshot{Name: cfg.Name}
+	return s
+}
+
+// Name is the sync's.
+func (s *Session) Name() string { return s.cfg.Name }
+
+// Snapshot is where the session stands. Any goroutine may ask.
+func (s *Session) Snapshot() Snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shown
+}
+
+// show changes what Snapshot says.
+func (s *Session) show(change func(*Snapshot)) {
+	s.mu.Lock()
+	change(&s.shown)
+	s.mu.Unlock()
+	s.host.Changed()
+}
+
+// later puts something on the list of what is to be given back at the end.
+func (s *Session) later(f func() error) { s.undo = append(s.undo, f) }
+
+// Prepare takes what the session needs, and compares the roots with what they
+// must be. Close gives it back, also after an error.
+func (s *Session) Prepare() error {
+	for _, step := range []func() error{
+		s.openPairs,     // are they root's alone? and no other has the targets
+		s.takeUIDs,      // the worker's own, and those of remote targets
+		s.rememberRoots, // are they what they were?
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close gives everything back, in the opposite order.
+func (s *Session) Close() error {
+	var err error
+	for i := len(s.undo) - 1; i >= 0; i-- {
+		err = errors.Join(err, s.undo[i]())
+	}
+	s.undo = nil
+	return err
+}
+
+// openPairs opens the state of each pair, and takes the targets for this sync.
+func (s *Session) openPairs() error {
+	for _, t := range s.targets {
+		p, err := pair.Open(s.cfg, t.Target, filepath.Join(s.scratch, fmt.Sprintf("empty-%d", t.id)))
+		if err != nil {
+			return err
+		}
+		t.pair = p
+		s.later(p.Close)
+		if t.Kind == config.Daemon {
+			s.log.Warn(escape.Name(p.Place()) + ": an rsync daemon is spoken to in plain text: anyone on the way can read and change the files; a target over ssh is not")
+		}
+	}
+	return nil
+}
+
+// takeUIDs takes the worker's own, and one for the runner of each remote target.
+func (s *Session) takeUIDs() error {
+	lease, err := uidpool.Take(s.host.UIDs, s.cfg.User)
+	if err != nil {
+		return fmt.Errorf("the worker's uid: %w", err)
+	}
+	s.maker.UID, s.maker.GID = lease.UID, lease.GID
+	s.later(lease.Release)
+	for _, t := range s.targets {
+		if !t.Remote() {
+			continue
+		}
+		if t.uid, err = uidpool.Take(s.host.UIDs, s.cfg.RunAs); err != nil {
+			return fmt.Errorf("the uid of the runner of %s: %w", escape.Name(t.pair.Place()), err)
+		}
+		s.later(t.uid.Release)
+	}
+	return nil
+}
+
+// rememberRoots compares the roots with the state, and makes missing targets.
+// Roots that have changed are no error here: they are held.
+func (s *Session) rememberRoots() error {
+	for _, t := range s.targets {
+		accepted, err := t.pair.Remember(&s.looker)
+		if err != nil {
+			return err
+		}
+		if accepted != "" {
+			s.log.Warn("accepted by --accept-root: " + accepted)
+		}
+		s.show(func(n *Snapshot) { n.Expected = max(n.Expected, t.pair.State.Entries) })
+	}
+	return nil
+}
+
+// save writes the measure of the tree down, but not more often than every so
+// long: the worker decides how often it changes. It is no more than a measure,
+// so that a full disk is no reason to end.
+func (s *Session) save(now time.Time, every time.Duration) {
+	if !s.unsaved || now.Sub(s.saved) < every {
+		return
+	}
+	s.unsaved, s.saved = false, now
+	for _, t := range s.targets {
+		if err := t.pair.Save(); err != nil {
+			s.log.Warn("the state could not be saved", "error", err.Error())
+		}
+	}
+}

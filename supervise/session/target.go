@@ -1,0 +1,208 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"lockstep/config"
+	"lockstep/internal/escape"
+	"lockstep/ipc"
+	"lockstep/ipc/status"
+	"lockstep/rootid"
+	"lockstep/supervise/brief"
+	"lockstep/supervise/deaths"
+	"lockstep/supervise/generation"
+	"lockstep/supervise/jail"
+	"lockstep/supervise/pair"
+	"lockstep/supervise/proc"
+	"lockstep/uidpool"
+)
+
+// target is one destination, and the runner that serves it.
+type target struct {
+	config.Target
+	id   ipc.TargetID
+	pair *pair.Pair
+
+	roots  rootid.Roots // as they were last seen
+	why    string       // why nothing may be written to it; "" when it may
+	said   string       // of that, what was told last
+	back   bool         // it was held, and its next runner has all compared
+	runner *proc.Process
+	in     rootid.Roots // what the runner was started in
+	row    deaths.Row   // of its runners
+	timer  *time.Timer  // until the next one is started; nil: none is waited for
+	last   status.Report
+	passed bool // a whole pass has ended with success
+
+	// Of one on another host:
+	uid     *uidpool.Lease // its runner's
+	way     *jail.Remote   // what its runner has
+	asked   bool           // the way is being looked for
+	askedAt time.Time
+	trouble string // with the way, as last told
+	toldAt  time.Time
+}
+
+func newTarget(i int, t config.Target) *target {
+	return &target{Target: t, id: brief.TargetID(i)}
+}
+
+// moved says that the target is not what its runner was started in.
+func (t *target) moved() bool { return t.runner != nil && !t.in.Same(t.roots) }
+
+// about is the start of a message about one of several targets.
+func (s *Session) about(t *target) string {
+	if len(s.targets) == 1 {
+		return ""
+	}
+	return escape.Name(t.pair.Place()) + ": "
+}
+
+func (s *Session) sourceTree(r rootid.Roots) jail.Tree {
+	return jail.Tree{Host: s.cfg.Source, Path: s.cfg.Source, Dev: r.Source.Dev, Ino: r.Source.Ino, Recursive: s.cfg.CrossMounts}
+}
+
+// targetTree shows mounts inside the target too, as rsync alone would see them.
+func (s *Session) targetTree(t *target) jail.Tree {
+	return jail.Tree{Host: t.pair.Host(), Path: t.Path, Dev: t.roots.Target.Dev, Ino: t.roots.Target.Ino, Recursive: true}
+}
+
+// startRunner starts a runner in what the target was last seen to be.
+func (s *Session) startRunner(t *target) error {
+	command, changed, err := s.command.Refresh()
+	if err != nil {
+		return err
+	}
+	if s.command = command; changed {
+		s.log.Warn("rsync has been exchanged for another: what it can do was found out with the old one; restart lockstep to have the new one tried", "rsync", command.Program)
+	}
+	p := generation.RunnerPlan{
+		ID: t.id, Target: t.Target, Source: s.sourceTree(t.roots), Tree: s.targetTree(t), Remote: t.way, Command: s.command,
+		Options: s.options, Rights: brief.Rights(s.cfg, s.cfg.DryRun),
+		Accept:  s.cfg.AcceptRoot && !t.passed, // consent is for one whole pass
+		Passed:  t.passed,
+		Entries: t.pair.State.Entries,
+	}
+	if len(s.targets) > 1 {
+		p.Label = t.pair.Place()
+	}
+	t.in = t.roots
+	t.runner, err = s.maker.Runner(s.gen, s.cfg, p)
+	return err
+}
+
+// serve has a runner started for each target that can be written to and has
+// none.
+func (s *Session) serve() error {
+	for _, t := range s.targets {
+		if t.why != "" || t.runner != nil || t.timer != nil {
+			continue
+		}
+		if t.Remote() {
+			s.reach(t)
+			continue
+		}
+		if err := s.tryRunner(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Session) tryRunner(t *target) error {
+	if err := s.startRunner(t); err != nil {
+		return s.runnerFailed(t, err)
+	}
+	if t.back { // what was written to it last may not have reached its disk
+		t.back = false
+		return s.order(status.CommandResync, t)
+	}
+	return s.order(status.CommandRetry, t)
+}
+
+// runnerFailed is what follows a runner that could not be started: for the only
+// target of a sync that never ran it is the end, else it is tried again.
+func (s *Session) runnerFailed(t *target, err error) error {
+	err = errors.Join(err, s.bury(t.runner.End(), t.runner))
+	t.runner = nil
+	if !s.everReady && s.host.Alone && len(s.targets) == 1 {
+		return err
+	}
+	s.log.Error(s.about(t)+"the runner could not be started", "error", err.Error())
+	s.runnerLater(t, time.Time{})
+	return nil
+}
+
+// runnerLater sets the timer of the next runner.
+func (s *Session) runnerLater(t *target, ready time.Time) {
+	t.timer = time.AfterFunc(t.row.Wait(ready, time.Now()), func() { s.ready <- t })
+}
+
+// runnerAgain starts a runner whose time has come.
+func (s *Session) runnerAgain(t *target) error {
+	t.timer = nil
+	if s.gen == nil || t.runner != nil || s.phase != phaseUp {
+		return nil
+	}
+	return s.checkRoots()
+}
+
+// endRunner ends a target's runner: its jobs have failed and are requeued by
+// the worker, the rest goes on.
+func (s *Session) endRunner(t *target) error {
+	p := t.runner
+	t.runner = nil
+	return s.bury(p.End(), p)
+}
+
+// byRunner finds the target that a process serves.
+func (s *Session) byRunner(p *proc.Process) *target {
+	for _, t := range s.targets {
+		if t.runner != nil && t.runner == p {
+			return t
+		}
+	}
+	return nil
+}
+
+// checkTargets ends the runners of targets that are not what they must be, and
+// starts those that can run now.
+func (s *Session) checkTargets() error {
+	for _, t := range s.targets {
+		switch {
+		case t.runner != nil && t.why != "":
+			if err := s.endRunner(t); err != nil {
+				return err
+			}
+		case t.moved():
+			s.log.Info(s.about(t) + "what is mounted at or inside the target has changed: its runner is started afresh")
+			if err := s.endRunner(t); err != nil {
+				return err
+			}
+		}
+		s.tellTarget(t)
+	}
+	if err := s.serve(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// tellTarget says that a target is held, or no longer.
+func (s *Session) tellTarget(t *target) {
+	if t.why == t.said {
+		return
+	}
+	if t.said = t.why; t.why == "" {
+		t.back = true
+		s.log.Info(s.about(t) + "is what it was: going on")
+		return
+	}
+	s.log.Warn(s.about(t) + heldText(t.why))
+}
+
+func heldText(why string) string {
+	return fmt.Sprintf("held: %s; nothing is copied or deleted until it is back; if it is meant to be so, stop lockstep and start it once with --accept-root", why)
+}

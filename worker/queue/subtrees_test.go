@@ -1,0 +1,106 @@
+package queue
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Whatever is added stays covered, and there are never too many.
+func TestSubtreesCoverAllThatWasAdded(t *testing.T) {
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		var s subtrees
+		var added []string
+		for range 4000 {
+			names := make([]string, 1+rng.IntN(6))
+			for i := range names {
+				names[i] = string(rune('a' + rng.IntN(2+int(seed))))
+			}
+			rel := strings.Join(names, "/") + fmt.Sprint(rng.IntN(50))
+			added = append(added, rel)
+			s = s.with(rel)
+			if len(s) > maxSubtrees {
+				t.Fatalf("%d subtrees", len(s))
+			}
+		}
+		for _, rel := range added {
+			if !s.covers(rel) {
+				t.Fatalf("seed %d: %q was added and is not covered", seed, rel)
+			}
+		}
+		for rel := range s {
+			if rel != "" && s.covers(parent(rel)) {
+				t.Errorf("%q is below another one", rel)
+			}
+		}
+	}
+}
+
+// Changes in a few directories stay those directories, however many there are.
+func TestSubtreesStayNarrow(t *testing.T) {
+	var s subtrees
+	for i := range 100_000 {
+		s = s.with(fmt.Sprintf("srv/www/%d/file%d", i%30, i))
+	}
+	if s.covers("srv/other") || s.covers("srv/www/31") || !s.covers("srv/www/7/file7") {
+		t.Errorf("%d: %q", len(s), s.list()[:min(len(s), 5)])
+	}
+}
+
+// A queue that has collapsed remembers where content may differ until a pass
+// that began after it has compared it.
+func TestCollapseKeepsContent(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	rnd := func() float64 { return 0.5 }
+	q := New(Config{MaxPaths: 3}, now)
+	for i := range 3 {
+		q.Add(fmt.Sprintf("d/%d", i), Attr, now)
+	}
+	q.Add("d/0", Content, now)
+	q.Add("e/x", Name, now) // one too many: it collapses, and this is dirty too
+	q.Add("f/y", Attr, now) // the pass compares attributes
+	q.Add("g/z", Content, now)
+	if q.Len() != 0 || !q.Whole() || q.Collapses() != 1 {
+		t.Fatalf("%d paths wait, whole %v", q.Len(), q.Whole())
+	}
+	want := "[d/0 e/x g/z]"
+	for range 2 { // the pass fails once, and all is kept
+		now = now.Add(time.Hour)
+		if !q.BeginWhole(now) {
+			t.Fatal("no pass begins")
+		}
+		if got := fmt.Sprint(q.Contents()); got != want {
+			t.Fatalf("to be compared: %s, want %s", got, want)
+		}
+		q.EndWhole(false, now, rnd)
+	}
+	now = now.Add(time.Hour)
+	q.BeginWhole(now)
+	q.Add("h", Content, now)
+	for i := range 5 { // it collapses again while the pass runs
+		q.Add(fmt.Sprintf("i/%d", i), Content, now)
+	}
+	q.EndWhole(true, now, rnd)
+	if !q.Whole() {
+		t.Fatal("what has changed since the pass began is forgotten")
+	}
+	now = now.Add(time.Hour)
+	q.BeginWhole(now)
+	if got := fmt.Sprint(q.Contents()); got != "[h i/0 i/1 i/2 i/3 i/4]" {
+		t.Errorf("to be compared by the second pass: %s", got)
+	}
+	q.KeepContents()
+	q.EndWhole(true, now, rnd)
+	q.AddWhole(now)
+	q.BeginWhole(now)
+	if len(q.Contents()) != 6 {
+		t.Error("what could not be compared was not kept for the next pass")
+	}
+	q.EndWhole(true, now, rnd)
+	if !q.Idle() {
+		t.Error("not idle")
+	}
+}

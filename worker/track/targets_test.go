@@ -1,0 +1,82 @@
+package track
+
+import "time"
+
+// The targets of a sim, each at its own pace.
+
+// empty is reached when the event queue was read until it was empty.
+func (s *sim) empty() {
+	for _, m := range s.all {
+		if m.ended {
+			m.ended, m.until = false, s.now
+			s.t.Pass(false)
+		}
+	}
+	if s.settles.IsZero() {
+		return
+	}
+	first := s.settles
+	for _, m := range s.all {
+		if !m.dirtied && m.idle() && s.t.Idle() {
+			m.settled = s.settles
+		}
+		if m.settled.Before(first) {
+			first = m.settled
+		}
+	}
+	s.settles = time.Time{}
+	s.t.Acknowledged(first)
+}
+
+// settleSoon begins to settle, which the next empty queue ends.
+func (s *sim) settleSoon() {
+	if !s.settles.IsZero() || !s.t.Idle() {
+		return
+	}
+	s.settles = s.now
+	for _, m := range s.all {
+		m.dirtied = !m.idle()
+	}
+}
+
+func (s *sim) target() {
+	i := s.next(len(s.all))
+	if i > 0 && s.next(s.slower) > 0 {
+		i = 0
+	}
+	s.work(i)
+}
+
+// work lets one target do one thing, and says whether there was any.
+func (s *sim) work(i int) bool {
+	m := s.all[i]
+	switch {
+	case len(m.pass) > 0:
+		m.step()
+		m.ended = len(m.pass) == 0
+	case len(m.taken) > 0:
+		m.work()
+	case m.due && s.t.Complete() && !m.ended:
+		s.logf("target %d: pass", i)
+		s.t.Pass(true)
+		m.begin()
+	case m.due:
+		return false
+	case len(m.marks) > 0:
+		s.logf("target %d: take %v", i, m.marks)
+		m.take()
+	default:
+		s.settleSoon()
+		return false
+	}
+	return true
+}
+
+// busy lets the targets work until none has anything left to do.
+func (s *sim) busy() bool {
+	busy := false
+	for i := range s.all {
+		busy = s.work(i) || busy
+	}
+	return busy
+}
