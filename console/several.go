@@ -8,11 +8,14 @@ import (
 	"lockstep/ipc/status"
 )
 
-// Part is one of several syncs.
+// Part is where one of several syncs stands.
 type Part struct {
-	Name   string
-	Why    string // why nothing runs; "" when it does
-	Report status.Report
+	Name     string
+	Report   status.Report
+	Expected uint64 // what Report.Walked came to the last time
+	Why      string // why nothing runs: held, or waiting to start again
+	Ready    bool   // it has been ready, or is held: nobody need wait for it
+	Ended    bool
 }
 
 // Several is the line about several syncs: how many are in which state, what
@@ -23,7 +26,10 @@ func Several(parts []Part) string {
 	trouble := ""
 	for _, p := range parts {
 		state := StateName(p.Report.State)
-		if p.Why != "" {
+		switch {
+		case p.Ended:
+			state = "ended"
+		case p.Why != "":
 			state, _, _ = strings.Cut(p.Why, ":")
 		}
 		counts[state]++

@@ -11,7 +11,7 @@ func TestSeveral(t *testing.T) {
 		{Name: "www", Report: status.Report{State: status.StateInStep}},
 		{Name: "mail", Report: status.Report{State: status.StateRetrying, Queue: 1200, Big: 34, InFlight: 5}},
 		{Name: "db", Why: "held: /srv/db is not mounted"},
-		{Name: "\x1b[31m", Why: "ended"},
+		{Name: "\x1b[31m", Ended: true},
 		{Name: "new", Report: status.Report{State: status.StateInStep, Queue: 1}},
 	})
 	const want = "5 syncs · 1 held · 1 ended · 1 retrying · 2 in step · queue 1,235 · in flight 5 · first: mail retrying"

@@ -23,18 +23,19 @@ const lookLimit = 5 * time.Second
 var errDead = errors.New("source or target does not answer (is its server or disk gone?)")
 
 // Look is the function Look within the limit. One look is under way at a time:
-// what hangs in the kernel cannot be called back, and must not pile up.
+// what hangs in the kernel cannot be called back, and must not pile up. As long
+// as it hangs, the answer comes at once. A Looker is for one pair of roots: it
+// would answer for one what is true of another.
 func (l *Looker) Look(source, target string, crossMounts bool) (Roots, error) {
-	limit := time.NewTimer(lookLimit)
-	defer limit.Stop()
 	if l.looking != nil {
-		// The answer to an earlier question is of no use now.
 		select {
-		case <-l.looking:
-		case <-limit.C:
+		case <-l.looking: // to an earlier question, and of no use now
+		default:
 			return Roots{}, errDead
 		}
 	}
+	limit := time.NewTimer(lookLimit)
+	defer limit.Stop()
 	answer := make(chan looked, 1)
 	go func() {
 		r, err := Look(source, target, crossMounts)

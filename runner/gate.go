@@ -17,6 +17,7 @@ const (
 	gateDone     = 'd'
 	leaveCommand = 'g'
 	leavePass    = 'G'
+	leaveNone    = 'x' // the session ends: nothing more may begin
 )
 
 // gate asks the supervisor for leave to start a command, so that no more run at
@@ -27,6 +28,7 @@ type gate struct {
 
 	mu      sync.Mutex
 	waiting []*leave // asked for and not answered
+	shut    bool     // nothing more may begin
 }
 
 // leave is one that was asked for.
@@ -34,6 +36,7 @@ type leave struct {
 	answer byte
 	wanted bool          // a job waits for it; else that job was stopped
 	there  chan struct{} // closed when it is
+	none   bool          // it is refused
 }
 
 var errGate = errors.New("the supervisor's answer about a command is not to be had")
@@ -53,6 +56,15 @@ func (g *gate) serve() {
 func (g *gate) granted(answer byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if answer == leaveNone {
+		g.shut = true
+		for _, l := range g.waiting {
+			l.none = true
+			close(l.there)
+		}
+		g.waiting = nil
+		return
+	}
 	i := slices.IndexFunc(g.waiting, func(l *leave) bool { return l.answer == answer })
 	if i < 0 {
 		return // never asked for: not ours to give back
@@ -75,6 +87,11 @@ func (g *gate) ask(kind ipc.JobKind) (*leave, error) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.shut {
+		l.none = true
+		close(l.there)
+		return l, nil
+	}
 	for _, old := range g.waiting {
 		if !old.wanted && old.answer == l.answer {
 			old.wanted = true
@@ -94,7 +111,9 @@ func (g *gate) abandon(l *leave) {
 	defer g.mu.Unlock()
 	select {
 	case <-l.there:
-		g.giveBack()
+		if !l.none {
+			g.giveBack()
+		}
 	default:
 		l.wanted = false
 	}
@@ -119,6 +138,9 @@ func (j *job) throughGate(work func() ipc.RunExited) ipc.RunExited {
 	}
 	select {
 	case <-l.there:
+		if l.none {
+			return ipc.RunExited{End: ipc.EndStopped}
+		}
 		defer g.giveBack()
 		return work()
 	case <-j.stopped:

@@ -99,3 +99,26 @@ func TestGateOfAStoppedJob(t *testing.T) {
 	grant(t, gate, leaveCommand)
 	hear(t, gate, gateDone)
 }
+
+// When the session ends, what waits ends too, and nothing more begins.
+func TestGateShut(t *testing.T) {
+	r, gate := gated(t)
+	try := func(end chan<- ipc.RunExited) {
+		j := newJob(r, &ipc.RunStart{Job: 7, Kind: ipc.JobInitial}, nil)
+		end <- j.throughGate(func() ipc.RunExited {
+			t.Error("it was begun")
+			return ipc.RunExited{}
+		})
+	}
+	end := make(chan ipc.RunExited, 2)
+	go try(end)
+	hear(t, gate, wantPass)
+	grant(t, gate, leaveNone)
+	if out := <-end; out.End != ipc.EndStopped {
+		t.Errorf("%+v", out)
+	}
+	try(end)
+	if out := <-end; out.End != ipc.EndStopped {
+		t.Errorf("%+v", out)
+	}
+}

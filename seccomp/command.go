@@ -42,7 +42,7 @@ func commandProcess() []Call {
 		{Name: "ppoll", Arch: ARM64, Who: "waits for its sockets"},
 		{Name: "pselect6", Who: "sleeps (--bwlimit, and the wait at its end)"},
 		{Name: "clock_nanosleep", Who: "sleeps"},
-		{Name: "socketpair", If: when(eq(0, unix.AF_UNIX)), Who: "connects sender and receiver"},
+		{Name: "socketpair", If: when(eq(0, unix.AF_UNIX), stream(1)), Who: "connects sender and receiver; datagram sockets could be connected again, elsewhere"},
 		{Name: "dup2", Arch: AMD64, Who: "puts a socket at descriptor 0 or 1"},
 		{Name: "dup3", Arch: ARM64, Who: "puts a socket at descriptor 0 or 1"},
 		{Name: "dup", Who: "directory streams"},

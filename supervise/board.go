@@ -9,13 +9,12 @@ import (
 
 	"lockstep/console"
 	"lockstep/supervise/exit"
-	"lockstep/supervise/session"
 )
 
 // board is what service.serve, which alone uses it, shows of the sessions.
 type board struct {
 	lives []console.Live // one a session
-	shown []session.Snapshot
+	shown []console.Part
 	told  bool // the service manager knows that we are ready
 	asked bool // a person asked for the end
 	tick  *time.Timer
@@ -29,7 +28,7 @@ func (s *service) serve() error {
 	s.tick = time.NewTimer(time.Hour)
 	s.tick.Stop()
 	s.lives = make([]console.Live, len(s.sessions))
-	s.shown = make([]session.Snapshot, len(s.sessions))
+	s.shown = make([]console.Part, len(s.sessions))
 	watchdog := s.watchdog()
 	defer watchdog.Stop()
 	for _, one := range s.sessions {
@@ -165,10 +164,15 @@ func (s *service) look(now time.Time) {
 	if s.told || s.asked {
 		return
 	}
+	alive := false
 	for _, n := range s.shown {
-		if !n.Ready || n.Ended {
+		if !n.Ready {
 			return
 		}
+		alive = alive || !n.Ended
+	}
+	if !alive {
+		return
 	}
 	s.told = true
 	s.notify.Ready(now)
@@ -204,13 +208,6 @@ func (s *service) words(now time.Time) (text, line string, moving bool) {
 		}
 		return live.Status(), live.Line(now), live.Moving()
 	}
-	all := make([]console.Part, len(s.shown))
-	for i, n := range s.shown {
-		all[i] = console.Part{Name: n.Name, Why: n.Why, Report: n.Report}
-		if n.Ended {
-			all[i].Why = "ended"
-		}
-	}
-	text = console.Several(all)
+	text = console.Several(s.shown)
 	return text, text, false
 }

@@ -176,9 +176,9 @@ func (s *service) needRoot() error {
 }
 
 func (s *service) resolve() error {
-	set, err := s.set.Resolve()
+	set, err := s.answered(s.set.Resolve)
 	if err != nil {
-		return exit.Refuse(err)
+		return err
 	}
 	for _, one := range set.Syncs {
 		if _, known := s.commands[one.RsyncPath]; known {
@@ -192,6 +192,40 @@ func (s *service) resolve() error {
 	}
 	s.set = set
 	return nil
+}
+
+// resolveLimit bounds the first look at all sources, targets and files.
+const resolveLimit = 30 * time.Second
+
+// answered waits for a look at file systems, of which one may be dead: not for
+// ever, and not past a signal.
+func (s *service) answered(resolve func() (config.Set, error)) (config.Set, error) {
+	type answer struct {
+		set config.Set
+		err error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		set, err := resolve()
+		done <- answer{set, err}
+	}()
+	limit := time.After(resolveLimit)
+	for {
+		select {
+		case a := <-done:
+			if a.err != nil {
+				return a.set, exit.Refuse(a.err)
+			}
+			return a.set, nil
+		case sig := <-s.signals:
+			if sig == syscall.SIGTERM || sig == syscall.SIGINT {
+				return s.set, exit.Error{Code: exit.Done, Err: fmt.Errorf("stopped by %v before anything was copied", sig)}
+			}
+		case <-limit:
+			return s.set, exit.Error{Code: exit.Failed, Err: fmt.Errorf(
+				"a source, a target or a file of the configuration does not answer within %v: its disk or server is gone; bring it back, unmount it, or take it out", resolveLimit)}
+		}
+	}
 }
 
 func (s *service) lockRuntime() error {
@@ -295,7 +329,7 @@ func (s *service) sealPrograms() error {
 	m.Slots = slots.New(slots.Limits{
 		All: int(s.set.MaxJobs), PerHost: int(s.set.MaxJobsPerHost),
 		Passes:   runtime.NumCPU(), // a whole pass keeps a processor and the disks busy
-		Patience: time.Minute,
+		Patience: 10 * time.Second,
 	})
 	m.Starter = proc.Starter{Launcher: launcher, Group: s.group}
 	return nil

@@ -16,8 +16,10 @@ import (
 const (
 	maxExcludes = 1000
 	maxPattern  = 4096
-	maxTargets  = 64 // of one sync
 )
+
+// MaxTargets is the most that one sync has.
+const MaxTargets = 64
 
 // ParseSize reads a number of bytes: 0, 512, 64KiB, 128MiB, 1GiB, 2TiB.
 func ParseSize(v string) (uint64, error) {
@@ -64,8 +66,8 @@ func readTarget(c *config.Config, v string) error {
 	if slices.ContainsFunc(c.Targets, func(o config.Target) bool { return o.String() == t.String() }) {
 		return config.Problem{Reason: fmt.Sprintf("%q is named twice", v), Advice: "name it once"}
 	}
-	if len(c.Targets) >= maxTargets {
-		return fmt.Errorf("more than %d targets", maxTargets)
+	if len(c.Targets) >= MaxTargets {
+		return fmt.Errorf("more than %d targets", MaxTargets)
 	}
 	c.Targets = append(c.Targets, t)
 	return nil

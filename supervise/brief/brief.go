@@ -42,15 +42,20 @@ const (
 
 // Limits of a role's control group are generous: they are there for the host's
 // sake, when something has gone wrong. The helper is charged for the kernel's
-// watches and the inodes that they pin.
-func Limits(role string, mknod bool) cgroup.Limits {
+// watches and the inodes that they pin, and has threads that wait for the
+// runner of each of its targets; the other roles are one target's, or know of
+// targets by number alone.
+func Limits(role string, targets int, mknod bool) cgroup.Limits {
 	var info unix.Sysinfo_t
 	var ram int64 // 0: no limit
 	if unix.Sysinfo(&info) == nil {
 		ram = int64(info.Totalram) * int64(info.Unit)
 	}
-	if role == "runner" {
+	switch role {
+	case "runner":
 		return cgroup.Limits{Devices: cgroup.DevicesBasic, Mknod: mknod, Memory: ram / 4 * 3, Pids: 128}
+	case "helper":
+		return cgroup.Limits{Devices: cgroup.DevicesNone, Memory: ram / 2, Pids: 64 + 2*int64(targets)}
 	}
 	return cgroup.Limits{Devices: cgroup.DevicesNone, Memory: ram / 2, Pids: 64}
 }

@@ -2,6 +2,7 @@ package brief
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -133,6 +134,24 @@ func TestDeletes(t *testing.T) {
 			if lists := slices.Contains(r.Argv[ipc.JobList], "--delete-missing-args"); lists != (word == "always") {
 				t.Errorf("%s: lists are %q", word, r.Argv[ipc.JobList])
 			}
+		}
+	}
+}
+
+// A helper waits for the runner of each target in a thread of its own: the most
+// targets that there may be leave it what it has without any.
+func TestLimitsOfManyTargets(t *testing.T) {
+	var more []string // than the first
+	for i := range keys.MaxTargets - 1 {
+		more = append(more, "targets", fmt.Sprintf("/backup/%d", i))
+	}
+	c := cfg(t, more...)
+	if _, err := Helper(c, rsync.Options{}, nil, 7); err != nil || len(c.Targets) != keys.MaxTargets {
+		t.Fatalf("%d targets: %v", len(c.Targets), err)
+	}
+	for role, want := range map[string]int64{"helper": 64 + 2*keys.MaxTargets, "worker": 64, "runner": 128} {
+		if got := Limits(role, len(c.Targets), false).Pids; got != want {
+			t.Errorf("%s: at most %d threads, want %d", role, got, want)
 		}
 	}
 }

@@ -17,6 +17,7 @@ func (m *Maker) guard(p *proc.Process, conn *os.File, host string) {
 			m.stray(p, err)
 		}
 	})
+	p.Refuse = client.Refuse
 	p.Go(func() {
 		defer client.Leave()
 		defer conn.Close()

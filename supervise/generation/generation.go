@@ -159,7 +159,7 @@ func (m *Maker) helper(g *Generation, plan Plan, files *proc.Files) error {
 	g.Helper, err = m.Starter.Start(spec, "", m.Programs.Helper, []sandbox.Donation{
 		proc.Donate("control", theirs), proc.Donate("config", config),
 		proc.Donate("inotify", g.inotify), proc.Donate("filter", m.Filters[seccomp.Helper]),
-	}, brief.Limits(spec.Role, false))
+	}, brief.Limits(spec.Role, len(plan.Config.Targets), false))
 	return err
 }
 
@@ -182,7 +182,7 @@ func (m *Maker) worker(g *Generation, files *proc.Files) error {
 	g.Worker, err = m.Starter.Start(spec, "", m.Programs.Worker, []sandbox.Donation{
 		proc.Donate("helper", toWorker), proc.Donate("status", theirs),
 		proc.Donate("inotify", inotify), proc.Donate("filter", m.Filters[seccomp.Worker]),
-	}, brief.Limits(spec.Role, false))
+	}, brief.Limits(spec.Role, 0, false))
 	if err != nil {
 		return err
 	}
@@ -245,7 +245,7 @@ func (m *Maker) runner(spec sandbox.Spec, label string, cfg settings.Runner, fil
 	}
 	p, err = m.Starter.Start(spec, label, m.Programs.Runner, append([]sandbox.Donation{
 		proc.Donate("helper", theirs), proc.Donate("config", config), proc.Donate("filter", m.Filters[filter]),
-	}, more...), brief.Limits(spec.Role, rights.Devices))
+	}, more...), brief.Limits(spec.Role, 1, rights.Devices))
 	if err != nil {
 		return nil, nil, errors.Join(err, conn.Close())
 	}

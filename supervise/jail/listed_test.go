@@ -97,11 +97,15 @@ func TestSSHJailIsDocumented(t *testing.T) {
 			target = l
 		}
 	}
+	datagrams, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: fmt.Sprintf("@lockstep-test-%d", os.Getpid())})
+	must(t, err)
+	defer datagrams.Close()
+	objects := map[string]string{"target": ports[0], "other": ports[1], "pair": datagrams.LocalAddr().String()}
 	named := map[string]string{} // the document's words for acts
 	for _, row := range rows(t, text, "### Network from it") {
 		act, where, _ := strings.Cut(row, " ")
 		if where != "" {
-			act += ":" + ports[map[string]int{"target": 0, "other": 1}[where]]
+			act += ":" + objects[where]
 		}
 		named[row] = act
 	}

@@ -34,7 +34,7 @@ type Machine struct {
 	Lacks     []string // second layers that this kernel is too old for
 	Missing   []Feature
 	Unchecked []string // what could not be looked at, and why
-	Limits    func(role string) cgroup.Limits
+	Limits    func(role string, targets int) cgroup.Limits
 }
 
 // Feature is something that the kernel lacks.
@@ -48,7 +48,7 @@ type Feature struct {
 func Look(uid int) Machine {
 	kernel := host.CheckKernel()
 	m := Machine{Kernel: kernel.Release, Landlock: kernel.Landlock, Lacks: kernel.Lacks,
-		Limits: func(role string) cgroup.Limits { return brief.Limits(role, false) }}
+		Limits: func(role string, targets int) cgroup.Limits { return brief.Limits(role, targets, false) }}
 	for _, f := range kernel.Missing() {
 		m.Missing = append(m.Missing, Feature{Name: f.Name, What: f.What})
 	}
@@ -133,11 +133,13 @@ func Make(set config.Set, m Machine) Plan {
 	p := Plan{Version: buildinfo.Version, Build: buildinfo.ID, Files: set.Files, Machine: MachinePlan{
 		Kernel: m.Kernel, Landlock: m.Landlock, Lacks: orEmpty(m.Lacks), Missing: orEmpty(m.Missing), Unchecked: orEmpty(m.Unchecked)}}
 	p.Service, p.ServiceValues = settings(config.Config{Service: set.Service}, keys.ScopeService)
+	most := 0 // targets of one sync: limits grow with them
 	for i := range set.Syncs {
 		p.Syncs = append(p.Syncs, makeSync(set.Config(i)))
+		most = max(most, len(set.Syncs[i].Targets))
 	}
 	for _, role := range []seccomp.Role{seccomp.Helper, seccomp.Worker, seccomp.Runner} {
-		p.Roles = append(p.Roles, makeRole(role, m.Limits(string(role))))
+		p.Roles = append(p.Roles, makeRole(role, m.Limits(string(role), most)))
 	}
 	for i := range p.Machine.Missing {
 		f := &p.Machine.Missing[i]

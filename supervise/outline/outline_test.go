@@ -27,7 +27,9 @@ func machine() Machine {
 	return Machine{Kernel: "6.1.0", Lacks: []string{"something of a later kernel"},
 		Missing:   []Feature{{Name: "landlock", What: "Landlock is not there"}, {Name: "cgroup-kill", What: "no cgroup.kill"}, {What: "no user"}},
 		Unchecked: []string{"control groups: only root can try them"},
-		Limits:    func(string) cgroup.Limits { return cgroup.Limits{Memory: 1<<30 + 5, Pids: 64} }}
+		Limits: func(_ string, targets int) cgroup.Limits {
+			return cgroup.Limits{Memory: 1<<30 + 5, Pids: int64(targets)}
+		}}
 }
 
 // place makes directories and copies the configurations there, with D replaced.
@@ -126,7 +128,7 @@ func TestRoles(t *testing.T) {
 // This machine can be looked at by anyone.
 func TestLook(t *testing.T) {
 	m := Look(1)
-	if m.Kernel == "" || len(m.Unchecked) == 0 || m.Limits("worker").Pids == 0 {
+	if m.Kernel == "" || len(m.Unchecked) == 0 || m.Limits("worker", 1).Pids == 0 {
 		t.Errorf("%+v", m)
 	}
 	if len(Look(os.Geteuid()).Unchecked) != 0 && os.Geteuid() == 0 {

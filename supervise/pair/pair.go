@@ -18,6 +18,7 @@ import (
 	"lockstep/rootid"
 	"lockstep/supervise/exit"
 	"lockstep/supervise/host"
+	"lockstep/supervise/jail"
 )
 
 // Pair is a source and a target.
@@ -78,6 +79,17 @@ func (p *Pair) Host() string {
 	return p.target.Path
 }
 
+// Source is the source as a jail shows it.
+func (p *Pair) Source(r rootid.Roots) jail.Tree {
+	return jail.Tree{Host: p.cfg.Source, Path: p.cfg.Source, Dev: r.Source.Dev, Ino: r.Source.Ino, Recursive: p.cfg.CrossMounts}
+}
+
+// Target is a local target as its runner's jail shows it; mounts inside too, as
+// rsync alone would see them.
+func (p *Pair) Target(r rootid.Roots) jail.Tree {
+	return jail.Tree{Host: p.Host(), Path: p.target.Path, Dev: r.Target.Dev, Ino: r.Target.Ino, Recursive: true}
+}
+
 // Look reads what the roots are now.
 func (p *Pair) Look(l *rootid.Looker) (rootid.Roots, error) {
 	return l.Look(p.cfg.Source, p.Host(), p.cfg.CrossMounts)
@@ -85,8 +97,9 @@ func (p *Pair) Look(l *rootid.Looker) (rootid.Roots, error) {
 
 // Remember compares the roots with what is remembered of them, and makes a
 // missing target. Roots that have changed are no error: they are held. accepted
-// says what a person's consent was needed for.
-func (p *Pair) Remember(l *rootid.Looker) (accepted string, err error) {
+// says what a person's consent was needed for. Unless they must be there now,
+// roots that are known and cannot be looked at are held too.
+func (p *Pair) Remember(l *rootid.Looker, must bool) (accepted string, err error) {
 	state, known, err := p.store.Load()
 	if err != nil {
 		return "", exit.Refuse(err)
@@ -97,6 +110,10 @@ func (p *Pair) Remember(l *rootid.Looker) (accepted string, err error) {
 		}
 	}
 	now, err := p.Look(l)
+	if err != nil && known && !must && !p.cfg.AcceptRoot {
+		p.State = state // it is held until it is there
+		return "", nil
+	}
 	if err != nil {
 		return "", err
 	}

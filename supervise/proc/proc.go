@@ -33,6 +33,9 @@ type Process struct {
 	Role  string // and of what, for messages
 	Begun time.Time
 
+	// Refuse has a runner begin no further command.
+	Refuse func()
+
 	leaf *cgroup.Leaf
 	done sync.WaitGroup // its waiter, the reader of its messages, and what Go was given
 	hung atomic.Bool    // End gave up, and it has not gone since

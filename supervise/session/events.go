@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -39,10 +38,7 @@ func (s *Session) onReports() error {
 			return err
 		}
 	}
-	if s.gen == nil {
-		return nil
-	}
-	return s.maybeDone(s.gen.Last)
+	return nil
 }
 
 func (s *Session) onReport(r generation.Report) error {
@@ -60,7 +56,12 @@ func (s *Session) onReport(r generation.Report) error {
 	}
 	if t != nil {
 		t.last = r.Report
-		s.doubtWay(t, old)
+		if begins(r.State) && !begins(old.State) || t.begun.IsZero() {
+			t.begun = now
+		}
+		if t.Remote() && r.Attempts > old.Attempts {
+			t.way.Doubt(s.reach(t))
+		}
 		if r.Initials > old.Initials {
 			s.passDone(t, old, now)
 		}
@@ -70,10 +71,7 @@ func (s *Session) onReport(r generation.Report) error {
 		return nil
 	}
 	g.Last = r.Report
-	s.show(func(n *Snapshot) { n.Report = r.Report })
-	if begins(r.State) && !begins(old.State) || s.passBegun.IsZero() {
-		s.passBegun = now
-	}
+	s.show(func(n *console.Part) { n.Report = r.Report })
 	if old.Ready == 0 && r.Ready == 1 {
 		s.becameReady(g, now)
 	}
@@ -115,7 +113,7 @@ func (s *Session) becameReady(g *generation.Generation, now time.Time) {
 	g.Ready = now
 	s.news.Info(words.Ready(g.Last), "dirs", g.Last.Dirs, "ms", now.Sub(g.Begun).Milliseconds())
 	s.everReady = true
-	s.show(func(n *Snapshot) { n.Ready = true })
+	s.show(func(n *console.Part) { n.Ready = true })
 }
 
 // passDone takes note of a target's whole pass: consent has been used up,
@@ -123,7 +121,7 @@ func (s *Session) becameReady(g *generation.Generation, now time.Time) {
 func (s *Session) passDone(t *target, old status.Report, now time.Time) {
 	t.passed = true
 	if !s.cfg.DryRun {
-		s.news.Info(s.about(t)+words.PassEnded(old, t.last), "dirs", s.gen.Last.Dirs, "ms", now.Sub(s.passBegun).Milliseconds())
+		s.news.Info(s.about(t)+words.PassEnded(old, t.last), "dirs", s.gen.Last.Dirs, "ms", now.Sub(t.begun).Milliseconds())
 	}
 }
 
@@ -133,30 +131,57 @@ func (s *Session) measure() {
 	for _, t := range s.targets {
 		s.unsaved = t.pair.Measure(walked) || s.unsaved
 	}
-	s.show(func(n *Snapshot) { n.Expected = walked })
+	s.show(func(n *console.Part) { n.Expected = walked })
 }
 
 // maxOnce is how many failures in a row --once bears.
 const maxOnce = 3
 
-// maybeDone ends --once and --dry-run when there is nothing more to wait for.
-func (s *Session) maybeDone(r status.Report) error {
-	if !s.cfg.Once && !s.cfg.DryRun || s.phase != phaseUp {
+// maybeDone ends --once and --dry-run when there is nothing more to wait for:
+// each target is in step, or cannot come to be.
+func (s *Session) maybeDone() error {
+	if !s.cfg.Once && !s.cfg.DryRun || s.phase != phaseUp || s.gen == nil {
 		return nil
 	}
+	var failed []string
+	for _, t := range s.targets {
+		why, done := s.outcome(t)
+		if !done {
+			return nil
+		}
+		if why != "" {
+			failed = append(failed, s.about(t)+why)
+		}
+	}
 	switch {
-	case r.Held != 0:
-		return exit.Error{Code: exit.Failed, Err: errors.New("ended without being in step: a pass is held")}
-	case s.cfg.DryRun && s.allPassed():
+	case len(failed) > 0:
+		return exit.Error{Code: exit.Failed, Err: errors.New("ended without being in step: " + strings.Join(failed, "; "))}
+	case s.cfg.DryRun:
 		s.ended = true
-		return nil
-	case r.Attempts >= maxOnce, s.cfg.DryRun && r.Attempts > 0:
-		return exit.Error{Code: exit.Failed, Err: errors.New("ended without being in step: " + words.Failure(r))}
-	case r.State == status.StateInStep && r.Initials > 0:
+	case s.gen.Last.State == status.StateInStep:
 		s.once = true
 		s.shutDown("in step")
 	}
 	return nil
+}
+
+// outcome says whether a target need not be waited for any more, and why it is
+// not in step.
+func (s *Session) outcome(t *target) (why string, done bool) {
+	r := &t.last
+	switch {
+	case t.why != "":
+		return "held: " + t.why, true
+	case r.Held != 0:
+		return "a pass is held", true
+	case t.tries >= maxOnce && t.way.Trouble != "":
+		return t.way.Trouble, true
+	case t.tries >= maxOnce:
+		return "its runner could not be started", true
+	case r.Attempts >= maxOnce, s.cfg.DryRun && r.Attempts > 0:
+		return words.Failure(*r), true
+	}
+	return "", t.passed && (s.cfg.DryRun || r.State == status.StateInStep)
 }
 
 // result is said at the end of a session without an error; --once fails when
@@ -176,8 +201,4 @@ func (s *Session) result(last status.Report) error {
 		return nil
 	}
 	return exit.Error{Code: exit.Failed, Err: errors.New("not all is in step: " + strings.Join(bad, ", "))}
-}
-
-func (s *Session) allPassed() bool {
-	return !slices.ContainsFunc(s.targets, func(t *target) bool { return !t.passed })
 }

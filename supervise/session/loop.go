@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
+	"slices"
 	"syscall"
 	"time"
 
+	"lockstep/console"
 	"lockstep/ipc/status"
 	"lockstep/rootid"
 	"lockstep/supervise/deaths"
@@ -45,7 +46,6 @@ type loop struct {
 	hung      []*proc.Process // what could not be ended
 	asked     time.Time       // when a person asked for the end
 	hurry     bool            // and again
-	passBegun time.Time       // the whole pass under way, or the last one
 
 	restart  *time.Timer // of a generation
 	deadline *time.Timer // of a stop
@@ -79,7 +79,7 @@ func (s *Session) Run() (err error) {
 	defer func() {
 		err = errors.Join(err, s.stopGeneration())
 		s.save(time.Now(), 0)
-		s.show(func(n *Snapshot) { n.Ended, n.Ready = true, true })
+		s.show(func(n *console.Part) { n.Ended, n.Ready = true, true })
 	}()
 
 	s.phase = phaseHeld
@@ -90,7 +90,9 @@ func (s *Session) Run() (err error) {
 		err = s.startGeneration(now)
 	}
 	for err == nil && !s.ended {
-		err = s.step()
+		if err = s.step(); err == nil {
+			err = s.maybeDone()
+		}
 	}
 	if err != nil {
 		return err
@@ -135,7 +137,7 @@ func (s *Session) step() error {
 }
 
 func (s *Session) resetCheck() {
-	if s.phase == phaseHeld {
+	if s.phase == phaseHeld || slices.ContainsFunc(s.targets, func(t *target) bool { return t.why != "" }) {
 		s.check.Reset(checkHeldEvery)
 		return
 	}
@@ -146,14 +148,14 @@ func (s *Session) resetCheck() {
 func (s *Session) startGeneration(now rootid.Roots) error {
 	s.heldWhy = ""
 	s.warnMounts(now)
-	s.show(func(n *Snapshot) { n.Why, n.Report = "", status.Report{} })
+	s.show(func(n *console.Part) { n.Why, n.Report = "", status.Report{} })
 	s.phase = phaseDown
 	var err error
 	for _, t := range s.targets {
 		err = errors.Join(err, t.pair.Grow(now))
 	}
 	if err == nil {
-		s.gen, err = s.maker.Begin(generation.Plan{Config: s.cfg, Options: s.options, Roots: now, Source: s.sourceTree(now)})
+		s.gen, err = s.maker.Begin(generation.Plan{Config: s.cfg, Options: s.options, Roots: now, Source: s.targets[0].pair.Source(now)})
 		s.phase = phaseUp
 	}
 	if err == nil {
@@ -193,18 +195,23 @@ func (s *Session) stopGeneration() error {
 	}
 	s.gen = nil
 	s.phase = phaseDown
-	var runners []*proc.Process
-	for _, t := range s.targets {
+	runners := make([]*proc.Process, len(s.targets))
+	for i, t := range s.targets {
 		if t.timer != nil {
 			t.timer.Stop()
 		}
-		runners = append(runners, t.runner)
+		runners[i] = t.runner
 		t.timer, t.runner, t.last = nil, nil, status.Report{}
 	}
 	s.total.Add(g.Last)
 	err := g.End(runners, s.Signals, s.heard)
 	s.ended = s.ended || errors.Is(err, generation.ErrLeft)
-	return s.bury(err, append(runners, g.Helper, g.Worker)...)
+	for i, t := range s.targets {
+		if e := s.bury(err, &t.hung, runners[i]); e != nil {
+			return e
+		}
+	}
+	return s.bury(err, &s.hung, g.Helper, g.Worker)
 }
 
 // heard takes note of a signal that comes while a generation is ended (nil: no
@@ -222,18 +229,16 @@ func (s *Session) heard(sig os.Signal) (hurry bool) {
 }
 
 // bury keeps in mind what could not be ended: nothing may be started beside it
-// (judge).
-func (s *Session) bury(err error, all ...*proc.Process) error {
+// (look). Any other error stays one.
+func (s *Session) bury(err error, hung *[]*proc.Process, all ...*proc.Process) error {
 	if !errors.Is(err, proc.ErrHung) {
 		return err
 	}
 	for _, p := range all {
-		if p != nil && p.Hangs() != nil {
-			s.hung = append(s.hung, p)
+		if why := p.Hangs(); why != nil {
+			*hung = append(*hung, p)
+			s.log.Error(why.Error())
 		}
-	}
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		s.log.Error(line)
 	}
 	return nil
 }
@@ -247,7 +252,7 @@ func (s *Session) startLater(ready time.Time) error {
 	}
 	if wait > 0 {
 		s.log.Info("starting again", "in", wait)
-		s.show(func(n *Snapshot) { n.Why = "waiting to start again" })
+		s.show(func(n *console.Part) { n.Why, n.Ready = "waiting to start again", n.Ready || !s.host.Alone })
 	}
 	s.restart.Reset(wait)
 	return nil
@@ -399,6 +404,11 @@ func (s *Session) shutDown(why string) {
 	}
 	s.phase = phaseStopping
 	s.deadline.Reset(s.cfg.StopTimeout)
+	for _, t := range s.targets {
+		if t.runner != nil {
+			t.runner.Refuse() // what has not begun shall not begin
+		}
+	}
 	if e := s.gen.ShutDown(); e != nil {
 		s.log.Warn("the helper cannot be reached", "error", e.Error())
 		s.ended = true

@@ -2,8 +2,10 @@ package session
 
 import (
 	"errors"
+	"slices"
+	"sync"
 
-	"lockstep/config"
+	"lockstep/console"
 	"lockstep/ipc/status"
 	"lockstep/rootid"
 	"lockstep/supervise/exit"
@@ -24,25 +26,39 @@ func (s *Session) look() (now rootid.Roots, why string) {
 		}
 	}
 	s.hung = nil
-	held := 0
 	for _, t := range s.targets {
 		if why := t.pair.State.CheckSource(now); why != "" {
 			return now, why
 		}
-		if t.roots, t.why = now, ""; t.Kind == config.Local {
-			t.roots, err = t.pair.Look(&s.looker)
-			if t.why = t.pair.State.Check(t.roots); err != nil {
-				t.why = err.Error()
-			}
-		}
-		if t.why != "" {
-			held++
-		}
 	}
-	if held == len(s.targets) {
+	var looks sync.WaitGroup // at the same time: one that is dead takes its time
+	for _, t := range s.targets {
+		looks.Go(func() { t.look(now) })
+	}
+	looks.Wait()
+	if !slices.ContainsFunc(s.targets, func(t *target) bool { return t.why == "" }) {
 		return now, s.targets[0].why
 	}
 	return now, ""
+}
+
+// look reads what the target is now; the source was just seen.
+func (t *target) look(source rootid.Roots) {
+	t.roots, t.why = source, ""
+	if !t.Remote() {
+		var err error
+		t.roots, err = t.pair.Look(&t.looker)
+		if t.why = t.pair.State.Check(t.roots); err != nil {
+			t.why = err.Error()
+		}
+	}
+	for _, p := range t.hung {
+		if err := p.Hangs(); err != nil {
+			t.why = err.Error() // it may still write
+			return
+		}
+	}
+	t.hung = nil
 }
 
 // checkRoots is called when something may have changed: it ends a generation
@@ -82,13 +98,13 @@ func (s *Session) hold(why string) error {
 	s.restart.Stop()
 	s.resetCheck()
 	if s.cfg.Once || s.cfg.DryRun {
-		return exit.Error{Code: exit.Failed, Err: errors.New(heldText(why))}
+		return exit.Error{Code: exit.Failed, Err: errors.New(words.HeldRoot(why))}
 	}
 	if s.heldWhy != why {
-		s.log.Warn(heldText(why))
+		s.log.Warn(words.HeldRoot(why))
 		s.heldWhy = why
 	}
-	s.show(func(n *Snapshot) { n.Why, n.Ready, n.Report = "held: "+why, true, status.Report{} })
+	s.show(func(n *console.Part) { n.Why, n.Ready, n.Report = "held: "+why, true, status.Report{} })
 	return nil
 }
 

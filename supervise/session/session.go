@@ -22,7 +22,6 @@ import (
 	"lockstep/config"
 	"lockstep/console"
 	"lockstep/internal/escape"
-	"lockstep/ipc/status"
 	"lockstep/rootid"
 	"lockstep/rsync"
 	"lockstep/supervise/generation"
@@ -66,20 +65,9 @@ type Session struct {
 	undo    []func() error
 
 	mu    sync.Mutex
-	shown Snapshot
+	shown console.Part
 
 	loop
-}
-
-// Snapshot is where a session stands, for the live line and the service
-// manager.
-type Snapshot struct {
-	Name     string
-	Report   status.Report
-	Expected uint64 // what Report.Walked came to the last time
-	Why      string // why nothing runs: held, or waiting to start again
-	Ready    bool   // it has been ready, or is held: nobody need wait for it
-	Ended    bool
 }
 
 // New makes a session that has taken nothing yet. scratch is a directory of its
@@ -105,7 +93,7 @@ func New(h *Host, cfg config.Config, command host.Command, options rsync.Options
 	for i, t := range cfg.Targets {
 		s.targets = append(s.targets, newTarget(i, t))
 	}
-	s.shown = Snapshot{Name: cfg.Name}
+	s.shown = console.Part{Name: cfg.Name}
 	return s
 }
 
@@ -113,14 +101,14 @@ func New(h *Host, cfg config.Config, command host.Command, options rsync.Options
 func (s *Session) Name() string { return s.cfg.Name }
 
 // Snapshot is where the session stands. Any goroutine may ask.
-func (s *Session) Snapshot() Snapshot {
+func (s *Session) Snapshot() console.Part {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.shown
 }
 
 // show changes what Snapshot says.
-func (s *Session) show(change func(*Snapshot)) {
+func (s *Session) show(change func(*console.Part)) {
 	s.mu.Lock()
 	change(&s.shown)
 	s.mu.Unlock()
@@ -195,14 +183,14 @@ func (s *Session) takeUIDs() error {
 // Roots that have changed are no error here: they are held.
 func (s *Session) rememberRoots() error {
 	for _, t := range s.targets {
-		accepted, err := t.pair.Remember(&s.looker)
+		accepted, err := t.pair.Remember(&t.looker, s.host.Alone)
 		if err != nil {
 			return err
 		}
 		if accepted != "" {
 			s.log.Warn("accepted by --accept-root: " + accepted)
 		}
-		s.show(func(n *Snapshot) { n.Expected = max(n.Expected, t.pair.State.Entries) })
+		s.show(func(n *console.Part) { n.Expected = max(n.Expected, t.pair.State.Entries) })
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package session
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"lockstep/config"
@@ -13,9 +12,10 @@ import (
 	"lockstep/supervise/brief"
 	"lockstep/supervise/deaths"
 	"lockstep/supervise/generation"
-	"lockstep/supervise/jail"
 	"lockstep/supervise/pair"
 	"lockstep/supervise/proc"
+	"lockstep/supervise/way"
+	"lockstep/supervise/words"
 	"lockstep/uidpool"
 )
 
@@ -28,21 +28,20 @@ type target struct {
 	roots  rootid.Roots // as they were last seen
 	why    string       // why nothing may be written to it; "" when it may
 	said   string       // of that, what was told last
-	back   bool         // it was held, and its next runner has all compared
+	back   bool         // it may lack anything: its next runner has all compared
 	runner *proc.Process
 	in     rootid.Roots // what the runner was started in
 	row    deaths.Row   // of its runners
-	timer  *time.Timer  // until the next one is started; nil: none is waited for
+	looker rootid.Looker
+	hung   []*proc.Process // runners that could not be ended
+	timer  *time.Timer     // until the next one is started; nil: none is waited for
 	last   status.Report
-	passed bool // a whole pass has ended with success
+	begun  time.Time // the whole pass under way, or the last one
+	passed bool      // a whole pass has ended with success
+	tries  int       // in a row that ended without a runner
 
-	// Of one on another host:
-	uid     *uidpool.Lease // its runner's
-	way     *jail.Remote   // what its runner has
-	asked   bool           // the way is being looked for
-	askedAt time.Time
-	trouble string // with the way, as last told
-	toldAt  time.Time
+	uid *uidpool.Lease // of the runner of one on another host
+	way way.Finder     // to that
 }
 
 func newTarget(i int, t config.Target) *target {
@@ -60,15 +59,6 @@ func (s *Session) about(t *target) string {
 	return escape.Name(t.pair.Place()) + ": "
 }
 
-func (s *Session) sourceTree(r rootid.Roots) jail.Tree {
-	return jail.Tree{Host: s.cfg.Source, Path: s.cfg.Source, Dev: r.Source.Dev, Ino: r.Source.Ino, Recursive: s.cfg.CrossMounts}
-}
-
-// targetTree shows mounts inside the target too, as rsync alone would see them.
-func (s *Session) targetTree(t *target) jail.Tree {
-	return jail.Tree{Host: t.pair.Host(), Path: t.Path, Dev: t.roots.Target.Dev, Ino: t.roots.Target.Ino, Recursive: true}
-}
-
 // startRunner starts a runner in what the target was last seen to be.
 func (s *Session) startRunner(t *target) error {
 	command, changed, err := s.command.Refresh()
@@ -79,7 +69,7 @@ func (s *Session) startRunner(t *target) error {
 		s.log.Warn("rsync has been exchanged for another: what it can do was found out with the old one; restart lockstep to have the new one tried", "rsync", command.Program)
 	}
 	p := generation.RunnerPlan{
-		ID: t.id, Target: t.Target, Source: s.sourceTree(t.roots), Tree: s.targetTree(t), Remote: t.way, Command: s.command,
+		ID: t.id, Target: t.Target, Source: t.pair.Source(t.roots), Tree: t.pair.Target(t.roots), Remote: t.way.Now, Command: s.command,
 		Options: s.options, Rights: brief.Rights(s.cfg, s.cfg.DryRun),
 		Accept:  s.cfg.AcceptRoot && !t.passed, // consent is for one whole pass
 		Passed:  t.passed,
@@ -101,7 +91,7 @@ func (s *Session) serve() error {
 			continue
 		}
 		if t.Remote() {
-			s.reach(t)
+			t.way.Ask(s.reach(t))
 			continue
 		}
 		if err := s.tryRunner(t); err != nil {
@@ -115,6 +105,7 @@ func (s *Session) tryRunner(t *target) error {
 	if err := s.startRunner(t); err != nil {
 		return s.runnerFailed(t, err)
 	}
+	t.tries = 0
 	if t.back { // what was written to it last may not have reached its disk
 		t.back = false
 		return s.order(status.CommandResync, t)
@@ -125,12 +116,12 @@ func (s *Session) tryRunner(t *target) error {
 // runnerFailed is what follows a runner that could not be started: for the only
 // target of a sync that never ran it is the end, else it is tried again.
 func (s *Session) runnerFailed(t *target, err error) error {
-	err = errors.Join(err, s.bury(t.runner.End(), t.runner))
-	t.runner = nil
+	err = errors.Join(err, s.endRunner(t))
 	if !s.everReady && s.host.Alone && len(s.targets) == 1 {
 		return err
 	}
 	s.log.Error(s.about(t)+"the runner could not be started", "error", err.Error())
+	t.tries++
 	s.runnerLater(t, time.Time{})
 	return nil
 }
@@ -154,7 +145,7 @@ func (s *Session) runnerAgain(t *target) error {
 func (s *Session) endRunner(t *target) error {
 	p := t.runner
 	t.runner = nil
-	return s.bury(p.End(), p)
+	return s.bury(p.End(), &t.hung, p)
 }
 
 // byRunner finds the target that a process serves.
@@ -178,16 +169,14 @@ func (s *Session) checkTargets() error {
 			}
 		case t.moved():
 			s.log.Info(s.about(t) + "what is mounted at or inside the target has changed: its runner is started afresh")
+			t.back = true // what is there now has to be compared
 			if err := s.endRunner(t); err != nil {
 				return err
 			}
 		}
 		s.tellTarget(t)
 	}
-	if err := s.serve(); err != nil {
-		return err
-	}
-	return nil
+	return s.serve()
 }
 
 // tellTarget says that a target is held, or no longer.
@@ -200,9 +189,5 @@ func (s *Session) tellTarget(t *target) {
 		s.log.Info(s.about(t) + "is what it was: going on")
 		return
 	}
-	s.log.Warn(s.about(t) + heldText(t.why))
-}
-
-func heldText(why string) string {
-	return fmt.Sprintf("held: %s; nothing is copied or deleted until it is back; if it is meant to be so, stop lockstep and start it once with --accept-root", why)
+	s.log.Warn(s.about(t) + words.HeldRoot(t.why))
 }

@@ -23,13 +23,14 @@ const (
 	Done        = 'd' // one that was granted has ended, or is not wanted any more
 	Granted     = 'g' // a command
 	GrantedPass = 'G'
+	Refused     = 'x' // nothing that it waits for, nor will want
 )
 
 // Limits are the bounds; 0 is none.
 type Limits struct {
 	All     int
 	PerHost int // of one remote host
-	Passes  int // whole passes, in all
+	Passes  int // whole passes on this host
 	// Patience is after how long a command no longer counts, except for its
 	// host: it is long, or hangs, and must not keep others from being begun. 0:
 	// it always counts.
@@ -52,6 +53,10 @@ type want struct {
 	pass   bool
 }
 
+// local says that it is for a whole pass on this host: one to another host waits
+// for that, and not for a processor.
+func (w want) local() bool { return w.pass && w.client.host == "" }
+
 // New makes a pool.
 func New(l Limits) *Pool { return &Pool{limits: l, hosts: map[string]int{}} }
 
@@ -61,6 +66,7 @@ type Client struct {
 	host  string          // "" is this one, which has no limit of its own
 	grant func(word byte) // must not wait
 	wants int             // unanswered
+	end   bool            // it gets nothing more
 	has   []*slot
 }
 
@@ -89,6 +95,8 @@ func (c *Client) Hear(word byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
+	case c.end && (word == WantCommand || word == WantPass):
+		c.grant(Refused)
 	case (word == WantCommand || word == WantPass) && c.wants+len(c.has) < maxWants:
 		c.wants++
 		p.waiting = append(p.waiting, want{c, word == WantPass})
@@ -99,6 +107,20 @@ func (c *Client) Hear(word byte) error {
 	}
 	p.serve()
 	return nil
+}
+
+// Refuse has the client get nothing more.
+func (c *Client) Refuse() {
+	p := c.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.end {
+		return
+	}
+	p.waiting = slices.DeleteFunc(p.waiting, func(w want) bool { return w.client == c })
+	c.wants, c.end = 0, true
+	c.grant(Refused)
+	p.serve()
 }
 
 // Leave takes back all that the client has and wants.
@@ -139,10 +161,12 @@ func (p *Pool) serve() {
 		if !p.free(w) {
 			return false
 		}
-		h, word := &slot{pass: w.pass}, byte(Granted)
+		h, word := &slot{pass: w.local()}, byte(Granted)
 		p.all++
-		if w.pass {
+		if h.pass {
 			p.passes++
+		}
+		if w.pass {
 			word = GrantedPass
 		}
 		if p.limits.Patience > 0 {
@@ -181,6 +205,6 @@ func (p *Pool) grown(h *slot) {
 func (p *Pool) free(w want) bool {
 	l := p.limits
 	return (l.All == 0 || p.all < l.All) &&
-		(l.Passes == 0 || !w.pass || p.passes < l.Passes) &&
+		(l.Passes == 0 || !w.local() || p.passes < l.Passes) &&
 		(l.PerHost == 0 || w.client.host == "" || p.hosts[w.client.host] < l.PerHost)
 }

@@ -10,7 +10,7 @@ func TestLimits(t *testing.T) {
 	p := New(Limits{All: 3, PerHost: 1, Passes: 1})
 	var got []string
 	join := func(name, host string) *Client { return p.Join(host, func(byte) { got = append(got, name) }) }
-	a, b, c, d := join("a", "web"), join("b", "web"), join("c", ""), join("d", "")
+	a, b, c, d, e := join("a", "web"), join("b", "web"), join("c", ""), join("d", ""), join("e", "")
 	say := func(x *Client, word byte, want ...string) {
 		t.Helper()
 		got = nil
@@ -27,14 +27,19 @@ func TestLimits(t *testing.T) {
 		}
 	}
 	say(a, WantPass, "a")
-	say(b, WantCommand) // the host has one
-	say(c, WantPass)    // there is a pass
+	say(b, WantPass)      // the host has one
+	say(e, WantPass, "e") // that to the host does not count
+	say(c, WantPass)      // but this one does
 	say(d, WantCommand, "d")
-	say(d, WantCommand, "d") // that is all
-	say(a, Done, "b")        // the host is free; for c's pass there is no room
-	say(d, Done, "c")
+	say(d, WantCommand) // that is all
+	say(a, Done, "b")   // the host is free
+	say(b, Done, "d")   // for c's pass there is no room
+	say(e, Done, "c")
 	got = nil
+	c.Refuse()
+	say(c, WantCommand, "c") // the refusal
 	c.Leave()
+	e.Leave()
 	d.Leave()
 	b.Leave()
 	if p.all != 0 || p.passes != 0 || len(p.hosts) != 0 || len(p.waiting) != 0 {

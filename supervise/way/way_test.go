@@ -2,10 +2,14 @@ package way
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"lockstep/config"
 	"lockstep/internal/testenv"
@@ -28,19 +32,127 @@ func at(t *testing.T, name string, data []byte, mode os.FileMode) string {
 func TestReadSecret(t *testing.T) {
 	testenv.NeedRoot(t)
 	good := at(t, "key", []byte("secret"), 0o600)
-	if data, err := readSecret(good); err != nil || string(data) != "secret" {
+	link := filepath.Join(t.TempDir(), "link")
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := errors.Join(os.Symlink(good, link), unix.Mkfifo(fifo, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		path            string
+		secret, another bool // can be read as a private file, as known hosts
+	}{
+		"root's alone":         {good, true, true},
+		"a link to it":         {link, true, true},
+		"empty":                {at(t, "empty", nil, 0o400), true, true},
+		"read by a group":      {at(t, "group", []byte("secret"), 0o640), false, true},
+		"read by others":       {at(t, "others", []byte("secret"), 0o604), false, true},
+		"written by others":    {at(t, "open", []byte("x"), 0o602), false, false},
+		"of another":           {owned(t, at(t, "his", []byte("x"), 0o600), 1234, 0), false, false},
+		"written by a group":   {owned(t, at(t, "theirs", []byte("x"), 0o620), 0, 1234), false, false},
+		"missing":              {filepath.Join(t.TempDir(), "none"), false, false},
+		"longer than any":      {at(t, "long", bytes.Repeat([]byte("x"), maxSecret+1), 0o600), false, false},
+		"a directory":          {t.TempDir(), false, false},
+		"a FIFO":               {fifo, false, false},
+		"in a place of others": {"/proc/1/environ/x", false, false},
+	} {
+		for private, want := range map[bool]bool{true: c.secret, false: c.another} {
+			data, err := within(t, name, func() ([]byte, error) { return readSecret(c.path, private) })
+			if (err == nil) != want || err != nil && data != nil {
+				t.Errorf("%s, private %v: %d bytes, %v", name, private, len(data), err)
+			}
+		}
+	}
+	if data, err := readSecret(link, true); err != nil || string(data) != "secret" {
 		t.Errorf("%q %v", data, err)
 	}
-	for name, path := range map[string]string{
-		"missing":              filepath.Join(t.TempDir(), "none"),
-		"written by others":    at(t, "open", []byte("x"), 0o666),
-		"longer than any":      at(t, "long", bytes.Repeat([]byte("x"), maxSecret+1), 0o600),
-		"a directory":          t.TempDir(),
-		"in a place of others": "/proc/1/environ/x",
+	if err := os.Chmod(good, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := readSecret(good, true); err == nil || !strings.Contains(err.Error(), "can be read by others (mode 0644)") {
+		t.Errorf("readable by others since: %q %v", data, err)
+	}
+}
+
+// owned gives a file away.
+func owned(t *testing.T, path string, uid, gid int) string {
+	t.Helper()
+	if err := os.Chown(path, uid, gid); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// within fails the test when a read waits for somebody.
+func within(t *testing.T, name string, read func() ([]byte, error)) (data []byte, err error) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		data, err = read()
+	}()
+	select {
+	case <-done:
+		return data, err
+	case <-time.After(20 * time.Second):
+		t.Fatalf("%s: the read does not end", name)
+		return nil, nil
+	}
+}
+
+// What was opened is looked at itself: its path may have said something else.
+func TestReadLooksAtWhatIsOpen(t *testing.T) {
+	testenv.NeedRoot(t)
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		path    string
+		private bool
+		want    string // "": it is read
+	}{
+		{at(t, "key", []byte("x"), 0o600), true, ""},
+		{at(t, "hosts", []byte("x"), 0o644), false, ""},
+		{at(t, "roots", []byte("x"), 0o664), false, ""},
+		{at(t, "bare", []byte("x"), 0o644), true, "can be read by others"},
+		{at(t, "wide", []byte("x"), 0o646), false, "can be written by others"},
+		{owned(t, at(t, "theirs", []byte("x"), 0o664), 0, 1234), false, "can be written by others"},
+		{owned(t, at(t, "his", []byte("x"), 0o600), 1234, 0), true, "belongs to uid 1234"},
+		{owned(t, at(t, "his", []byte("x"), 0o644), 1234, 0), false, "belongs to uid 1234"},
+		{fifo, true, "is not a regular file"},
+		{fifo, false, "is not a regular file"},
+		{t.TempDir(), false, "is not a regular file"},
 	} {
-		if data, err := readSecret(path); err == nil {
-			t.Errorf("%s: %d bytes", name, len(data))
+		f, err := os.OpenFile(c.path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+		if err != nil {
+			t.Fatal(err)
 		}
+		data, err := read(f, c.private)
+		switch {
+		case c.want == "" && (err != nil || string(data) != "x"):
+			t.Errorf("%s: %q %v", c.path, data, err)
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s, private %v: %v, want %s", c.path, c.private, err, c.want)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// What is opened is not inherited, and a link that has come since is not
+// followed.
+func TestOpen(t *testing.T) {
+	testenv.NeedRoot(t)
+	f, err := open(at(t, "key", []byte("x"), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFD, 0)
+	status, err2 := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
+	if err != nil || err2 != nil || flags&unix.FD_CLOEXEC == 0 || status&unix.O_NOFOLLOW == 0 || status&unix.O_ACCMODE != unix.O_RDONLY {
+		t.Errorf("flags %#x, %#x, %v %v", flags, status, err, err2)
 	}
 }
 

@@ -57,6 +57,12 @@ func Death(role string, pid, code int, sig syscall.Signal, err error) string {
 
 // Failure says how the last command failed, and what to do.
 func Failure(r status.Report) string {
+	if f := rsync.FaultOf(r.Fault); f != rsync.FaultNone {
+		if f.Advice() == "" {
+			return f.Name() + ": " + f.Text()
+		}
+		return f.Name() + ": " + f.Text() + "; " + f.Advice()
+	}
 	var text, advice string
 	switch ipc.End(r.LastEnd) {
 	case ipc.EndExited:
@@ -132,6 +138,11 @@ func Held(r status.Report, l Limits) string {
 	}
 	return fmt.Sprintf("held: a whole pass would delete %s or more of the target's %s entries, above the limit of %d %% and %s entries; nothing is deleted; if that is meant, %s",
 		console.Number(r.HeldDeletes), console.Number(r.HeldEntries), l.Percent, console.Number(l.Entries), start)
+}
+
+// HeldRoot says that a root is not what it must be, and what a person can do.
+func HeldRoot(why string) string {
+	return fmt.Sprintf("held: %s; nothing is copied or deleted until it is back; if it is meant to be so, stop lockstep and start it once with --accept-root", why)
 }
 
 // Line is one line of the log.

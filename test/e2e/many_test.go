@@ -288,6 +288,33 @@ func TestOneSyncHeldOthersGoOn(t *testing.T) {
 	f.stop()
 }
 
+// --once ends although a target cannot come to be in step: with 1, naming it,
+// and not before the others are.
+func TestOnceBesideABadTarget(t *testing.T) {
+	for name, c := range map[string]struct{ target, says string }{
+		"away":    {fmt.Sprintf("rsync://127.0.0.1:%d/data", peer.ClosedPort(t)), "unreachable"},
+		"unknown": {"rsync://no-such-host.invalid/data", "host unknown"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMirror(t, append(backOff(), "--once")...)
+			m.targets = []string{m.dst, c.target}
+			hundred(t, m.src, 20)
+			m.start()
+			if code := m.wait(limit); code != 1 {
+				t.Errorf("exit code %d, want 1", code)
+			}
+			if diff, err := m.differ(); err != nil || len(diff) > 0 {
+				t.Errorf("the healthy target: %q %v", diff, err)
+			}
+			if !slices.ContainsFunc(m.since(0), func(r record) bool {
+				return r.str("level") == "error" && strings.Contains(r.str("msg"), c.target+": "+c.says)
+			}) {
+				t.Error("the reason is not said")
+			}
+		})
+	}
+}
+
 // kill -9 of one sync's worker: its sync starts afresh, and no process of
 // another one is touched.
 func TestKillOneSyncsWorker(t *testing.T) {

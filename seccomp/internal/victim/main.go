@@ -7,6 +7,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"reflect"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -90,11 +91,18 @@ func prepare() (*prepared, error) {
 	return p, nil
 }
 
+// buffer does not move.
+var buffer [64]byte
+
 // attempt marks the attempt, so that a death before it does not count, and
-// makes one raw call.
+// makes one raw call. The word buffer stands for the address of some memory.
 func attempt(words []string) {
 	var a [7]uintptr
 	for i, w := range words {
+		if w == "buffer" {
+			a[i] = reflect.ValueOf(&buffer).Pointer()
+			continue
+		}
 		n, err := strconv.ParseUint(w, 0, 64)
 		if err != nil {
 			lock.Fail("arguments", err)

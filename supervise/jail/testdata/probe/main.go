@@ -106,6 +106,10 @@ func do(kind, object string) error {
 		return withSocket(unix.AF_INET, unix.SOCK_DGRAM, 0, nil)
 	case "unix":
 		return withSocket(unix.AF_UNIX, unix.SOCK_STREAM, 0, nil)
+	case "stream":
+		return withPair(unix.SOCK_STREAM, nil)
+	case "datagram": // a socket of the pair is connected again
+		return withPair(unix.SOCK_DGRAM, &unix.SockaddrUnix{Name: object})
 	case "netlink":
 		return withSocket(unix.AF_NETLINK, unix.SOCK_RAW, 0, nil)
 	case "mptcp":
@@ -124,6 +128,23 @@ func withSocket(family, kind, protocol int, use func(fd int) error) error {
 		return nil
 	}
 	return use(fd)
+}
+
+// withPair makes a pair and sends a byte, to another socket if one is named.
+func withPair(kind int, to unix.Sockaddr) error {
+	pair, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(pair[0])
+	defer unix.Close(pair[1])
+	if to != nil {
+		err = unix.Connect(pair[0], to)
+	}
+	if err == nil {
+		_, err = unix.Write(pair[0], []byte("x"))
+	}
+	return err
 }
 
 func address(s string) unix.Sockaddr {
