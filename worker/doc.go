@@ -7,5 +7,6 @@
 //
 // Invariants: one goroutine (engine.run) owns all state; the others only move
 // bytes between a descriptor and a channel. A path leaves a queue only when
-// the target has acknowledged it. Whatever fails puts paths back.
+// the target has acknowledged it. Whatever fails puts paths back. A target never
+// waits for another one: they share the tree, its walks and its links, no more.
 package worker

@@ -79,17 +79,12 @@ func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets m
 }
 
 // nameLeft hears that rel is no longer a name of an inode that has others. A
-// write through rel was told under rel alone, so what waits for it is due for
-// the other names too.
+// write through one of the names was told under that name alone, so that what
+// waits for it is due for all.
 func (r *root) nameLeft(rel string, ino uint64) {
+	names := append(r.links.Names(ino), rel)
 	for _, t := range r.targets {
-		c := t.Queue.Pending(rel) & (queue.Content | queue.Attr)
-		if c == 0 {
-			continue
-		}
-		for _, name := range r.links.Names(ino) {
-			t.Queue.Add(name, c, r.e.now)
-		}
+		t.Queue.Share(names, r.e.now)
 	}
 }
 
@@ -240,6 +235,7 @@ func (r *root) stepWhole() {
 		return
 	}
 	r.ready, r.walking = true, false
+	r.links.Sweep() // of names in trees that left no event tells
 	r.names = r.links.Len()
 	for rel := range r.failing {
 		r.omit.All(rel) // what is below is not known: neither copied nor deleted
@@ -265,8 +261,7 @@ func (r *root) beginPasses() bool {
 
 func (r *root) beginWalk() {
 	r.walking, r.walked = true, 0
-	// The walk shows all names again; those of trees that left are gone.
-	r.links = r.links.Renew()
+	r.links.Walk()
 	r.special.Clear()
 	for _, m := range r.cfg.Mounts {
 		r.omit.All(m)

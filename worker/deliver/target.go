@@ -3,8 +3,8 @@
 //
 // Trust: part of the worker, untrusted. Output of commands is hostile.
 //
-// Invariants: a batch ends in exactly one of Done, Requeue, Postpone and
-// Return; what failed is planned afresh from what the paths are then; one
+// Invariants: a batch ends in exactly one of Done, Requeue, Bisect, Postpone and
+// Return; nothing that a target does waits for another one; what failed is planned afresh from what the paths are then; one
 // command a lane runs at a time, and none beside a whole pass.
 package deliver
 

@@ -20,12 +20,13 @@ import (
 // Index is of one root. It is not safe for concurrent use.
 type Index struct {
 	// Left, if set, is told that rel is no longer a name of ino, which has
-	// others. A change made through rel, of which the kernel told under rel
-	// alone, concerns them: who has such a change of rel waiting must queue
-	// Names(ino) for it.
+	// others. A change made through one name, of which the kernel told under
+	// that name alone, concerns the others: who has such a change of any of them
+	// or of rel waiting must queue it for all of them, rel included.
 	Left func(rel string, ino uint64)
 
 	root   node
+	walk   uint32 // counts walks
 	inos   map[uint64]*inode
 	names  int
 	shared map[string]uint64 // see Share
@@ -45,17 +46,36 @@ type node struct {
 	name   string
 	kids   map[string]*node
 	ino    uint64 // 0: not a name
+	seen   uint32 // the walk in which it was set last
 }
 
 // New makes an empty index.
 func New() *Index { return &Index{inos: map[uint64]*inode{}, shared: map[string]uint64{}} }
 
-// Renew makes an index for a walk that shows all names again: it keeps only
-// what targets may still hold.
-func (x *Index) Renew() *Index {
-	n := New()
-	n.Left, n.shared, n.full = x.Left, x.shared, x.full
-	return n
+// Walk begins a walk that shows all names again by Set. See Sweep.
+func (x *Index) Walk() { x.walk++ }
+
+// Sweep ends the walk: names that were not set since it began are gone. Of each
+// Left is told while it still is a name.
+func (x *Index) Sweep() {
+	for ino, in := range x.inos {
+		var gone []*node
+		for _, n := range in.names {
+			if n.seen != x.walk {
+				gone = append(gone, n)
+			}
+		}
+		in.away = -1
+		for _, n := range gone {
+			if x.Left != nil && len(in.names) > 1 {
+				x.Left(n.path(), ino)
+			}
+		}
+		for _, n := range gone {
+			x.remove(n)
+			prune(n)
+		}
+	}
 }
 
 // Share notes that rel, which is no regular file, is one of several names of
@@ -91,6 +111,7 @@ func (x *Index) Set(rel string, ino uint64, nlink uint32) {
 		return
 	}
 	n := x.find(rel, true)
+	n.seen = x.walk
 	if n.ino == ino {
 		return
 	}
@@ -225,25 +246,28 @@ func (n *node) add(kid *node) {
 	n.kids[kid.name] = kid
 }
 
-// unname takes a node's inode away.
+// unname takes a node's inode away, and tells if that has other names.
 func (x *Index) unname(n *node) {
-	if n.ino == 0 {
+	ino := n.ino
+	if x.remove(n); x.Left != nil && x.inos[ino] != nil {
+		x.Left(n.path(), ino)
+	}
+}
+
+// remove takes a node's inode away.
+func (x *Index) remove(n *node) {
+	in := x.inos[n.ino]
+	if in == nil {
 		return
 	}
-	ino := n.ino
-	in := x.inos[ino]
 	if i := slices.Index(in.names, n); i >= 0 {
 		in.names = slices.Delete(in.names, i, i+1)
 	}
+	if len(in.names) == 0 {
+		delete(x.inos, n.ino)
+	}
 	n.ino = 0
 	x.names--
-	if len(in.names) == 0 {
-		delete(x.inos, ino)
-		return
-	}
-	if x.Left != nil {
-		x.Left(n.path(), ino)
-	}
 }
 
 func (x *Index) drop(n *node) {

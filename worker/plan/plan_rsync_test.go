@@ -301,11 +301,10 @@ func (m *model) special() {
 		must(m.t, os.Chdir(filepath.Dir(m.path(rel)))) // sun_path is short
 		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: "./" + filepath.Base(rel), Net: "unix"})
 		must(m.t, os.Chdir(wd))
-		if err != nil {
-			return
+		if err == nil { // else the name is too long, and what was there has gone
+			l.SetUnlinkOnClose(false)
+			must(m.t, l.Close())
 		}
-		l.SetUnlinkOnClose(false)
-		must(m.t, l.Close())
 	}
 	m.named(rel, queue.Replaced)
 }

@@ -69,11 +69,7 @@ func newWorldOf(t *testing.T, seed uint64, excludes []string, maxPaths int) *wor
 	t.Cleanup(func() { _ = unix.Close(w.root) })
 	w.q = queue.New(queue.Config{Delay: 100 * time.Millisecond, MaxDelay: time.Second, RetryMin: time.Second, RetryMax: time.Minute, MaxPaths: maxPaths}, w.now)
 	w.idx.Left = func(rel string, ino uint64) {
-		if c := w.q.Pending(rel) & (queue.Content | queue.Attr); c != 0 {
-			for _, name := range w.idx.Names(ino) {
-				w.mark(name, c)
-			}
-		}
+		w.q.Share(append(w.idx.Names(ino), rel), w.now)
 	}
 	w.rules, err = rules.New(excludes)
 	must(t, err)
@@ -226,9 +222,13 @@ func (w *world) pass() {
 	w.wholes++
 	var list []byte
 	contents := w.q.Contents()
+	w.idx.Walk()
 	w.walk(func(rel string, st ipc.PathStat, excluded bool) {
-		if len(contents) > 0 && !excluded && st.Kind != ipc.KindDir {
-			w.idx.Set(rel, st.Ino, st.Nlink) // as the walk does
+		if !excluded && st.Kind != ipc.KindDir && st.Nlink > 1 {
+			w.idx.Set(rel, st.Ino, st.Nlink)
+			if st.Kind != ipc.KindFile {
+				w.idx.Share(rel, st.Ino)
+			}
 		}
 		switch {
 		case excluded:
@@ -239,6 +239,7 @@ func (w *world) pass() {
 			list = append(list, rsync.Rule(rsync.Hide, rel, rsync.Itself)+"\x00"...)
 		}
 	})
+	w.idx.Sweep()
 	w.passing = true
 	if w.race != nil && w.rules.Empty() {
 		w.race()

@@ -417,11 +417,15 @@ func (q *Queue) Doubt() int {
 // Marked counts the calls of Add and AddWhole.
 func (q *Queue) Marked() uint64 { return q.marked }
 
-// Pending is what waits or is under way for rel; 0 is nothing.
+// Pending is what waits or is under way for rel, a whole pass that compares
+// content included; 0 is nothing.
 func (q *Queue) Pending(rel string) Change {
 	var c Change
+	if q.dirty.covers(rel) || q.comparing.covers(rel) {
+		c = Content
+	}
 	if it := q.items[rel]; it != nil {
-		c = it.change
+		c |= it.change
 	}
 	for _, b := range q.run {
 		if b == nil {
@@ -432,6 +436,21 @@ func (q *Queue) Pending(rel string) Change {
 		}
 	}
 	return c
+}
+
+// Share adds, for names of one file, what waits or is under way for one of them
+// and is the file's own: its content and its attributes.
+func (q *Queue) Share(names []string, now time.Time) {
+	var c Change
+	for _, name := range names {
+		c |= q.Pending(name) & (Content | Attr)
+	}
+	if c == 0 {
+		return
+	}
+	for _, name := range names {
+		q.Add(name, c, now)
+	}
 }
 
 // Idle says that nothing waits, nothing runs and no whole pass is needed.
