@@ -184,6 +184,7 @@ func (s *Session) tellTarget(t *target) {
 	if t.why == t.said {
 		return
 	}
+	s.resetCheck()
 	if t.said = t.why; t.why == "" {
 		t.back = true
 		s.log.Info(s.about(t) + "is what it was: going on")
