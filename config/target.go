@@ -145,6 +145,9 @@ func bad(reason, advice string) error { return Problem{Reason: reason, Advice: a
 // parseURL reads [user@]host[:port]/module[/path].
 func (t *Target) parseURL(v string) error {
 	where, module, _ := strings.Cut(v, "/")
+	if before, _, there := strings.Cut(where, "@"); there && strings.Contains(before, ":") {
+		return bad("holds a password, which others can read here", "write rsync://USER@HOST/MODULE, and name a file with the password by password_file")
+	}
 	t.Kind, t.Port = Daemon, DaemonPort
 	rest, err := t.parseHost(where)
 	if err != nil {

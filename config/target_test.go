@@ -94,6 +94,7 @@ func TestBadTargets(t *testing.T) {
 		"rsync://":                "cannot be a host",
 		"rsync://host":            "no module",
 		"rsync://host/":           "no module",
+		"rsync://u:secret@host/x": "holds a password",
 		"rsync://host//x":         "cannot be a module",
 		"rsync://host:0/x":        "not a port",
 		"rsync://host:65536/x":    "not a port",

@@ -251,7 +251,7 @@ func (s *service) checkKernel() error {
 		return exit.Refuse(err)
 	}
 	attrs := []any{"build", buildinfo.ID}
-	if len(s.set.Syncs) == 1 {
+	if s.set.Path == "" {
 		attrs = append(attrs, "mirror", s.set.Syncs[0].Describe())
 	} else {
 		attrs = append(attrs, "syncs", len(s.set.Syncs))
@@ -316,7 +316,7 @@ func (s *service) sealPrograms() error {
 	}
 	s.later(launcher.Close)
 	s.host = session.Host{
-		Log: s.log, Machine: s.machine(), UIDs: uidDir, Alone: len(s.set.Syncs) == 1,
+		Log: s.log, Machine: s.machine(), UIDs: uidDir, Alone: len(s.set.Syncs) == 1, Named: s.set.Path != "",
 		Changed: func() {
 			select {
 			case s.changed <- struct{}{}:

@@ -14,7 +14,7 @@ import (
 	"lockstep/worker/links"
 	"lockstep/worker/omit"
 	"lockstep/worker/queue"
-	"lockstep/worker/rules"
+	"lockstep/rules"
 	"lockstep/worker/track"
 )
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"lockstep/config"
+	"lockstep/rules"
 )
 
 // Limits of lists, so that no message of the boundary grows beyond a packet.
@@ -94,6 +95,9 @@ func readExclude(c *config.Config, v string) error {
 		return fmt.Errorf("a pattern may have %d bytes", maxPattern)
 	case len(c.Exclude) >= maxExcludes:
 		return fmt.Errorf("more than %d patterns", maxExcludes)
+	}
+	if _, err := rules.New([]string{v}); err != nil {
+		return err
 	}
 	c.Exclude = append(c.Exclude, v)
 	return nil

@@ -6,7 +6,13 @@
 // Invariant: the first restart is immediate, and no wait is longer than 30 s.
 package deaths
 
-import "time"
+import (
+	"fmt"
+	"syscall"
+	"time"
+
+	"lockstep/supervise/exit"
+)
 
 // Row counts deaths that follow each other closely.
 type Row struct{ N int }
@@ -51,8 +57,18 @@ const (
 // Sigsys counts deaths by a forbidden system call.
 type Sigsys struct{ at []time.Time }
 
-// Count counts one, and says whether they are too many.
-func (s *Sigsys) Count(now time.Time) (tooMany bool) {
+// Locked counts the end of a process if it was by SIGSYS. It is an error when
+// there were too many: what keeps making forbidden calls is locked out.
+func (s *Sigsys) Locked(role string, sig syscall.Signal, now time.Time) error {
+	if sig != syscall.SIGSYS || !s.count(now) {
+		return nil
+	}
+	return exit.Error{Code: exit.Locked, Err: fmt.Errorf("locked out: %d deaths by a forbidden system call within %v, the last of the %s; "+
+		"it is an attack or a bug: look at the audit log and report it, and start lockstep again only then", MaxSigsys, SigsysWindow, role)}
+}
+
+// count counts one, and says whether they are too many.
+func (s *Sigsys) count(now time.Time) (tooMany bool) {
 	kept := s.at[:0]
 	for _, at := range append(s.at, now) {
 		if now.Sub(at) < SigsysWindow {

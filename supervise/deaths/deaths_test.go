@@ -1,8 +1,11 @@
 package deaths
 
 import (
+	"syscall"
 	"testing"
 	"time"
+
+	"lockstep/supervise/exit"
 )
 
 // What is killed while it works is back soon, however often; what never comes to
@@ -44,9 +47,23 @@ func TestOldDeathsDoNotCount(t *testing.T) {
 	var s Sigsys
 	now := time.Unix(1, 0)
 	for i := range 10 * MaxSigsys {
-		if s.Count(now) {
+		if s.count(now) {
 			t.Fatalf("death %d, none of them near another, is too many", i+1)
 		}
 		now = now.Add(SigsysWindow / 2)
+	}
+}
+
+func TestSigsysLocksOut(t *testing.T) {
+	var s Sigsys
+	now := time.Unix(1, 0)
+	for i := range MaxSigsys {
+		err := s.Locked("worker", syscall.SIGSYS, now)
+		if locked := exit.Code(err) == exit.Locked; locked != (i == MaxSigsys-1) {
+			t.Errorf("death %d: %v", i+1, err)
+		}
+	}
+	if err := s.Locked("worker", syscall.SIGKILL, now); err != nil {
+		t.Errorf("another signal: %v", err)
 	}
 }

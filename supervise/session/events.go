@@ -8,8 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"lockstep/config"
 	"lockstep/console"
 	"lockstep/ipc/status"
+	"lockstep/rsync"
 	"lockstep/supervise/exit"
 	"lockstep/supervise/generation"
 	"lockstep/supervise/words"
@@ -106,7 +108,7 @@ func (s *Session) of(r generation.Report) (*target, status.Report) {
 func begins(s status.State) bool { return s == status.StateWalking || s == status.StateInitial }
 
 func (s *Session) guard() words.Limits {
-	return words.Limits{Percent: s.cfg.MaxDeletePercent, Entries: s.cfg.MaxDeleteEntries}
+	return words.Limits{Percent: s.cfg.MaxDeletePercent, Entries: s.cfg.MaxDeleteEntries, Consent: s.consent}
 }
 
 func (s *Session) becameReady(g *generation.Generation, now time.Time) {
@@ -121,7 +123,7 @@ func (s *Session) becameReady(g *generation.Generation, now time.Time) {
 func (s *Session) passDone(t *target, old status.Report, now time.Time) {
 	t.passed = true
 	if !s.cfg.DryRun {
-		s.news.Info(s.about(t)+words.PassEnded(old, t.last), "dirs", s.gen.Last.Dirs, "ms", now.Sub(t.begun).Milliseconds())
+		s.news.Info(s.about(t)+words.PassEnded(old, t.last, s.cfg.Delete == config.DeleteNever), "dirs", s.gen.Last.Dirs, "ms", now.Sub(t.begun).Milliseconds())
 	}
 }
 
@@ -178,7 +180,7 @@ func (s *Session) outcome(t *target) (why string, done bool) {
 		return t.way.Trouble, true
 	case t.tries >= maxOnce:
 		return "its runner could not be started", true
-	case r.Attempts >= maxOnce, s.cfg.DryRun && r.Attempts > 0:
+	case r.Attempts >= maxOnce, r.Attempts > 0 && (s.cfg.DryRun || rsync.FaultOf(r.Fault).Class() == rsync.Person):
 		return words.Failure(*r), true
 	}
 	return "", t.passed && (s.cfg.DryRun || r.State == status.StateInStep)
@@ -190,7 +192,7 @@ func (s *Session) result(last status.Report) error {
 	if !s.cfg.DryRun {
 		s.log.Info("stopped: " + s.total.String())
 	}
-	if !s.cfg.Once {
+	if !s.cfg.Once || s.cfg.DryRun {
 		return nil
 	}
 	bad := words.NotInStep(last)

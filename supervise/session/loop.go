@@ -309,7 +309,7 @@ func (s *Session) verdict(e proc.Exit) error {
 	if e.Code == words.CodeConfine && !s.everReady && s.host.Alone && (s.alone() || s.byRunner(e.Process) == nil) {
 		return exit.Error{Code: exit.Failed, Err: fmt.Errorf("the %s could not be confined, and does not run unconfined; the line above says why", e.Process.Role)}
 	}
-	return s.countSigsys(e)
+	return s.sigsys.Locked(e.Process.Role, e.Sig, time.Now())
 }
 
 // endGeneration is what follows the death of a helper or a worker. Another of
@@ -334,18 +334,6 @@ func (s *Session) endGeneration(g *generation.Generation) error {
 	return s.startLater(g.Ready)
 }
 
-// countSigsys locks out what keeps making forbidden calls.
-func (s *Session) countSigsys(e proc.Exit) error {
-	if e.Sig != syscall.SIGSYS {
-		return nil
-	}
-	if !s.sigsys.Count(time.Now()) {
-		return nil
-	}
-	return exit.Error{Code: exit.Locked, Err: fmt.Errorf("locked out: %d deaths by a forbidden system call within %v, the last of the %s; "+
-		"it is an attack or a bug: look at the audit log and report it, and start lockstep again only then", deaths.MaxSigsys, deaths.SigsysWindow, e.Process.Role)}
-}
-
 // onSignal obeys a person.
 func (s *Session) onSignal(sig os.Signal) error {
 	switch sig {
@@ -363,6 +351,9 @@ func (s *Session) onSignal(sig os.Signal) error {
 	case syscall.SIGHUP:
 		s.log.Warn("SIGHUP is refused: the configuration is read at start only; restart lockstep")
 	case syscall.SIGUSR1:
+		if err := s.checkRoots(); err != nil {
+			return err
+		}
 		if s.gen == nil || s.gen.Ready.IsZero() {
 			s.log.Info("state: nothing to verify: no worker is ready")
 			return nil
@@ -370,6 +361,9 @@ func (s *Session) onSignal(sig os.Signal) error {
 		s.verify = true
 		return s.order(status.CommandVerify, nil)
 	case syscall.SIGUSR2:
+		if err := s.checkRoots(); err != nil {
+			return err
+		}
 		s.log.Info("a whole pass was asked for")
 		return s.order(status.CommandResync, nil)
 	}

@@ -98,10 +98,10 @@ func (s *Session) hold(why string) error {
 	s.restart.Stop()
 	s.resetCheck()
 	if s.cfg.Once || s.cfg.DryRun {
-		return exit.Error{Code: exit.Failed, Err: errors.New(words.HeldRoot(why))}
+		return exit.Error{Code: exit.Failed, Err: errors.New(words.HeldRoot(why, s.consent))}
 	}
 	if s.heldWhy != why {
-		s.log.Warn(words.HeldRoot(why))
+		s.log.Warn(words.HeldRoot(why, s.consent))
 		s.heldWhy = why
 	}
 	s.show(func(n *console.Part) { n.Why, n.Ready, n.Report = "held: "+why, true, status.Report{} })

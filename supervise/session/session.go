@@ -42,6 +42,7 @@ type Host struct {
 	// Alone: there is no other sync. Then what it cannot do at its start ends
 	// it; else it is tried again, for the service goes on.
 	Alone bool
+	Named bool // the syncs are of a file, where they have names
 }
 
 // Session is one sync.
@@ -56,6 +57,7 @@ type Session struct {
 	maker   generation.Maker
 	command host.Command
 	options rsync.Options
+	consent string // the flag by which a person says that the roots are meant
 	scratch string // directory for trees that live for a moment
 	targets []*target
 	looker  rootid.Looker
@@ -75,10 +77,11 @@ type Session struct {
 func New(h *Host, cfg config.Config, command host.Command, options rsync.Options, scratch string) *Session {
 	s := &Session{
 		Signals: make(chan os.Signal, 8), Mounts: make(chan struct{}, 1), Beat: make(chan struct{}, 1),
-		cfg: cfg, host: h, log: h.Log, maker: h.Maker, command: command, options: options, scratch: scratch,
+		cfg: cfg, host: h, log: h.Log, maker: h.Maker, command: command, options: options, consent: "--accept-root", scratch: scratch,
 		exits: make(chan proc.Exit, 64), ready: make(chan *target, len(cfg.Targets)), reached: make(chan reached, len(cfg.Targets)),
 	}
-	if !h.Alone {
+	if h.Named {
+		s.consent += " " + cfg.Name
 		s.log = h.Log.With("sync", cfg.Name)
 		s.maker.Starter.Prefix = cfg.Name + "."
 		s.maker.Name = cfg.Name

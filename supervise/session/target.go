@@ -190,5 +190,5 @@ func (s *Session) tellTarget(t *target) {
 		s.log.Info(s.about(t) + "is what it was: going on")
 		return
 	}
-	s.log.Warn(s.about(t) + words.HeldRoot(t.why))
+	s.log.Warn(s.about(t) + words.HeldRoot(t.why, s.consent))
 }

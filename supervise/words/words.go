@@ -93,12 +93,16 @@ func Ready(r status.Report) string {
 	return "ready: every directory is watched"
 }
 
-// PassEnded says how the whole pass went that ended between two reports.
-func PassEnded(old, r status.Report) string {
+// PassEnded says how the whole pass went that ended between two reports; never:
+// of a target from which nothing is deleted.
+func PassEnded(old, r status.Report, never bool) string {
 	// Attempts and LastCode are of the last command; one with code 0 failed by a
 	// warning only, and has compared every path.
 	if r.Failed > old.Failed && r.Attempts > 0 && r.LastCode != 0 {
 		return "whole pass ended; some paths failed and are tried again"
+	}
+	if never {
+		return "whole pass done: the target has what the source had; nothing is deleted from it"
 	}
 	return "whole pass done: the target is what the source was"
 }
@@ -124,11 +128,12 @@ func Falls(old, r status.Report) error {
 type Limits struct {
 	Percent uint32
 	Entries uint64
+	Consent string // the flag that lifts the hold
 }
 
 // Held says that a guard holds, why, and what a person can do.
 func Held(r status.Report, l Limits) string {
-	const start = "stop lockstep and start it once with --accept-root"
+	start := "stop lockstep and start it once with " + l.Consent
 	switch ipc.End(r.Held) {
 	case ipc.EndNone:
 		return "no longer held"
@@ -140,9 +145,10 @@ func Held(r status.Report, l Limits) string {
 		console.Number(r.HeldDeletes), console.Number(r.HeldEntries), l.Percent, console.Number(l.Entries), start)
 }
 
-// HeldRoot says that a root is not what it must be, and what a person can do.
-func HeldRoot(why string) string {
-	return fmt.Sprintf("held: %s; nothing is copied or deleted until it is back; if it is meant to be so, stop lockstep and start it once with --accept-root", why)
+// HeldRoot says that a root is not what it must be, and what a person can do;
+// consent is the flag that says that it is meant.
+func HeldRoot(why, consent string) string {
+	return fmt.Sprintf("held: %s; nothing is copied or deleted until it is back; if it is meant to be so, stop lockstep and start it once with %s", why, consent)
 }
 
 // Line is one line of the log.
@@ -209,11 +215,13 @@ func NotInStep(r status.Report) []string {
 		{r.Skipped, "sockets or devices were not copied"},
 		{r.TooLong, "paths are too long to be named"},
 		{r.Doubt, "paths are in doubt"},
-		{r.Held, "pass is held"},
 	} {
 		if one.n > 0 {
 			bad = append(bad, console.Number(one.n)+" "+one.what)
 		}
+	}
+	if r.Held != 0 {
+		bad = append(bad, "a pass is held")
 	}
 	return bad
 }

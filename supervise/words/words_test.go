@@ -47,7 +47,7 @@ func TestFailure(t *testing.T) {
 }
 
 func TestTroubles(t *testing.T) {
-	limits := Limits{50, 1000}
+	limits := Limits{50, 1000, "--accept-root"}
 	for name, c := range map[string]struct {
 		old, now status.Report
 		level    slog.Level
@@ -120,7 +120,7 @@ func TestPassEnded(t *testing.T) {
 		{status.Report{Initials: 1, Failed: 3, Attempts: 1}, true},
 		{status.Report{Initials: 1, Failed: 3, Attempts: 1, LastCode: 23}, false},
 	} {
-		if got := PassEnded(old, c.now); strings.Contains(got, "is what the source was") != c.done {
+		if got := PassEnded(old, c.now, false); strings.Contains(got, "is what the source was") != c.done {
 			t.Errorf("%+v: %s", c.now, got)
 		}
 	}

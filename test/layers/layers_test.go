@@ -15,12 +15,12 @@ func untrusted() []string { return []string{"worker", "monitor"} }
 // shared are leaves that both sides may use. (sandbox/lock lies below a
 // trusted folder, but is every program's own first act.)
 func shared() []string {
-	return []string{"ipc", "rsync", "sandbox/lock", "internal"}
+	return []string{"ipc", "rsync", "rules", "sandbox/lock", "internal"}
 }
 
 // pure packages take values and a time: no system, no clock.
 func pure() []string {
-	return []string{"worker/tree", "worker/track", "worker/rules", "worker/queue", "worker/plan", "worker/links", "worker/omit", "worker/doubt"}
+	return []string{"worker/tree", "worker/track", "rules", "worker/queue", "worker/plan", "worker/links", "worker/omit", "worker/doubt"}
 }
 
 func is(path string, dirs []string) bool {
@@ -98,7 +98,7 @@ func TestProgramsLinkOnly(t *testing.T) {
 		"lockstep-helper": {[]string{"privileged", "ipc", "internal", "sandbox/lock"},
 			[]string{"ipc/settings", "ipc/status", "ipc/polled"}, sys},
 		"lockstep-runner": {[]string{"runner", "rsync", "ipc", "internal", "sandbox/lock"}, []string{"ipc/status"}, sys},
-		"lockstep-worker": {[]string{"worker", "monitor", "rsync", "ipc", "internal", "sandbox/lock"}, []string{"ipc/polled"},
+		"lockstep-worker": {[]string{"worker", "monitor", "rules", "rsync", "ipc", "internal", "sandbox/lock"}, []string{"ipc/polled"},
 			append(sys, "github.com/bmatcuk/doublestar/v4")},
 	}
 	for program, c := range cases {

@@ -10,7 +10,7 @@ import (
 	"lockstep/rsync"
 	"lockstep/worker/links"
 	"lockstep/worker/queue"
-	"lockstep/worker/rules"
+	"lockstep/rules"
 )
 
 // tree answers stats as the kernel would: of what is below a non-directory it

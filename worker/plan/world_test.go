@@ -22,7 +22,7 @@ import (
 	"lockstep/rsync"
 	"lockstep/worker/links"
 	"lockstep/worker/queue"
-	"lockstep/worker/rules"
+	"lockstep/rules"
 )
 
 // world is a source, a target, and the engine between them with a clock of its

@@ -23,7 +23,7 @@ var (
 func compile(text string) (pattern, error) {
 	p, err := parse(text)
 	if err != nil {
-		return pattern{}, fmt.Errorf("exclude pattern %s matches nothing: %w", strconv.QuoteToASCII(text), err)
+		return pattern{}, fmt.Errorf("%s matches nothing: %w", strconv.QuoteToASCII(text), err)
 	}
 	return p, nil
 }
