@@ -115,7 +115,11 @@ func Argv(kind ipc.JobKind, o Options) []string {
 		return o.wrap(o.listed())
 	case ipc.JobContent:
 		// What is new has events of its own, and may be what rules made
-		// before it do not leave out.
+		// before it do not leave out. While a file is summed up, nothing is
+		// said: a large one takes long.
+		if o.Remote.Kind != Local {
+			o.Remote.Stall = max(o.Remote.Stall, contentStall)
+		}
 		return o.wrap(append(append(o.common(), "--checksum", "--existing", "--from0"), o.rules()...))
 	case ipc.JobKnock:
 		return o.wrap(append(o.listed(), "--dry-run"))

@@ -33,6 +33,10 @@ type Remote struct {
 // has nothing to say (protocol 29 on).
 const DefaultStall = 2 * time.Minute
 
+// contentStall is DefaultStall where the content of files is compared, which
+// takes as long as reading the largest of them.
+const contentStall = 6 * time.Hour
+
 // The places of what a remote target needs, in the jail of its runner.
 const (
 	ConnectPath    = "/lockstep/run/connect" // what rsync takes for its remote shell: ParseConnect

@@ -10,11 +10,11 @@ import (
 	"lockstep/ipc/settings"
 	"lockstep/ipc/wire"
 	"lockstep/rsync"
+	"lockstep/rules"
 	"lockstep/worker/deliver"
 	"lockstep/worker/links"
 	"lockstep/worker/omit"
 	"lockstep/worker/queue"
-	"lockstep/rules"
 	"lockstep/worker/track"
 )
 

@@ -82,7 +82,7 @@ func usage(stderr io.Writer, text string) int {
 
 const overview = `lockstep keeps directory trees in step, live.
 
-  lockstep mirror [flags] SRC DST   keep DST in step with SRC, in the foreground
+  lockstep mirror [flags] SRC DST…  keep each DST in step with SRC, in the foreground
   lockstep run -c FILE              keep all syncs of a file in step
   lockstep check -c FILE            tell all that is wrong with a file, or what it does
   lockstep help COMMAND             the flags of mirror, run or check

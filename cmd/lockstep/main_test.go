@@ -24,7 +24,7 @@ func TestCommands(t *testing.T) {
 		stdout string // a part of it
 		stderr string
 	}{
-		{"", 2, "", "lockstep mirror [flags] SRC DST"},
+		{"", 2, "", "lockstep mirror [flags] SRC DST…"},
 		{"help", 0, "Exit codes", ""},
 		{"--help", 0, "Exit codes", ""},
 		{"version", 0, "lockstep 0", ""},

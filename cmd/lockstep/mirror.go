@@ -74,11 +74,13 @@ func parseMirror(args []string) (config.Set, error) {
 	return b.Build()
 }
 
-const mirrorUsage = `lockstep mirror [flags] SRC DST
+const mirrorUsage = `lockstep mirror [flags] SRC DST…
 
-Keeps the directory DST in step with the contents of SRC: copies all of it by
-rsync, deletes from DST what SRC lacks, and then follows each change. Owners,
-modes, times, links and FIFOs are kept; sockets and devices are skipped.
+Keeps each DST in step with the contents of the directory SRC: copies all of it
+by rsync, deletes from DST what SRC lacks, and then follows each change. DST is
+a directory, USER@HOST:PATH (ssh) or rsync://[USER@]HOST/MODULE[/PATH]. Owners,
+modes, times, links and FIFOs are kept; sockets are skipped, and devices unless
+--devices is given.
 `
 
 // mirrorHelp is made of the table of keys.

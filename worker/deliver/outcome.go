@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,9 +105,32 @@ func (k *Task) Exited(x ipc.Exited) {
 		t.Queue.Bisect(k.batch, k.batch.Entries, t.host.Now(), t.host.Random)
 		k.leave()
 	default:
+		if ownFault(f, x.End) && tried(k.batch.Entries) {
+			t.Queue.Bisect(k.batch, k.batch.Entries, t.host.Now(), t.host.Random)
+			k.leave()
+			return
+		}
 		k.postpone()
 	}
 }
+
+// ownFault says that a failure can be one path's, and not the target's: the
+// command ran and was ended in the middle.
+func ownFault(f rsync.Fault, end ipc.End) bool {
+	switch end {
+	case ipc.EndExited, ipc.EndSignalled, ipc.EndTimeout:
+		return !f.Away() || f == rsync.FaultTimeout
+	}
+	return false
+}
+
+// tried says that a batch failed as a whole before: then it is divided, to find
+// the path at fault.
+func tried(entries []queue.Entry) bool {
+	return slices.ContainsFunc(entries, func(e queue.Entry) bool { return e.Attempts >= triedAfter })
+}
+
+const triedAfter = 2
 
 // wornAfter is how often a path whose command succeeds with a warning is done
 // again before the warning is taken for a statement rather than a doubt.
@@ -130,7 +154,7 @@ func (k *Task) passEnded(v verdict) {
 	// limitEvery, finds it. Warnings were told; every path was compared.
 	fine := v == verdictDone || v == verdictVanished || v == verdictPartial && t.last.Code == 0
 	switch content := k.jobs[0].Kind == ipc.JobContent; {
-	case !fine && v != verdictPartial:
+	case !fine && v != verdictPartial && !content:
 		k.leave()
 		t.endPass(false)
 		return
@@ -270,7 +294,7 @@ func lastLines(tail []byte, n int) []string {
 	lines = lines[max(len(lines)-n, 0):]
 	out := lines[:0]
 	for _, l := range lines {
-		if l != "" {
+		if l = strings.TrimRight(l, "\r"); l != "" { // ssh ends its lines so
 			out = append(out, escape.Name(l[:min(len(l), 400)]))
 		}
 	}

@@ -167,7 +167,7 @@ func (k *Task) end() {
 		t.Queue.Requeue(k.batch, bad, now, t.host.Random)
 	}
 	for _, rel := range k.gone {
-		t.Queue.Add(rel, queue.Name, now)
+		t.Queue.Add(rel, queue.Name|queue.Replaced, now) // nobody knows what it was
 	}
 	k.leave()
 }

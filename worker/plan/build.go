@@ -152,7 +152,8 @@ func (p *Plan) absent(e queue.Entry, w where, change queue.Change, entries []que
 		}
 		return
 	}
-	wasDir := w.rel != e.Rel || change&queue.Replaced != 0
+	// Without Name it comes out of a whole pass, which forgets what it was.
+	wasDir := w.rel != e.Rel || change&queue.Replaced != 0 || change&queue.Name == 0
 	if wasDir && p.opt.Excluded != nil {
 		pr := addPrune(d.prunes, w.rel, entries)
 		pr.asFile, pr.asDir = true, true

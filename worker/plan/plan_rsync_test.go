@@ -448,3 +448,39 @@ func TestProtected(t *testing.T) {
 		w.fail("left %q, want %s", got, want)
 	}
 }
+
+// A directory went before a whole pass, which keeps what the patterns match in
+// it; what is done for it afterwards keeps that too.
+func TestProtectedAfterPass(t *testing.T) {
+	w := newWorld(t, 1, []string{"*.keep"})
+	put := func(path string) {
+		must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		must(t, os.WriteFile(path, []byte(path), 0o644))
+	}
+	put(w.src + "/gone/f")
+	put(w.src + "/other/f")
+	w.q.AddWhole(w.now)
+	w.settle()
+	put(w.dst + "/gone/x.keep")
+	must(t, os.RemoveAll(w.src+"/gone"))
+	w.mark("gone/f", queue.Name)
+	w.mark("gone", queue.Name|queue.Attr|queue.Replaced)
+	w.q.AddWhole(w.now)
+	if !w.q.BeginWhole(w.now) {
+		t.Fatal("no pass begins")
+	}
+	w.run(ipc.JobInitial, nil)
+	w.q.EndWhole(true, w.now, w.r.Float64)
+	if _, err := os.Stat(w.dst + "/gone/x.keep"); err != nil {
+		t.Fatal("the pass deleted it", err)
+	}
+	w.q.Retry(w.now)
+	for range 4 {
+		if b := w.q.Take(w.now.Add(1e12), 0); b != nil {
+			w.do(b, w.opt)
+		}
+	}
+	if _, err := os.Stat(w.dst + "/gone/x.keep"); err != nil {
+		w.fail("what is excluded was deleted on the target: %v", err)
+	}
+}

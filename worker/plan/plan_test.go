@@ -8,9 +8,9 @@ import (
 
 	"lockstep/ipc"
 	"lockstep/rsync"
+	"lockstep/rules"
 	"lockstep/worker/links"
 	"lockstep/worker/queue"
-	"lockstep/rules"
 )
 
 // tree answers stats as the kernel would: of what is below a non-directory it

@@ -20,9 +20,9 @@ import (
 	"lockstep/internal/testenv"
 	"lockstep/ipc"
 	"lockstep/rsync"
+	"lockstep/rules"
 	"lockstep/worker/links"
 	"lockstep/worker/queue"
-	"lockstep/rules"
 )
 
 // world is a source, a target, and the engine between them with a clock of its

@@ -58,7 +58,9 @@ func (q *Queue) Bisect(b *Batch, failed []Entry, now time.Time, rnd func() float
 	if !q.finish(b, now) {
 		return
 	}
-	q.Shut(now, rnd)
+	if b.size > 1 {
+		q.Shut(now, rnd) // alone it waits by itself, and no other with it
+	}
 	limit := uint32(max(1, b.size/2))
 	for _, e := range failed {
 		wait := int64(0)
