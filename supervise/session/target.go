@@ -37,7 +37,8 @@ type target struct {
 	timer  *time.Timer     // until the next one is started; nil: none is waited for
 	last   status.Report
 	begun  time.Time // the whole pass under way, or the last one
-	passed bool      // a whole pass has ended with success
+	passed bool      // a whole pass has been made, perhaps not of all paths
+	swept  bool      // and one that left nothing undone, deletions included
 	tries  int       // in a row that ended without a runner
 
 	uid *uidpool.Lease // of the runner of one on another host
@@ -72,7 +73,7 @@ func (s *Session) startRunner(t *target) error {
 		ID: t.id, Target: t.Target, Source: t.pair.Source(t.roots), Tree: t.pair.Target(t.roots), Remote: t.way.Now, Command: s.command,
 		Options: s.options, Rights: brief.Rights(s.cfg, s.cfg.DryRun),
 		Accept:  s.cfg.AcceptRoot && !t.passed, // consent is for one whole pass
-		Passed:  t.passed,
+		Passed:  t.swept,
 		Entries: t.pair.State.Entries,
 	}
 	if len(s.targets) > 1 {
@@ -162,14 +163,12 @@ func (s *Session) byRunner(p *proc.Process) *target {
 // starts those that can run now.
 func (s *Session) checkTargets() error {
 	for _, t := range s.targets {
-		switch {
-		case t.runner != nil && t.why != "":
-			if err := s.endRunner(t); err != nil {
-				return err
-			}
-		case t.moved():
+		moved := t.why == "" && t.moved()
+		if moved {
 			s.log.Info(s.about(t) + "what is mounted at or inside the target has changed: its runner is started afresh")
 			t.back = true // what is there now has to be compared
+		}
+		if moved || t.runner != nil && t.why != "" {
 			if err := s.endRunner(t); err != nil {
 				return err
 			}
