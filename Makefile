@@ -4,7 +4,7 @@ SHELL := /bin/sh
 
 GO          := go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-FUZZTIME    ?= 20s
+FUZZTIME    ?= 500000x
 BUILD       := $(GO) build -trimpath -buildvcs=false
 IDFLAG       = -X lockstep/internal/buildinfo.ID=$(shell scripts/build-id)
 export SRC DST
@@ -40,7 +40,7 @@ test-long: test-deps build ## the whole end-to-end list, with the full numbers
 race: test-deps ## all unit tests with the race detector, uncached
 	$(GO) test -race -count=1 -timeout 30m ./...
 
-fuzz: deps ## every fuzz target for FUZZTIME (20s); make fuzz FUZZTIME=10m for longer
+fuzz: deps ## every fuzz target FUZZTIME times (500000x); make fuzz FUZZTIME=50000000x for longer
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz
 
 lint: deps ## gofmt, go vet, staticcheck, and the rules of layers and sizes
