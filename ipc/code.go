@@ -59,6 +59,7 @@ func (m *Watch) Layout(c *wire.Codec) {
 	wire.Handle(c, &m.Root)
 	wire.Flag(c, &m.Watch)
 	wire.Flag(c, &m.All)
+	wire.U64(c, &m.Since)
 	wire.List(c, &m.Rels, MaxRels, CodeRel)
 }
 
@@ -72,6 +73,7 @@ func codeDir(c *wire.Codec, d *Dir) {
 	wire.Flag(c, &d.More)
 	wire.U32(c, &d.WD)
 	wire.U64(c, &d.Ino)
+	wire.U64(c, &d.Ctime)
 	wire.List(c, &d.Entries, MaxPacket, codeEntry)
 }
 
@@ -80,6 +82,7 @@ func codeEntry(c *wire.Codec, e *Entry) {
 	wire.U32(c, &e.Nlink)
 	wire.U64(c, &e.Ino)
 	wire.U64(c, &e.Size)
+	wire.U64(c, &e.Ctime)
 	wire.Blob(c, &e.Name, maxName)
 	c.Must(isName(e.Name), "bad name of an entry")
 }

@@ -147,8 +147,11 @@ type Target struct {
 // listed, so that nothing made in between is missed.
 type Watch struct {
 	Root  RootID
-	Watch bool     // place a watch; else only list
-	All   bool     // list every entry; else only directories, entries with several links, sockets and devices
+	Watch bool // place a watch; else only list
+	All   bool // list every entry; else only directories, entries with several links, sockets and devices
+	// Since, in seconds since 1970, has entries listed as well whose status has
+	// changed (ctime: inode(7)) then or later. 0: none.
+	Since uint64
 	Rels  []string // "" is the root itself
 }
 
@@ -161,14 +164,15 @@ type WatchAnswer struct {
 
 // Dir is (part of) one directory's answer. With ENOSPC no watch could be
 // placed (the limit is reached), and the entries are listed nevertheless; any
-// other status than OK says that the listing is missing or not complete. WD and
-// Ino are the same in all parts but one that carries such a status.
+// other status than OK says that the listing is missing or not complete. WD,
+// Ino and Ctime are the same in all parts but one that carries such a status.
 type Dir struct {
 	Index   uint16 // into Watch.Rels
 	Status  Status
 	More    bool
 	WD      int32 // watch descriptor, -1 without
 	Ino     uint64
+	Ctime   uint64 // seconds since 1970
 	Entries []Entry
 }
 
@@ -178,6 +182,7 @@ type Entry struct {
 	Nlink uint32
 	Ino   uint64
 	Size  uint64
+	Ctime uint64 // seconds since 1970
 	Name  string // 1–255 bytes, no slash, no NUL, not . or ..
 }
 

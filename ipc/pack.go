@@ -19,9 +19,9 @@ type DirPacker struct {
 const (
 	atStatus  = 2
 	atMore    = atStatus + 2
-	atEntries = atMore + 1 + 4 + 8
+	atEntries = atMore + 1 + 4 + 8 + 8
 	dirHead   = atEntries + 4
-	entryHead = 1 + 4 + 8 + 8 + 4
+	entryHead = 1 + 4 + 8 + 8 + 8 + 4
 )
 
 // Reset begins the answer to request seq.
@@ -51,6 +51,7 @@ func (p *DirPacker) begin(d Dir) {
 	p.b = append(p.b, 0, 0, 0) // status, more
 	p.b = binary.LittleEndian.AppendUint32(p.b, uint32(d.WD))
 	p.b = binary.LittleEndian.AppendUint64(p.b, d.Ino)
+	p.b = binary.LittleEndian.AppendUint64(p.b, d.Ctime)
 	p.b = append(p.b, 0, 0, 0, 0) // how many entries
 }
 
@@ -69,6 +70,7 @@ func (p *DirPacker) Add(e Entry, name []byte) error {
 	b = binary.LittleEndian.AppendUint32(b, e.Nlink)
 	b = binary.LittleEndian.AppendUint64(b, e.Ino)
 	b = binary.LittleEndian.AppendUint64(b, e.Size)
+	b = binary.LittleEndian.AppendUint64(b, e.Ctime)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(name)))
 	p.b = append(b, name...)
 	p.n++

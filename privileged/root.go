@@ -13,7 +13,7 @@ import (
 	"lockstep/ipc"
 )
 
-const wanted = unix.STATX_TYPE | unix.STATX_NLINK | unix.STATX_INO | unix.STATX_SIZE | unix.STATX_MNT_ID
+const wanted = unix.STATX_TYPE | unix.STATX_NLINK | unix.STATX_INO | unix.STATX_SIZE | unix.STATX_CTIME | unix.STATX_MNT_ID
 
 // root is one watched tree and its thread, which has a working directory of its
 // own. What follows load belongs to the thread.
@@ -115,7 +115,7 @@ func (r *root) directory(t *task, rel string) error {
 	if e == 0 {
 		var x ipc.Entry
 		x, e = r.examine(fd, []byte{0})
-		d.Ino = x.Ino
+		d.Ino, d.Ctime = x.Ino, x.Ctime
 	}
 	if e == 0 && t.watch.Watch {
 		d.WD, e = r.place(fd)
@@ -162,7 +162,8 @@ func (r *root) list(t *task, fd int, status unix.Errno) (unix.Errno, error) {
 				status = e
 			case len(name) > unix.NAME_MAX+1:
 				status = unix.ENAMETOOLONG
-			case t.watch.All || x.Kind == ipc.KindDir || x.Kind >= ipc.KindSocket || x.Nlink > 1:
+			case t.watch.All || x.Kind == ipc.KindDir || x.Kind >= ipc.KindSocket || x.Nlink > 1 ||
+				t.watch.Since > 0 && x.Ctime >= t.watch.Since:
 				if err := r.pack.Add(x, name[:len(name)-1]); err != nil {
 					return 0, err
 				}
@@ -226,5 +227,5 @@ func (r *root) examine(fd int, name []byte) (ipc.Entry, unix.Errno) {
 	kinds := [16]ipc.Kind{unix.S_IFREG >> 12: ipc.KindFile, unix.S_IFDIR >> 12: ipc.KindDir,
 		unix.S_IFLNK >> 12: ipc.KindLink, unix.S_IFIFO >> 12: ipc.KindFIFO, unix.S_IFSOCK >> 12: ipc.KindSocket,
 		unix.S_IFCHR >> 12: ipc.KindChar, unix.S_IFBLK >> 12: ipc.KindBlock}
-	return ipc.Entry{Kind: kinds[r.st.Mode>>12], Nlink: r.st.Nlink, Ino: r.st.Ino, Size: r.st.Size}, 0
+	return ipc.Entry{Kind: kinds[r.st.Mode>>12], Nlink: r.st.Nlink, Ino: r.st.Ino, Size: r.st.Size, Ctime: uint64(r.st.Ctime.Sec)}, 0
 }
