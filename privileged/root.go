@@ -1,6 +1,7 @@
 package privileged
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
@@ -107,18 +108,18 @@ func (r *root) watch(t *task) error {
 
 // directory watches and lists one directory, in this order, so that what is
 // made in between is an event, an entry or both. The descriptor is opened
-// before, which is no matter: entries are read by getdents64.
+// before, which is no matter: entries are read by getdents64. The directory's
+// own time is read after, too: it tells of what came before the watch.
 func (r *root) directory(t *task, rel string) error {
 	d := ipc.Dir{Index: uint16(t.at), WD: -1}
 	fd, e := r.open(rel, unix.O_RDONLY|unix.O_DIRECTORY)
 	defer r.h.closeFD(fd)
-	if e == 0 {
-		var x ipc.Entry
-		x, e = r.examine(fd, []byte{0})
-		d.Ino, d.Ctime = x.Ino, x.Ctime
-	}
 	if e == 0 && t.watch.Watch {
 		d.WD, e = r.place(fd)
+	}
+	if e == 0 || e == unix.ENOSPC {
+		x, e2 := r.examine(fd, []byte{0})
+		d.Ino, d.Ctime, e = x.Ino, x.Ctime, cmp.Or(e2, e)
 	}
 	err := r.pack.Open(d)
 	if err == nil && (e == 0 || e == unix.ENOSPC) {

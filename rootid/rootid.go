@@ -171,6 +171,16 @@ func FSName(magic uint64) string {
 // Blind says that changes on this file system may pass unseen.
 func (id Identity) Blind() bool { return fsTypes()[id.Magic].blind }
 
+// KeepsCtime says that on this file system each change of an inode sets its time
+// of status change (inode(7)), a rename included, by this host's clock.
+func (id Identity) KeepsCtime() bool {
+	switch id.Magic {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC:
+		return true
+	}
+	return false
+}
+
 // kernelFS are file systems that show the kernel's own state: none can be a
 // root or a target, wherever they are mounted.
 func kernelFS() []uint64 {

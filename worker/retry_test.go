@@ -46,7 +46,7 @@ func testRoot(t *testing.T, targets int) *root {
 // A directory that is refused twice is tried a third time.
 func TestRefusedDirectoryIsTriedAgain(t *testing.T) {
 	r := testRoot(t, 1)
-	r.track.Start(false)
+	r.track.Start(false, 0)
 	refuse := func() {
 		t.Helper()
 		if len(r.walks) == 0 {
@@ -72,7 +72,7 @@ func TestRefusedDirectoryIsTriedAgain(t *testing.T) {
 // loop's timer must not lie in the past.
 func TestNoTimerForALimitDuringAWalk(t *testing.T) {
 	r := testRoot(t, 1)
-	r.track.Start(false)
+	r.track.Start(false, 0)
 	w := r.walks[0]
 	r.walks = nil
 	r.track.Listing(track.Listing{Serial: w.Serial, WD: 1, Entries: []track.Entry{{Kind: track.KindDir, Name: "d"}}}, r.e.now)
@@ -101,7 +101,7 @@ func TestNoTimerForALimitDuringAWalk(t *testing.T) {
 // lie in the past.
 func TestNoTimerWhileAPassWaitsForTheWalk(t *testing.T) {
 	r := testRoot(t, 1)
-	r.track.Start(false)
+	r.track.Start(false, 0)
 	w := r.walks[0]
 	r.walks = nil
 	r.track.Listing(track.Listing{Serial: w.Serial, WD: 1}, r.e.now)
@@ -122,7 +122,7 @@ func TestNoTimerWhileAPassWaitsForTheWalk(t *testing.T) {
 // not ask for it: the request could not be encoded, which would end the worker.
 func TestSearchLeavesOutWhatCannotBeNamed(t *testing.T) {
 	r := testRoot(t, 1)
-	r.track.Start(false)
+	r.track.Start(false, 0)
 	long := strings.Repeat("n", 255)
 	for wd := int32(1); len(r.walks) > 0; wd++ {
 		w := r.walks[0]
@@ -147,7 +147,7 @@ func TestSearchLeavesOutWhatCannotBeNamed(t *testing.T) {
 // it in a whole pass, or it deletes nothing at all (facts 7; exit 23 for ever).
 func TestDirectoryWhoseFilesCannotBeNamedIsLeftOut(t *testing.T) {
 	r := testRoot(t, 1)
-	r.track.Start(false) // the helper does not even list plain files
+	r.track.Start(false, 0) // the helper does not even list plain files
 	r.walking = true
 	name, longest := strings.Repeat("n", 249), 0
 	for wd := int32(1); len(r.walks) > 0; wd++ {

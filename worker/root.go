@@ -11,6 +11,7 @@ import (
 	"lockstep/ipc/wire"
 	"lockstep/rsync"
 	"lockstep/rules"
+	"lockstep/worker/clock"
 	"lockstep/worker/deliver"
 	"lockstep/worker/links"
 	"lockstep/worker/omit"
@@ -38,6 +39,8 @@ type root struct {
 	// may begin for others meanwhile.
 	walking bool
 	omit    omit.List // what the walk found is to be left out
+	began   time.Time // when the initial walk did
+	known   int       // bytes of the rules that were known before it
 
 	special   omit.Tally // sockets and devices seen by the last walk or since
 	tooLong   omit.Tally // paths that cannot be named
@@ -171,7 +174,7 @@ func (r *root) sendWalks() {
 		first := r.walks[0]
 		var rels []string
 		for _, w := range r.walks[:min(len(r.walks), ipc.MaxRels)] {
-			if w.All != first.All || w.Watch != first.Watch {
+			if w.All != first.All || w.Watch != first.Watch || w.Since != first.Since {
 				break
 			}
 			rels = append(rels, w.Rel)
@@ -180,7 +183,7 @@ func (r *root) sendWalks() {
 		batch := r.walks[:n:n]
 		r.walks, rels = r.walks[n:], rels[:n]
 		r.flying++
-		r.e.ask(&ipc.Watch{Root: r.id, Watch: first.Watch, All: first.All, Rels: rels}, nil, r.listed(batch))
+		r.e.ask(&ipc.Watch{Root: r.id, Watch: first.Watch, All: first.All, Rels: rels, Since: first.Since}, nil, r.listed(batch))
 	}
 	if len(r.walks) == 0 {
 		r.walks = nil
@@ -202,7 +205,7 @@ func (r *root) listed(batch []track.Walk) deliver.Flight {
 				r.walked += uint64(len(d.Entries))
 			}
 			r.track.Listing(track.Listing{
-				Serial: batch[d.Index].Serial, Status: uint16(d.Status), WD: d.WD, Ino: d.Ino,
+				Serial: batch[d.Index].Serial, Status: uint16(d.Status), WD: d.WD, Ino: d.Ino, Ctime: d.Ctime,
 				More: d.More, Entries: entries(d.Entries),
 			}, r.e.now)
 		}
@@ -216,7 +219,7 @@ func (r *root) listed(batch []track.Walk) deliver.Flight {
 func entries(in []ipc.Entry) []track.Entry {
 	out := make([]track.Entry, len(in))
 	for i, x := range in {
-		out[i] = track.Entry{Kind: uint8(x.Kind), Nlink: x.Nlink, Ino: x.Ino, Size: x.Size, Name: x.Name}
+		out[i] = track.Entry{Kind: uint8(x.Kind), Nlink: x.Nlink, Ino: x.Ino, Size: x.Size, Ctime: x.Ctime, Name: x.Name}
 	}
 	return out
 }
@@ -242,9 +245,32 @@ func (r *root) stepWhole() {
 	}
 	rules, over := r.omit.Rules()
 	r.omit = omit.List{}
+	again := len(rules) > r.known || over || clock.Stepped(r.began, r.e.now)
 	for _, t := range r.targets {
 		if t.Pass == deliver.PassWaiting {
 			t.StartPass(rules, over)
+		} else {
+			t.Walked(rules, over, again)
+		}
+	}
+}
+
+// startWalk begins the initial walk, and the passes beside it where that is
+// sound: what changes at a place after the pass was there and before the watch
+// is, the listing shows by its time (track.Start); and what the rules do not say
+// is to be left out, the walk finds, and the pass is made again.
+func (r *root) startWalk() {
+	r.began = r.e.now
+	if !r.cfg.Beside || r.inexact {
+		r.track.Start(!r.rules.Empty(), 0)
+		return
+	}
+	r.track.Start(!r.rules.Empty(), clock.Since(r.began))
+	rules, _ := r.omit.Rules()
+	r.known = len(rules)
+	for _, t := range r.targets {
+		if t.Pass == deliver.PassWaiting {
+			t.BeginBeside(rules)
 		}
 	}
 }
@@ -268,7 +294,7 @@ func (r *root) beginWalk() {
 	}
 	r.tooLong.Each(r.omit.All)
 	if !r.ready {
-		r.track.Start(!r.rules.Empty())
+		r.startWalk()
 		return
 	}
 	r.verified = r.track.Counters().Verified

@@ -44,6 +44,9 @@ type Sync struct {
 	// FullSyncEvery is how long after the end of one whole pass of a target the
 	// next one is due; 0: only when there is a reason.
 	FullSyncEvery time.Duration
+	// Beside: the first pass may begin beside the first walk, because the source's
+	// file system tells by ctime what has changed meanwhile.
+	Beside bool
 }
 
 // Delete says what is deleted on the targets, in the order of rsync.Delete. What
@@ -106,6 +109,7 @@ func (w *Worker) Layout(c *wire.Codec) {
 		wire.Flag(c, &s.Once)
 		wire.Enum(c, &s.Delete, numDeletes)
 		wire.Span(c, &s.FullSyncEvery)
+		wire.Flag(c, &s.Beside)
 	})
 }
 

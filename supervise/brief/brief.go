@@ -25,6 +25,7 @@ import (
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
 	"lockstep/ipc/wire"
+	"lockstep/rootid"
 	"lockstep/rsync"
 	"lockstep/supervise/host"
 	"lockstep/supervise/jail"
@@ -60,9 +61,8 @@ func Limits(role string, targets int, mknod bool) cgroup.Limits {
 	return cgroup.Limits{Devices: cgroup.DevicesNone, Memory: ram / 2, Pids: 64}
 }
 
-// Worker is the engine's view. Mounts are the Rels of what is mounted inside
-// the source.
-func Worker(cfg config.Config, o rsync.Options, mounts []string) settings.Worker {
+// Worker is the engine's view.
+func Worker(cfg config.Config, o rsync.Options, roots rootid.Roots) settings.Worker {
 	sync := settings.Sync{
 		Root:    theRoot,
 		Exclude: cfg.Exclude, Devices: o.Devices,
@@ -76,15 +76,18 @@ func Worker(cfg config.Config, o rsync.Options, mounts []string) settings.Worker
 		sync.Targets = append(sync.Targets, TargetID(i))
 	}
 	if !cfg.CrossMounts {
-		sync.Mounts = mounts
+		sync.Mounts = roots.SourceRels()
+		// A dry run prints: it is made once. Where deletions are not made at any
+		// time, those that happened beside the walk could not be.
+		sync.Beside = roots.Source.KeepsCtime() && !cfg.DryRun && sync.Delete == settings.DeleteAlways
 	}
 	return settings.Worker{Syncs: []settings.Sync{sync}}
 }
 
 // Helper is the helper's configuration, encoded. rootFD is the number at which
 // it finds the root's descriptor.
-func Helper(cfg config.Config, o rsync.Options, mounts []string, rootFD int) ([]byte, error) {
-	worker := Worker(cfg, o, mounts)
+func Helper(cfg config.Config, o rsync.Options, roots rootid.Roots, rootFD int) ([]byte, error) {
+	worker := Worker(cfg, o, roots)
 	data, err := wire.Append(nil, &worker)
 	if err != nil {
 		return nil, fmt.Errorf("configuration of the worker: %w", err)

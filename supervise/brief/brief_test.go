@@ -12,6 +12,7 @@ import (
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
 	"lockstep/ipc/wire"
+	"lockstep/rootid"
 	"lockstep/rsync"
 	"lockstep/supervise/host"
 )
@@ -34,7 +35,7 @@ func cfg(t *testing.T, pairs ...string) config.Config {
 // Neither helper nor worker learns where on the host it is, nor what is run.
 func TestLeastKnowledge(t *testing.T) {
 	c := cfg(t, "exclude", "*.tmp")
-	data, err := Helper(c, rsync.Options{}, []string{"in/side"}, 7)
+	data, err := Helper(c, rsync.Options{}, rootid.Roots{InSource: []rootid.Inner{{Rel: "in/side"}}}, 7)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,9 +62,31 @@ func TestLeastKnowledge(t *testing.T) {
 }
 
 func TestCrossMountsAreNoExclusion(t *testing.T) {
-	w := Worker(cfg(t, "cross_mounts", "true", "dry_run", "true"), rsync.Options{}, []string{"in"})
+	w := Worker(cfg(t, "cross_mounts", "true", "dry_run", "true"), rsync.Options{}, rootid.Roots{InSource: []rootid.Inner{{Rel: "in"}}})
 	if len(w.Syncs[0].Mounts) != 0 || !w.Syncs[0].Once {
 		t.Errorf("%+v", w.Syncs[0])
+	}
+}
+
+// The first pass begins beside the first walk only where that is sound.
+func TestBeside(t *testing.T) {
+	ext4, overlay := rootid.Identity{Magic: 0xef53}, rootid.Identity{Magic: 0x794c7630}
+	for _, c := range []struct {
+		source rootid.Identity
+		words  []string
+		want   bool
+	}{
+		{ext4, nil, true},
+		{overlay, nil, false},
+		{ext4, []string{"cross_mounts", "true"}, false},
+		{ext4, []string{"dry_run", "true"}, false},
+		{ext4, []string{"delete", "start"}, false},
+		{ext4, []string{"delete", "never"}, false},
+	} {
+		w := Worker(cfg(t, c.words...), rsync.Options{}, rootid.Roots{Source: c.source})
+		if got := w.Syncs[0].Beside; got != c.want {
+			t.Errorf("%s %q: %v", rootid.FSName(c.source.Magic), c.words, got)
+		}
 	}
 }
 
@@ -119,7 +142,7 @@ func TestDeletes(t *testing.T) {
 		"never":  {settings.DeleteNever, false, false, false},
 	} {
 		c := cfg(t, "delete", word)
-		if got := Worker(c, rsync.Options{}, nil).Syncs[0].Delete; got != want.worker {
+		if got := Worker(c, rsync.Options{}, rootid.Roots{}).Syncs[0].Delete; got != want.worker {
 			t.Errorf("%s: the worker is told %d", word, got)
 		}
 		for _, passed := range []bool{false, true} {
@@ -146,7 +169,7 @@ func TestLimitsOfManyTargets(t *testing.T) {
 		more = append(more, "targets", fmt.Sprintf("/backup/%d", i))
 	}
 	c := cfg(t, more...)
-	if _, err := Helper(c, rsync.Options{}, nil, 7); err != nil || len(c.Targets) != keys.MaxTargets {
+	if _, err := Helper(c, rsync.Options{}, rootid.Roots{}, 7); err != nil || len(c.Targets) != keys.MaxTargets {
 		t.Fatalf("%d targets: %v", len(c.Targets), err)
 	}
 	for role, want := range map[string]int64{"helper": 64 + 2*keys.MaxTargets, "worker": 64, "runner": 128} {

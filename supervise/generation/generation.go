@@ -146,7 +146,7 @@ func (m *Maker) helper(g *Generation, plan Plan, files *proc.Files) error {
 	files.Take(theirs, err)
 	// After 0 to 2 and the four donations below; see sandbox's package comment.
 	const firstOpen = 7
-	data, err := brief.Helper(plan.Config, plan.Options, plan.Roots.SourceRels(), firstOpen)
+	data, err := brief.Helper(plan.Config, plan.Options, plan.Roots, firstOpen)
 	if err != nil {
 		return err
 	}

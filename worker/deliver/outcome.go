@@ -73,6 +73,10 @@ func (k *Task) Exited(x ipc.Exited) {
 		k.answered(&x)
 		return
 	}
+	if k.afresh != nil {
+		k.repeat()
+		return
+	}
 	f := rsync.Diagnose(x.End, int(x.Code), x.Tail)
 	v, debris := judge(&x, f)
 	if k.whole && v == verdictBroken && x.Code != exitFileIO {
@@ -149,6 +153,10 @@ func worn(entries []queue.Entry) bool {
 // compares content after it.
 func (k *Task) passEnded(v verdict) {
 	t := k.t
+	if k.beside { // what must be left out is not known yet: see Walked
+		k.ended, k.verdict = true, v
+		return
+	}
 	// What vanished was there when the walk began and has its own event since,
 	// unless its directory has no watch: then the next rescan, due within
 	// limitEvery, finds it. Warnings were told; every path was compared.

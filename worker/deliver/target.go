@@ -182,11 +182,13 @@ func (t *Target) StartPass(rules []byte, over bool) {
 		t.endPass(false)
 		return
 	}
-	t.Pass = PassRunning
+	if t.Pass != PassRunning {
+		t.Pass = PassRunning
+		t.host.PassBegins()
+	}
 	k := &Task{t: t, lane: laneNormal, whole: true}
 	k.jobs = []plan.Job{{Kind: ipc.JobInitial, List: rules}}
 	t.lanes[laneNormal] = k
-	t.host.PassBegins()
 	k.start(k.jobs[0])
 }
 

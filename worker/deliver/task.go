@@ -39,6 +39,12 @@ type Task struct {
 	gone   []string // vanished paths found by phaseChecking
 
 	partial bool // of a whole pass: its first job left paths in doubt
+
+	job     ipc.JobID
+	beside  bool    // a whole pass whose walk has not ended
+	ended   bool    // its job has ended before its walk
+	verdict verdict // of that end
+	afresh  func()  // begins the pass again, whatever comes of this one
 }
 
 // Target is whose task it is.
@@ -213,8 +219,11 @@ func (k *Task) started(_ ipc.Header, payload []byte) error {
 		k.postpone()
 		return nil
 	}
-	k.phase = phaseRunning
+	k.phase, k.job = phaseRunning, a.Job
 	k.t.host.Running(a.Job, k)
+	if k.afresh != nil {
+		k.stop()
+	}
 	return nil
 }
 

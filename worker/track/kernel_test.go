@@ -18,6 +18,7 @@ type inode struct {
 	attr int    // mode, owner; of a directory: modification time, too
 	wd   int32  // 0: not watched
 	held int    // open descriptors
+	when int    // ctime: the version of the last change of any kind
 }
 
 // kernel is a file system with one inotify instance, exact in what matters:
@@ -61,7 +62,16 @@ func (k *kernel) inode(dir bool) *inode {
 	}
 	k.fresh(&n.data)
 	k.fresh(&n.attr)
+	k.stamp(n)
 	return n
+}
+
+// stamp sets the time of the last status change.
+func (k *kernel) stamp(nodes ...*inode) {
+	k.version++
+	for _, n := range nodes {
+		n.when = k.version
+	}
 }
 
 func (k *kernel) fresh(version *int) {
@@ -163,6 +173,7 @@ func (k *kernel) create(d *inode, name string, dir bool) {
 		n.up = d
 	}
 	k.fresh(&d.attr)
+	k.stamp(d)
 	k.event(d, monitor.Create|isDir(n), name, 0)
 	if !dir {
 		k.event(d, monitor.CloseWrite, name, 0)
@@ -173,12 +184,14 @@ func (k *kernel) write(d *inode, name string) {
 	n := d.kids[name]
 	k.fresh(&n.data)
 	k.fresh(&n.attr)
+	k.stamp(n)
 	k.event(d, monitor.Modify, name, 0)
 }
 
 func (k *kernel) chmod(d *inode, name string) {
 	n := d.kids[name]
 	k.fresh(&n.attr)
+	k.stamp(n)
 	k.event(d, monitor.Attrib|isDir(n), name, 0)
 	if n.dir {
 		k.event(n, monitor.Attrib|monitor.IsDir, "", 0)
@@ -190,6 +203,7 @@ func (k *kernel) unlink(d *inode, name string) {
 	n := d.kids[name]
 	delete(d.kids, name)
 	k.fresh(&d.attr)
+	k.stamp(d, n)
 	n.up = nil
 	n.held++
 	k.event(d, monitor.Delete|isDir(n), name, 0)
@@ -227,6 +241,10 @@ func (k *kernel) rename(from *inode, name string, to *inode, as string, exchange
 	}
 	k.fresh(&from.attr)
 	k.fresh(&to.attr)
+	k.stamp(from, to, n)
+	if there != nil {
+		k.stamp(there)
+	}
 	k.moveEvents(from, name, to, as, n)
 	switch {
 	case there == nil:
@@ -303,6 +321,7 @@ type helper struct {
 	at      *inode
 	stage   int
 	wd      int32
+	when    int // the directory's ctime, once it is watched
 	status  uint16
 	after   string // the last name read
 	parts   [][]Entry
@@ -331,8 +350,10 @@ func (h *helper) step() {
 			var ok bool
 			if h.wd, ok = h.k.mark(h.at); !ok {
 				h.fail(enospc)
+				return
 			}
 		}
+		h.when = h.at.when
 	case 3:
 		if h.list() {
 			h.stage = 2 // there is more
@@ -383,8 +404,12 @@ func (h *helper) list() bool {
 		if n.dir {
 			kind = KindDir
 		}
-		if n.dir || h.now.All {
-			part = append(part, Entry{Kind: kind, Ino: n.ino, Nlink: 1, Name: name})
+		if n.dir || h.now.All || h.now.Since > 0 && uint64(n.when) >= h.now.Since {
+			e := Entry{Kind: kind, Ino: n.ino, Nlink: 1, Name: name}
+			if !n.dir {
+				e.Ctime = uint64(n.when)
+			}
+			part = append(part, e)
 		}
 	}
 	h.parts = append(h.parts, part)
@@ -392,7 +417,7 @@ func (h *helper) list() bool {
 }
 
 func (h *helper) answer() {
-	l := Listing{Serial: h.now.Serial, Status: h.status, WD: h.wd}
+	l := Listing{Serial: h.now.Serial, Status: h.status, WD: h.wd, Ctime: uint64(h.when)}
 	if h.status != 0 || len(h.parts) == 0 {
 		h.parts = [][]Entry{nil}
 	}

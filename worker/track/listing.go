@@ -63,7 +63,10 @@ func (t *Tracker) begin(w *walk, l Listing) {
 		t.mend(w) // what the refused walk was to do is still to be done
 		return
 	}
-	if w.want&wantMark == 0 {
+	if t.late(l.Ctime) && w.want&wantSeen != 0 {
+		t.changed(w)
+	}
+	if w.drop || w.want&wantMark == 0 {
 		return
 	}
 	// Only now is it certain that no deletion here goes unseen; below, not yet.
@@ -135,7 +138,8 @@ func (t *Tracker) mend(w *walk) {
 }
 
 // mending is what a walk that found a surprise asks for next. In the initial
-// walk, and after an overflow, nothing need be marked: a whole pass follows.
+// walk, and after an overflow, nothing need be marked: a whole pass follows, or
+// what is listed tells by its time that it is to be marked.
 func (w *walk) mending() uint16 {
 	if w.want&(wantSeen|wantVerify) == wantSeen {
 		return w.want | wantDeep
@@ -147,6 +151,21 @@ func (w *walk) mending() uint16 {
 func (w *walk) thorough() bool {
 	const all = wantDirty | wantDeep | wantPrune
 	return w.want&all == all || w.want&(wantSeen|wantVerify) == wantSeen
+}
+
+// late says whether a time of a status change lies in a pass that began beside
+// the walk.
+func (t *Tracker) late(ctime uint64) bool { return t.recent > 0 && ctime >= t.recent }
+
+// changed: names of a directory may have appeared, vanished or moved after a
+// pass beside the walk had looked, and before it was watched.
+func (t *Tracker) changed(w *walk) {
+	w.moved = true
+	t.dirty(w.rel, Attr|Replaced, nil)
+	if w.want&wantMoved != 0 && w.want&wantMark == 0 {
+		w.drop = true // perhaps it is not the one that the pass has seen here
+		t.request(w.id, w.want|wantDirty|wantDeep)
+	}
 }
 
 // replaced: at the walk's place is another directory than the tree had there:
@@ -253,7 +272,7 @@ func (t *Tracker) entry(w *walk, e *Entry) {
 			t.skip(rel, e.Kind)
 		}
 	}
-	if w.want&wantMark != 0 {
+	if w.want&wantMark != 0 || w.want&wantSeen != 0 && t.late(e.Ctime) {
 		t.dirty(rel, Name|Content|Attr, e)
 	}
 }
@@ -271,7 +290,10 @@ func (t *Tracker) listed(w *walk, rel string, e *Entry) {
 	}
 	mark := t.tree.Mark(kid)
 	t.setMark(kid, mark|isListed)
-	want := w.want &^ (wantNoWatch | wantVerify)
+	want := w.want &^ (wantNoWatch | wantVerify | wantMoved)
+	if w.moved {
+		want |= wantMoved
+	}
 	switch {
 	case added && w.want&wantVerify != 0:
 		t.count.Missing++

@@ -29,6 +29,7 @@ type mirror struct {
 	flight   map[string]Change
 
 	due     bool      // a whole pass is
+	beside  bool      // the one under way began beside the walk, and does not end before it
 	ended   bool      // a pass has, and the queue was not empty since
 	until   time.Time // when the last pass had ended, and the queue was empty
 	settled time.Time
@@ -47,7 +48,7 @@ func (m *mirror) mark(rel string, c Change) {
 
 // suspects is what Sink.Suspect is to mean for one target.
 func (m *mirror) suspects(doubts []doubt.Doubt) bool {
-	passing := m.due || len(m.pass) > 0 || m.ended
+	passing := m.due || m.beside || len(m.pass) > 0 || m.ended
 	for _, d := range doubts {
 		if !m.settled.After(d.Last) && (!d.Pass || passing || !m.until.Before(d.First)) {
 			return true

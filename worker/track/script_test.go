@@ -188,7 +188,7 @@ func (s *scripted) command(words []string) {
 	case "start":
 		s.k.emit = nil // nobody was watching
 		s.sim.Rescan("start")
-		s.t.Start(len(words) > 1)
+		s.t.Start(len(words) > 1, 0)
 	case "verify":
 		s.t.Verify()
 	case "retry":

@@ -40,7 +40,7 @@ type sim struct {
 
 // coverage shows that the simulation meets what it is there for.
 type coverage struct {
-	overflows, unpaired, stale, repairs, exchanges, ops, suspects, trusts uint64
+	overflows, unpaired, stale, repairs, exchanges, ops, suspects, trusts, besides uint64
 }
 
 func excludedName(rel string, isDir bool) bool {
@@ -410,8 +410,7 @@ func (s *sim) run(rounds, turns int) {
 		s.operation()
 		s.k.emit = nil
 	}
-	s.t.Start(true)
-	s.Rescan("start")
+	s.start()
 	for range rounds {
 		for range s.next(turns) {
 			s.turn()
@@ -487,13 +486,14 @@ func TestSimulation(t *testing.T) {
 			total.exchanges += c.exchanges
 			total.suspects += c.suspects
 			total.trusts += c.trusts
+			total.besides += c.besides
 		})
 		if !ok {
 			t.Fatalf("seed %d fails; SIM_SEEDS=%d shows how", seed, seed)
 		}
 	}
 	t.Logf("%d seeds from %d: %+v", count, from, total)
-	if count >= 500 && (total.overflows == 0 || total.unpaired == 0 || total.stale == 0 || total.repairs == 0 || total.exchanges == 0 || total.suspects == 0 || total.trusts == 0) {
+	if count >= 500 && (total.overflows == 0 || total.unpaired == 0 || total.stale == 0 || total.repairs == 0 || total.exchanges == 0 || total.suspects == 0 || total.trusts == 0 || total.besides == 0) {
 		t.Error("the simulation does not meet what it is there for")
 	}
 }

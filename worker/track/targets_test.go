@@ -53,7 +53,11 @@ func (s *sim) work(i int) bool {
 	switch {
 	case len(m.pass) > 0:
 		m.step()
-		m.ended = len(m.pass) == 0
+		m.ended = len(m.pass) == 0 && !m.beside
+	case m.beside && !s.t.Complete():
+		return false
+	case m.beside:
+		m.beside, m.ended = false, true
 	case len(m.taken) > 0:
 		m.work()
 	case m.due && s.t.Complete() && !m.ended:
@@ -70,6 +74,22 @@ func (s *sim) work(i int) bool {
 		return false
 	}
 	return true
+}
+
+// start begins everything: the passes once the walk has ended, or beside it.
+func (s *sim) start() {
+	if s.next(2) == 0 {
+		s.t.Start(true, 0)
+		s.Rescan("start")
+		return
+	}
+	s.cover.besides++
+	s.t.Start(s.next(2) == 0, uint64(max(1, s.k.version+1-s.next(2)*s.next(20))))
+	for _, m := range s.all {
+		s.t.Pass(true)
+		m.begin()
+		m.beside = true
+	}
 }
 
 // busy lets the targets work until none has anything left to do.

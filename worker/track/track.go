@@ -87,6 +87,7 @@ type Entry struct {
 	Nlink uint32
 	Ino   uint64
 	Size  uint64
+	Ctime uint64 // seconds since 1970; of a directory it may be 0: its own listing tells
 	Name  string
 }
 
@@ -96,6 +97,7 @@ type Walk struct {
 	Rel    string
 	All    bool // every entry; else directories, entries with several links, sockets, devices
 	Watch  bool
+	Since  uint64 // list what has changed its status then or later as well; 0: see All alone
 }
 
 // Listing is (part of) the answer to the Walk of the same Serial. Parts arrive
@@ -105,6 +107,7 @@ type Listing struct {
 	Status  uint16 // 0, an errno, or 1024 and above: the helper's own reasons
 	WD      int32  // -1 when there is no watch
 	Ino     uint64
+	Ctime   uint64 // of the directory, seconds since 1970
 	More    bool
 	Entries []Entry
 }
@@ -182,7 +185,8 @@ type Tracker struct {
 	sink   Sink
 	tree   *tree.Tree
 	mounts map[string]bool
-	all    bool // Start's argument
+	all    bool   // Start's arguments
+	recent uint64 // until the initial walk has ended
 	now    time.Time
 	count  Counters
 
@@ -235,8 +239,14 @@ func New(cfg Config, sink Sink) *Tracker {
 // Start begins the initial walk. Nothing it finds is marked dirty: a whole pass
 // is due once it has ended. all lists every entry (when something is excluded),
 // else what Walk.All says.
-func (t *Tracker) Start(all bool) {
-	t.all = all
+//
+// With since (a time, in seconds since 1970; else 0) the pass may begin beside
+// the walk, at that time or later: it may look at a directory before that is
+// watched. Whatever changed in between has changed its status (ctime: inode(7))
+// at since or later, when it is listed: that is marked. A name that vanished, or
+// a directory that was moved, has changed its directory.
+func (t *Tracker) Start(all bool, since uint64) {
+	t.all, t.recent = all, since
 	t.due = true
 	t.request(t.tree.Root(), t.listAll()|wantSeen)
 	t.finish()
@@ -308,7 +318,7 @@ func (t *Tracker) Idle() bool { return len(t.out) == 0 && t.head == len(t.queue)
 
 // Complete says whether the initial walk, or the one after an overflow, or a
 // verification, has ended: what was there when it began has been Seen. A whole
-// pass that Start or Rescan calls for must not begin before. (Under constant
+// pass that Rescan calls for, or Start without a time, must not begin before. (Under constant
 // change there may be no moment when the Tracker is Idle; there is one for this.)
 func (t *Tracker) Complete() bool { return t.seeing == 0 }
 
@@ -355,6 +365,9 @@ func (t *Tracker) finish() {
 	if t.count.Verifying && t.pending == 0 {
 		t.count.Verifying = false
 		t.count.Verified++
+	}
+	if t.Complete() {
+		t.recent = 0
 	}
 	if t.Idle() && (t.early.any() || t.removed.any() || len(t.flips) > 0) {
 		// No answer is under way that could bring a descriptor of old.

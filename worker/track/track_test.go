@@ -69,7 +69,7 @@ func started(tb testing.TB, cfg Config, entries ...Entry) (*Tracker, *notes) {
 	tb.Helper()
 	n := &notes{}
 	t := New(cfg, n)
-	t.Start(false)
+	t.Start(false, 0)
 	n.answer(tb, t, "", Listing{WD: 1, Entries: entries})
 	return t, n
 }
@@ -153,7 +153,7 @@ func TestRootGone(t *testing.T) {
 func TestRootRefused(t *testing.T) {
 	n := &notes{}
 	tr := New(Config{}, n)
-	tr.Start(true)
+	tr.Start(true, 0)
 	n.answer(t, tr, "", Listing{WD: -1, Status: 2})
 	if len(n.failed) != 1 || tr.Counters().Failed != 1 || !tr.Idle() {
 		t.Errorf("%v %+v", n.failed, tr.Counters())
@@ -389,7 +389,7 @@ func BenchmarkWalk(b *testing.B) {
 	for b.Loop() {
 		n := &nothing{}
 		tr := New(Config{}, n)
-		tr.Start(false)
+		tr.Start(false, 0)
 		for wd := int32(1); !tr.Idle(); {
 			walks := n.walks
 			n.walks = nil

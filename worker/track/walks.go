@@ -11,6 +11,7 @@ const (
 	wantVerify                     // count differences
 	wantPrune                      // mark it Replaced once it is watched
 	wantNoWatch                    // list only: a watch was refused
+	wantMoved                      // its parent has changed: if it has, too, it may have come from elsewhere
 
 	isQueued
 	isOut    // a walk is under way
@@ -19,7 +20,7 @@ const (
 	isFailed
 	isTooLong
 
-	wants     = wantAll | wantMark | wantDeep | wantSeen | wantVerify | wantPrune | wantNoWatch
+	wants     = wantAll | wantMark | wantDeep | wantSeen | wantVerify | wantPrune | wantNoWatch | wantMoved
 	wantDirty = wantMark | wantAll
 )
 
@@ -32,6 +33,7 @@ type walk struct {
 	begun bool // its first part has arrived
 	drop  bool // its answer is of no use
 	again bool // the same is to be asked again
+	moved bool // the directory has changed beside a pass: what it lists may come from elsewhere
 }
 
 // setMark changes a node's mark and keeps the counts of those in each state.
@@ -108,7 +110,11 @@ func (t *Tracker) hand(id tree.ID) {
 	t.serial++
 	t.count.Walks++
 	t.out[t.serial] = w
-	t.sink.Walk(Walk{Serial: t.serial, Rel: rel, All: w.want&wantAll != 0, Watch: w.want&wantNoWatch == 0})
+	out := Walk{Serial: t.serial, Rel: rel, All: w.want&wantAll != 0, Watch: w.want&wantNoWatch == 0}
+	if w.want&wantSeen != 0 {
+		out.Since = t.recent
+	}
+	t.sink.Walk(out)
 }
 
 // underway counts walks that something waits for.

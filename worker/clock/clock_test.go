@@ -1,0 +1,55 @@
+package clock
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A file that is made now has a time of Since now or later, and one that was
+// made long before has not.
+func TestSinceHoldsForFiles(t *testing.T) {
+	for range 200 {
+		since := Since(time.Now())
+		path := filepath.Join(t.TempDir(), "f")
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var st syscall.Stat_t
+		if err := syscall.Stat(path, &st); err != nil {
+			t.Fatal(err)
+		}
+		if uint64(st.Ctim.Sec) < since {
+			t.Fatalf("made at %d, since %d", st.Ctim.Sec, since)
+		}
+		if later := Since(time.Now().Add(10 * time.Second)); uint64(st.Ctim.Sec) >= later {
+			t.Fatalf("made at %d, ten seconds later is %d", st.Ctim.Sec, later)
+		}
+	}
+	if Since(time.Unix(-100, 0)) == 0 {
+		t.Error("before 1970: 0 means that nothing is asked for")
+	}
+}
+
+func TestStepped(t *testing.T) {
+	now := time.Now()
+	if Stepped(now, now.Add(time.Hour)) {
+		t.Error("both clocks went on by an hour")
+	}
+	for _, c := range []struct {
+		wall, monotonic time.Duration
+		want            bool
+	}{
+		{time.Minute, time.Minute, false},
+		{time.Minute, time.Minute + 900*time.Millisecond, false}, // slewed
+		{58 * time.Second, time.Minute, true},                    // set back
+		{-time.Hour, time.Minute, true},
+		{time.Hour, time.Minute, true}, // set forward, or the machine slept
+	} {
+		if got := apart(c.wall, c.monotonic); got != c.want {
+			t.Errorf("%v of the wall clock, %v of the other: %v", c.wall, c.monotonic, got)
+		}
+	}
+}
