@@ -20,7 +20,7 @@ type scale struct {
 	streamRate                        int
 	streamFor                         time.Duration
 	churnOps, churnSeeds              int
-	kills                             int
+	kills, starts                     int
 	hostileNames, hostileSeeds        int
 	hostileDeletes                    int
 	syncs                             int
@@ -33,14 +33,14 @@ func scaled() scale {
 		return scale{burstDirs: 200, burstFiles: 20000, burstSeeds: 10,
 			streamRate: 2000, streamFor: 30 * time.Second,
 			churnOps: 6000, churnSeeds: 10,
-			kills:        100,
+			kills: 100, starts: 40,
 			hostileNames: 3000, hostileSeeds: 2, hostileDeletes: 60,
 			syncs: 100, latencies: 200, remoteScripts: 1}
 	}
 	return scale{burstDirs: 40, burstFiles: 4000, burstSeeds: 1,
 		streamRate: 1000, streamFor: 4 * time.Second,
 		churnOps: 1500, churnSeeds: 2,
-		kills:        8,
+		kills: 8, starts: 4,
 		hostileNames: 400, hostileSeeds: 1, hostileDeletes: 5,
 		syncs: 8, latencies: 50, remoteScripts: 4}
 }
