@@ -4,7 +4,13 @@ package e2e
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -45,4 +51,65 @@ func TestStartInChurn(t *testing.T) {
 		}
 		t.Logf("%d starts, slowest equal %v after the last change", s.starts, slowest)
 	})
+}
+
+// What changes after the pass was there and before the watch is: the helper is
+// stopped in the middle of its walk.
+func TestChangeBetweenPassAndWatch(t *testing.T) {
+	m := newMirror(t)
+	deep := filepath.Join(m.src, "a", strings.Repeat("d/", 12)+"e")
+	away := m.src + "-outside"
+	for _, dir := range []string{deep, filepath.Join(deep, "from/below"), filepath.Join(deep, "to"), filepath.Join(away, "in")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := time.Now().Add(-time.Hour)
+	put := func(path, text string) {
+		t.Helper()
+		if err := errors.Join(os.WriteFile(path, []byte(text), 0o644), os.Chtimes(path, old, old)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"deleted", "edited", "renamed", "from/file", "from/below/file"} {
+		put(filepath.Join(deep, name), "before")
+	}
+	put(filepath.Join(away, "in/file"), "moved in")
+	for i := range 6000 { // so that the walk is under way when the pass begins
+		if err := os.MkdirAll(fmt.Sprintf("%s/z/%d/%d", m.src, i/100, i%100), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.start()
+	helper := m.any("lockstep-helper") // by then the trial's rsync has ended
+	m.any("rsync")
+	if err := syscall.Kill(helper.pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	copied := strings.Replace(filepath.Join(deep, "to"), m.src, m.dst, 1)
+	m.eventually("the pass has been there", func() bool {
+		_, err := os.Stat(copied)
+		return err == nil
+	})
+	put(filepath.Join(deep, "edited"), "behind") // size and time are what they were
+	if err := errors.Join(
+		os.Remove(filepath.Join(deep, "deleted")),
+		os.Rename(filepath.Join(deep, "renamed"), filepath.Join(deep, "by another name")),
+		os.Rename(filepath.Join(deep, "from"), filepath.Join(deep, "to/from")),
+		os.Rename(filepath.Join(away, "in"), filepath.Join(deep, "in")),
+		os.WriteFile(filepath.Join(deep, "made"), []byte("made"), 0o644),
+	); err != nil {
+		t.Fatal(err)
+	}
+	m.mu.Lock()
+	late := slices.ContainsFunc(m.records, isReady)
+	m.mu.Unlock()
+	if err := syscall.Kill(helper.pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if late {
+		t.Fatal("all was watched before the changes were made: this shows nothing")
+	}
+	m.ready()
+	m.stop()
 }
