@@ -71,7 +71,6 @@ func (r *root) prepare() error {
 }
 
 func (r *root) work(t *task) {
-	t.since.Store(r.h.now())
 	r.current.Store(t)
 	serve := r.stat
 	if t.watch != nil {
@@ -96,7 +95,7 @@ func (r *root) watch(t *task) error {
 	r.pack.Send = func(packet []byte) error { return r.deliver(t, packet) }
 	for i, rel := range t.rels {
 		t.at = i
-		t.since.Store(r.h.now())
+		t.sights.Store(0)
 		if err := r.directory(t, rel); err != nil {
 			return err
 		}
@@ -112,10 +111,10 @@ func (r *root) directory(t *task, rel string) error {
 	d := ipc.Dir{Index: uint16(t.at), WD: -1}
 	fd, e := r.open(rel, unix.O_RDONLY|unix.O_DIRECTORY)
 	defer r.h.closeFD(fd)
-	if e == 0 {
+	if e == 0 && t.watch.Since > 0 {
 		var x ipc.Entry
 		x, e = r.examine(fd, []byte{0})
-		d.Ino, d.Ctime = x.Ino, x.Ctime
+		d.Ctime = x.Ctime
 	}
 	if e == 0 && t.watch.Watch {
 		d.WD, e = r.place(fd)
@@ -150,10 +149,10 @@ func (r *root) list(t *task, fd int, status unix.Errno) (unix.Errno, error) {
 		if n == 0 {
 			return status, nil
 		}
-		t.since.Store(r.h.now())
-		for name, e := range sys.Dirents(r.dents[:n]) {
-			var x ipc.Entry
-			if e == 0 {
+		t.sights.Store(0)
+		for name, kind := range sys.Dirents(r.dents[:n]) {
+			x, e := ipc.Entry{Kind: ipc.KindDir}, unix.Errno(0)
+			if kind != unix.DT_DIR { // of which its own listing tells all
 				x, e = r.examine(fd, name)
 			}
 			switch {
@@ -177,7 +176,7 @@ func (r *root) stat(t *task) error {
 	r.stats.Stats = r.stats.Stats[:0]
 	parent, fd, failed := "", -1, unix.Errno(0)
 	for i, rel := range t.rels {
-		t.since.Store(r.h.now())
+		t.sights.Store(0)
 		slash := strings.LastIndexByte(rel, '/')
 		if dir := rel[:max(slash, 0)]; i == 0 || dir != parent {
 			r.h.closeFD(fd)
