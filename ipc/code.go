@@ -72,7 +72,6 @@ func codeDir(c *wire.Codec, d *Dir) {
 	status(c, &d.Status)
 	wire.Flag(c, &d.More)
 	wire.U32(c, &d.WD)
-	wire.U64(c, &d.Ino)
 	wire.U64(c, &d.Ctime)
 	wire.List(c, &d.Entries, MaxPacket, codeEntry)
 }

@@ -55,7 +55,7 @@ func full() []Message {
 		&Watch{Root: 0xffff, All: true},
 		&WatchAnswer{Dirs: []Dir{
 			{Index: 255, Status: StatusTimeout, WD: -1},
-			{Index: 1, More: true, WD: 7, Ino: 1 << 63, Entries: []Entry{
+			{Index: 1, More: true, WD: 7, Ctime: 1 << 63, Entries: []Entry{
 				{KindFile, 1, 2, 1 << 62, 1 << 61, "name"}, {KindNone, 0, 0, 0, 0, strings.Repeat("\xff", 255)}}},
 		}},
 		&Stat{Root: 2, Rels: []string{"x", ""}},
@@ -245,7 +245,7 @@ func TestDirPacker(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		want := make([]Dir, 1+rnd.IntN(MaxRels))
 		for i := range want {
-			want[i] = Dir{Index: uint16(i), WD: rnd.Int32(), Ino: rnd.Uint64(), Ctime: rnd.Uint64(), Status: Status(rnd.IntN(2))}
+			want[i] = Dir{Index: uint16(i), WD: rnd.Int32(), Ctime: rnd.Uint64(), Status: Status(rnd.IntN(2))}
 			n := rnd.IntN(4)
 			if rnd.IntN(20) == 0 {
 				n = rnd.IntN(3000)
@@ -283,7 +283,7 @@ func pack(t *testing.T, dirs []Dir, seq uint32) (got []Dir, packets int) {
 		}
 		for _, d := range a.Dirs {
 			if n := len(got); n > 0 && got[n-1].More {
-				if got[n-1].Index != d.Index || got[n-1].WD != d.WD || got[n-1].Ino != d.Ino {
+				if got[n-1].Index != d.Index || got[n-1].WD != d.WD || got[n-1].Ctime != d.Ctime {
 					t.Fatalf("a part of another directory: %+v", d)
 				}
 				d.Entries = append(got[n-1].Entries, d.Entries...)

@@ -164,19 +164,21 @@ type WatchAnswer struct {
 
 // Dir is (part of) one directory's answer. With ENOSPC no watch could be
 // placed (the limit is reached), and the entries are listed nevertheless; any
-// other status than OK says that the listing is missing or not complete. WD,
-// Ino and Ctime are the same in all parts but one that carries such a status.
+// other status than OK says that the listing is missing or not complete; EXDEV,
+// that it is in a mount that is not part of the tree. WD and Ctime are the same
+// in all parts but one that carries such a status.
 type Dir struct {
 	Index   uint16 // into Watch.Rels
 	Status  Status
 	More    bool
-	WD      int32 // watch descriptor, -1 without
-	Ino     uint64
-	Ctime   uint64 // seconds since 1970
+	WD      int32  // watch descriptor, -1 without
+	Ctime   uint64 // seconds since 1970; only told when Since is not 0
 	Entries []Entry
 }
 
-// Entry is one name in a directory.
+// Entry is one name in a directory. Of a directory mostly Kind and Name alone are
+// told, and of the root of a mount no more: to ask for it says whether it is part
+// of the tree.
 type Entry struct {
 	Kind  Kind
 	Nlink uint32

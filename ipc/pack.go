@@ -19,7 +19,7 @@ type DirPacker struct {
 const (
 	atStatus  = 2
 	atMore    = atStatus + 2
-	atEntries = atMore + 1 + 4 + 8 + 8
+	atEntries = atMore + 1 + 4 + 8
 	dirHead   = atEntries + 4
 	entryHead = 1 + 4 + 8 + 8 + 8 + 4
 )
@@ -50,7 +50,6 @@ func (p *DirPacker) begin(d Dir) {
 	p.b = binary.LittleEndian.AppendUint16(p.b, d.Index)
 	p.b = append(p.b, 0, 0, 0) // status, more
 	p.b = binary.LittleEndian.AppendUint32(p.b, uint32(d.WD))
-	p.b = binary.LittleEndian.AppendUint64(p.b, d.Ino)
 	p.b = binary.LittleEndian.AppendUint64(p.b, d.Ctime)
 	p.b = append(p.b, 0, 0, 0, 0) // how many entries
 }

@@ -151,14 +151,16 @@ func TestWatchAndList(t *testing.T) {
 		t.Errorf("dir: %s", got)
 	}
 	for i, want := range []syscall.Errno{0, 0, unix.ENOENT, unix.ENOTDIR, unix.ELOOP} {
-		if all[i].Status != ipc.Status(want) || (all[i].WD > 0) != (want == 0) || (all[i].Ino > 0) != (want == 0) {
+		if all[i].Status != ipc.Status(want) || (all[i].WD > 0) != (want == 0) {
 			t.Errorf("%d: %+v, want %v", i, all[i], want)
 		}
 	}
 	for _, e := range all[0].Entries {
 		var st unix.Stat_t
 		must(t, unix.Lstat(filepath.Join(r.dir, e.Name), &st))
-		if e.Ino != st.Ino || e.Nlink != uint32(st.Nlink) || e.Size != uint64(st.Size) {
+		if isDir := st.Mode&unix.S_IFMT == unix.S_IFDIR; isDir != (e.Kind == ipc.KindDir) {
+			t.Errorf("%+v, lstat says %+v", e, st)
+		} else if !isDir && (e.Ino != st.Ino || e.Nlink != uint32(st.Nlink) || e.Size != uint64(st.Size) || e.Ctime != uint64(st.Ctim.Sec)) {
 			t.Errorf("%+v, lstat says %+v", e, st)
 		}
 	}
@@ -167,7 +169,7 @@ func TestWatchAndList(t *testing.T) {
 	if got := names(few[0]); got != "block char dir one socket" {
 		t.Errorf("few: %s", got)
 	}
-	if few[0].WD != -1 || few[0].Ino != all[0].Ino {
+	if few[0].WD != -1 {
 		t.Errorf("list only: %+v", few[0])
 	}
 
@@ -195,8 +197,8 @@ func TestLargeDirectoryIsSplit(t *testing.T) {
 	r.connect()
 	r.hello()
 	d := r.watch(ipc.Watch{All: true, Watch: true, Rels: []string{"sub", "", "sub"}})
-	if len(d[1].Entries) != len(want) || d[1].WD < 1 || d[1].Ino == 0 {
-		t.Fatalf("%d entries, want %d; %d %d", len(d[1].Entries), len(want), d[1].WD, d[1].Ino)
+	if len(d[1].Entries) != len(want) || d[1].WD < 1 {
+		t.Fatalf("%d entries, want %d; %d", len(d[1].Entries), len(want), d[1].WD)
 	}
 	for _, e := range d[1].Entries {
 		if !want[e.Name] {
@@ -211,33 +213,6 @@ func TestLargeDirectoryIsSplit(t *testing.T) {
 	}
 	for _, seq := range seqs {
 		answer(r, seq, ipc.TypeStatAnswer, wire.Decode[ipc.StatAnswer])
-	}
-}
-
-func TestMountsInside(t *testing.T) {
-	for _, cross := range []bool{false, true} {
-		t.Run(fmt.Sprint("cross=", cross), func(t *testing.T) {
-			r := newRig(t, func(c *ipc.HelperConfig) { c.Roots[0].CrossMounts = cross })
-			at := filepath.Join(r.dir, "mnt")
-			must(t, os.Mkdir(at, 0o700))
-			must(t, unix.Mount("tmpfs", at, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "size=64k"))
-			t.Cleanup(func() { must(t, unix.Unmount(at, unix.MNT_DETACH)) })
-			must(t, os.WriteFile(filepath.Join(at, "inner"), nil, 0o600))
-			r.connect()
-			r.hello()
-			d := r.watch(ipc.Watch{All: true, Watch: true, Rels: []string{"", "mnt"}})
-			s := r.stat("mnt", "mnt/inner")
-			if cross {
-				if names(d[0]) != "mnt" || names(d[1]) != "inner" || s[0].Kind != ipc.KindDir || s[1].Kind != ipc.KindFile {
-					t.Errorf("%+v %+v", d, s)
-				}
-				return
-			}
-			exdev := ipc.Status(unix.EXDEV)
-			if names(d[0]) != "" || d[1].Status != exdev || d[1].WD != -1 || s[0].Status != exdev || s[1].Status != exdev {
-				t.Errorf("%+v %+v", d, s)
-			}
-		})
 	}
 }
 

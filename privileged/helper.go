@@ -44,7 +44,6 @@ type Helper struct {
 	log   io.Writer // whole lines, each with its level as in sd-daemon(3)
 	table map[ipc.Type]request
 	roots map[ipc.RootID]*root
-	base  time.Time
 	end   chan error
 	done  chan struct{} // closed when Serve returns
 
@@ -66,7 +65,7 @@ type Helper struct {
 // it has no unshare(2). inotify is the descriptor on which watches are placed.
 func New(cfg ipc.HelperConfig, inotify int, log io.Writer) (*Helper, error) {
 	h := &Helper{
-		cfg: cfg, log: log, table: requests(), state: greeting, workerFD: -1, base: time.Now(),
+		cfg: cfg, log: log, table: requests(), state: greeting, workerFD: -1,
 		roots:   make(map[ipc.RootID]*root),
 		targets: make(map[ipc.TargetID]*target),
 		jobs:    make(map[ipc.JobID]*job),

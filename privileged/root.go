@@ -72,7 +72,6 @@ func (r *root) prepare() error {
 }
 
 func (r *root) work(t *task) {
-	t.since.Store(r.h.now())
 	r.current.Store(t)
 	serve := r.stat
 	if t.watch != nil {
@@ -97,7 +96,7 @@ func (r *root) watch(t *task) error {
 	r.pack.Send = func(packet []byte) error { return r.deliver(t, packet) }
 	for i, rel := range t.rels {
 		t.at = i
-		t.since.Store(r.h.now())
+		t.sights.Store(0)
 		if err := r.directory(t, rel); err != nil {
 			return err
 		}
@@ -117,9 +116,9 @@ func (r *root) directory(t *task, rel string) error {
 	if e == 0 && t.watch.Watch {
 		d.WD, e = r.place(fd)
 	}
-	if e == 0 || e == unix.ENOSPC {
+	if t.watch.Since > 0 && (e == 0 || e == unix.ENOSPC) {
 		x, e2 := r.examine(fd, []byte{0})
-		d.Ino, d.Ctime, e = x.Ino, x.Ctime, cmp.Or(e2, e)
+		d.Ctime, e = x.Ctime, cmp.Or(e2, e)
 	}
 	err := r.pack.Open(d)
 	if err == nil && (e == 0 || e == unix.ENOSPC) {
@@ -151,10 +150,10 @@ func (r *root) list(t *task, fd int, status unix.Errno) (unix.Errno, error) {
 		if n == 0 {
 			return status, nil
 		}
-		t.since.Store(r.h.now())
-		for name, e := range sys.Dirents(r.dents[:n]) {
-			var x ipc.Entry
-			if e == 0 {
+		t.sights.Store(0)
+		for name, kind := range sys.Dirents(r.dents[:n]) {
+			x, e := ipc.Entry{Kind: ipc.KindDir}, unix.Errno(0)
+			if kind != unix.DT_DIR { // of which its own listing tells all
 				x, e = r.examine(fd, name)
 			}
 			switch {
@@ -178,7 +177,7 @@ func (r *root) stat(t *task) error {
 	r.stats.Stats = r.stats.Stats[:0]
 	parent, fd, failed := "", -1, unix.Errno(0)
 	for i, rel := range t.rels {
-		t.since.Store(r.h.now())
+		t.sights.Store(0)
 		slash := strings.LastIndexByte(rel, '/')
 		if dir := rel[:max(slash, 0)]; i == 0 || dir != parent {
 			r.h.closeFD(fd)

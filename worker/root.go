@@ -205,7 +205,7 @@ func (r *root) listed(batch []track.Walk) deliver.Flight {
 				r.walked += uint64(len(d.Entries))
 			}
 			r.track.Listing(track.Listing{
-				Serial: batch[d.Index].Serial, Status: uint16(d.Status), WD: d.WD, Ino: d.Ino, Ctime: d.Ctime,
+				Serial: batch[d.Index].Serial, Status: uint16(d.Status), WD: d.WD, Ctime: d.Ctime,
 				More: d.More, Entries: entries(d.Entries),
 			}, r.e.now)
 		}

@@ -90,22 +90,27 @@ func Getdents(fd int, buf []byte) (int, unix.Errno) {
 	}
 }
 
-// atName is where the name begins in struct linux_dirent64: after d_ino (8),
-// d_off (8), d_reclen (2) and d_type (1).
-const atName = 19
+// Where d_type and the name are in struct linux_dirent64: after d_ino (8), d_off
+// (8) and d_reclen (2).
+const (
+	atType = 18
+	atName = 19
+)
 
 // Dirents goes through what Getdents read: each name with the NUL at its end,
-// but not "." and "..". A record that is not whole is EPROTO, and the last.
-func Dirents(buf []byte) iter.Seq2[[]byte, unix.Errno] {
-	return func(yield func([]byte, unix.Errno) bool) {
+// but not "." and "..", and its d_type (DT_UNKNOWN: the file system does not
+// tell). A record that is not whole is a nil name, and the last.
+func Dirents(buf []byte) iter.Seq2[[]byte, byte] {
+	return func(yield func([]byte, byte) bool) {
 		for len(buf) > 0 {
 			name, size := dirent(buf)
 			if name == nil {
-				yield(nil, unix.EPROTO)
+				yield(nil, unix.DT_UNKNOWN)
 				return
 			}
+			kind := buf[atType]
 			buf = buf[size:]
-			if s := string(name); s != ".\x00" && s != "..\x00" && !yield(name, 0) {
+			if s := string(name); s != ".\x00" && s != "..\x00" && !yield(name, kind) {
 				return
 			}
 		}

@@ -60,7 +60,7 @@ func (s *search) listed(rels []string) Flight {
 				return fmt.Errorf("a listing with index %d of %d", d.Index, len(rels))
 			}
 			switch unix.Errno(d.Status) {
-			case 0, unix.ENOENT, unix.ENOTDIR, unix.ELOOP: // there, or gone
+			case 0, unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EXDEV: // there, gone, or none of ours
 			default:
 				s.broken = true
 			}

@@ -216,6 +216,12 @@ func (t *Tracker) refused(w *walk, status uint16) {
 		}
 		t.drop(w.id)
 		t.vanished(w.rel)
+	case status == exdev && w.id != t.tree.Root():
+		// It is in a mount, which is none of ours, like those that are known from
+		// the start. As long as this process lives: with another table of mounts
+		// there is another.
+		t.mounts[w.rel] = true
+		t.drop(w.id)
 	default:
 		t.fail(w, status)
 	}

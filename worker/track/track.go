@@ -71,6 +71,7 @@ const (
 // Refusals that have a meaning here: Linux's error numbers (errno(3)).
 const (
 	enoent       uint16 = 2
+	exdev        uint16 = 18
 	enospc       uint16 = 28
 	enotdir      uint16 = 20
 	enametoolong uint16 = 36
@@ -106,7 +107,6 @@ type Listing struct {
 	Serial  uint64
 	Status  uint16 // 0, an errno, or 1024 and above: the helper's own reasons
 	WD      int32  // -1 when there is no watch
-	Ino     uint64
 	Ctime   uint64 // of the directory, seconds since 1970
 	More    bool
 	Entries []Entry

@@ -1,0 +1,90 @@
+package privileged
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lockstep/ipc"
+)
+
+// TestSince: what has changed since a time is listed, although not everything is.
+func TestSince(t *testing.T) {
+	r := newRig(t)
+	must(t, os.Mkdir(filepath.Join(r.dir, "dir"), 0o700))
+	changed := func(name string) uint64 {
+		var st unix.Stat_t
+		must(t, unix.Lstat(filepath.Join(r.dir, name), &st))
+		return uint64(st.Ctim.Sec)
+	}
+	must(t, os.WriteFile(filepath.Join(r.dir, "old"), nil, 0o600))
+	must(t, os.WriteFile(filepath.Join(r.dir, "new"), nil, 0o600))
+	for changed("new") == changed("old") { // for less than a second: nobody can set a ctime
+		must(t, os.Chmod(filepath.Join(r.dir, "new"), 0o600))
+	}
+	// Neither is what a change of the data alone would tell.
+	must(t, os.Chtimes(filepath.Join(r.dir, "new"), time.Unix(1, 0), time.Unix(1, 0)))
+	r.connect()
+	r.hello()
+	for _, c := range []struct {
+		since uint64
+		want  string
+	}{
+		{0, "dir"},
+		{1, "dir new old"},
+		{changed("old"), "dir new old"},
+		{changed("old") + 1, "dir new"},
+		{changed("new"), "dir new"},
+		{changed("new") + 1, "dir"},
+	} {
+		d := r.watch(ipc.Watch{Since: c.since, Rels: []string{"", "dir"}})
+		if got := names(d[0]); got != c.want {
+			t.Errorf("since %d: %s, want %s", c.since, got, c.want)
+		}
+		for i, rel := range []string{"", "dir"} {
+			if want := changed(rel); c.since > 0 && d[i].Ctime != want || c.since == 0 && d[i].Ctime != 0 {
+				t.Errorf("since %d: %q changed at %d, want %d", c.since, rel, d[i].Ctime, want)
+			}
+		}
+		for _, e := range d[0].Entries {
+			if e.Kind == ipc.KindFile && e.Ctime != changed(e.Name) {
+				t.Errorf("since %d: %+v, want %d", c.since, e, changed(e.Name))
+			}
+		}
+	}
+}
+
+func TestMountsInside(t *testing.T) {
+	for _, cross := range []bool{false, true} {
+		t.Run(fmt.Sprint("cross=", cross), func(t *testing.T) {
+			r := newRig(t, func(c *ipc.HelperConfig) { c.Roots[0].CrossMounts = cross })
+			at := filepath.Join(r.dir, "mnt")
+			must(t, os.Mkdir(at, 0o700))
+			must(t, unix.Mount("tmpfs", at, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "size=64k"))
+			t.Cleanup(func() { must(t, unix.Unmount(at, unix.MNT_DETACH)) })
+			must(t, os.WriteFile(filepath.Join(at, "inner"), nil, 0o600))
+			file := filepath.Join(r.dir, "file")
+			must(t, os.WriteFile(file, nil, 0o600))
+			must(t, unix.Mount(filepath.Join(at, "inner"), file, "", unix.MS_BIND, ""))
+			t.Cleanup(func() { must(t, unix.Unmount(file, unix.MNT_DETACH)) })
+			r.connect()
+			r.hello()
+			d := r.watch(ipc.Watch{All: true, Watch: true, Rels: []string{"", "mnt", "mnt/none"}})
+			s := r.stat("mnt", "mnt/inner")
+			if cross {
+				if names(d[0]) != "file mnt" || names(d[1]) != "inner" || s[0].Kind != ipc.KindDir || s[1].Kind != ipc.KindFile {
+					t.Errorf("%+v %+v", d, s)
+				}
+				return
+			}
+			exdev := ipc.Status(unix.EXDEV)
+			if names(d[0]) != "mnt" || d[1].Status != exdev || d[1].WD != -1 || d[2].Status != exdev || s[0].Status != exdev || s[1].Status != exdev {
+				t.Errorf("%+v %+v", d, s)
+			}
+		})
+	}
+}
