@@ -248,12 +248,8 @@ func (q *Queue) take(lane int, now time.Time, limit int) *Batch {
 	}
 	b := &Batch{Entries: make([]Entry, len(taken)), Big: lane == laneBig, size: len(taken)}
 	for i, it := range taken {
+		b.Entries[i] = q.entry(it)
 		q.forget(it)
-		b.Entries[i] = Entry{
-			Rel: it.rel, Change: it.change, Attempts: it.attempts,
-			First: q.base.Add(time.Duration(it.first)), Last: q.base.Add(time.Duration(it.last)),
-			limit: it.limit, solo: it.solo, survived: it.survived,
-		}
 	}
 	slices.SortFunc(b.Entries, func(a, b Entry) int { return cmp.Compare(a.Rel, b.Rel) })
 	q.run[lane] = b
