@@ -18,10 +18,10 @@ import (
 
 // Descriptors are what the supervisor donated.
 type Descriptors struct {
-	Helper  *os.File // the boundary: requests go out, answers and notices come in
-	Status  *os.File // reports go to the supervisor, commands come back
-	Inotify *os.File // the event queue; the helper adds the watches
-	Log     io.Writer
+	Helper *os.File     // the boundary: requests go out, answers and notices come in
+	Status *os.File     // reports go to the supervisor, commands come back
+	Events *pump.Source // the event queue; the helper adds the watches
+	Log    io.Writer
 }
 
 const (
@@ -34,7 +34,6 @@ type engine struct {
 	log      logger
 	client   *pump.Client
 	reporter *pump.Reporter
-	inotify  *os.File
 	source   *pump.Source
 	barriers []func() // called once the events up to then were applied
 	fatal    error
@@ -67,7 +66,7 @@ func Run(d Descriptors, build string) error {
 		log:      logger{d.Log},
 		client:   pump.NewClient(d.Helper, outstanding),
 		reporter: pump.NewReporter(d.Status),
-		inotify:  d.Inotify,
+		source:   d.Events,
 		now:      time.Now(),
 		flights:  make(map[uint32]deliver.Flight),
 		jobs:     make(map[ipc.JobID]*deliver.Task),
@@ -75,7 +74,6 @@ func Run(d Descriptors, build string) error {
 	}
 	commands := make(chan status.Command, 4)
 	go readCommands(d.Status, commands)
-	e.source = pump.NewSource(d.Inotify)
 	go func() { e.client.Errs <- e.source.Run() }()
 
 	e.ask(&ipc.Hello{Version: ipc.Version, Build: build}, nil, e.hello)

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
 	"lockstep/worker/deliver"
@@ -26,9 +28,17 @@ func testRoot(t *testing.T, targets int) *root {
 		t.Fatal(err)
 	}
 	_ = w
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := pump.NewSource(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
 	e := &engine{
 		log: logger{io.Discard}, client: pump.NewClient(r0, 1024), now: time.Now(),
-		source: pump.NewSource(r0), flights: map[uint32]deliver.Flight{},
+		source: source, flights: map[uint32]deliver.Flight{},
 		jobs: map[ipc.JobID]*deliver.Task{}, early: map[ipc.JobID]ipc.Exited{},
 	}
 	cfg := &settings.Sync{Root: 1, RetryMin: time.Minute}

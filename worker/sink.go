@@ -81,17 +81,8 @@ func (s *sink) Seen(rel string, e track.Entry, excluded bool) {
 // Walk is a directory to be listed.
 func (s *sink) Walk(w track.Walk) { s.walks = append(s.walks, w) }
 
-// Unwatch removes a watch. It needs no privilege, only the descriptor. EINVAL
-// says that the kernel removed it already, with its directory.
-func (s *sink) Unwatch(wd int32) {
-	conn, err := s.e.inotify.SyscallConn()
-	if err != nil {
-		return // closed: the engine ends with the reader's error
-	}
-	_ = conn.Control(func(fd uintptr) {
-		_, _ = unix.InotifyRmWatch(int(fd), uint32(wd))
-	})
-}
+// Unwatch removes a watch.
+func (s *sink) Unwatch(wd int32) { s.e.source.Unwatch(wd) }
 
 // Rescan says that events were lost or are in doubt.
 func (s *sink) Rescan(cause string) { (*root)(s).demand(cause) }

@@ -12,15 +12,16 @@ import (
 	"lockstep/internal/buildinfo"
 	"lockstep/sandbox/lock"
 	"lockstep/worker"
+	"lockstep/worker/pump"
 )
 
 func main() {
 	fds := lock.Begin("helper", "status", "inotify", "filter")
 
-	// Every descriptor must be known to the poller before the filter closes the
+	// Every descriptor must be known to a poller before the filter closes the
 	// door on epoll_ctl(2).
-	files := make(map[string]*os.File, 3)
-	for _, name := range []string{"helper", "status", "inotify"} {
+	files := make(map[string]*os.File, 2)
+	for _, name := range []string{"helper", "status"} {
 		f, err := lock.File(fds[name], name)
 		if err != nil {
 			lock.Fail(name, err)
@@ -28,15 +29,20 @@ func main() {
 		files[name] = f
 	}
 
+	events, err := pump.NewSource(fds["inotify"])
+	if err != nil {
+		lock.Fail("inotify", err)
+	}
+
 	if err := lock.Enter(fds["filter"]); err != nil {
 		lock.Fail("filter", err)
 	}
 
-	err := worker.Run(worker.Descriptors{
-		Helper:  files["helper"],
-		Status:  files["status"],
-		Inotify: files["inotify"],
-		Log:     os.Stderr,
+	err = worker.Run(worker.Descriptors{
+		Helper: files["helper"],
+		Status: files["status"],
+		Events: events,
+		Log:    os.Stderr,
 	}, buildinfo.ID)
 	if err == nil {
 		return

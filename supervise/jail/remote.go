@@ -36,7 +36,7 @@ type Remote struct {
 // one capability is to read the source; connect drops it before ssh starts.
 func RemoteRunner(m Machine, source Tree, r Remote) sandbox.Spec {
 	s := sandbox.Spec{
-		Role: "runner", Argv: []string{"lockstep-runner"}, Env: m.environment(),
+		Role: "runner", Argv: []string{"lockstep-runner"}, Env: m.resident(),
 		UID: r.UID, GID: r.GID,
 		Caps:            capability(unix.CAP_DAC_READ_SEARCH),
 		Namespaces:      (namespaces | unix.CLONE_NEWPID) &^ unix.CLONE_NEWNET,

@@ -38,6 +38,8 @@ type Task struct {
 	failed []plan.Job
 	gone   []string // vanished paths found by phaseChecking
 
+	extended int // how often more has come in while it was planned
+
 	partial bool // of a whole pass: its first job left paths in doubt
 
 	job     ipc.JobID
@@ -123,8 +125,31 @@ func (k *Task) stats(rels []string) Flight {
 	}
 }
 
+// What a batch may grow by while it is planned is bounded: the first ones in it
+// wait.
+const (
+	maxExtends = 2
+	extendTo   = ipc.MaxRels // paths: one request asks for them
+)
+
+// extend has the batch take in what has come since: one change by a person is
+// often several events, and the command that begins now would be the first of
+// two.
+func (k *Task) extend() bool {
+	limit := extendTo
+	if k.extended >= maxExtends {
+		limit = 0
+	}
+	k.extended++
+	return k.t.Queue.Extend(k.batch, k.t.host.Now(), limit)
+}
+
 // planned is reached when the plan needs no further stat.
 func (k *Task) planned() {
+	if k.extend() {
+		k.Replan()
+		return
+	}
 	t, now := k.t, k.t.host.Now()
 	for _, rel := range k.plan.TooLong() {
 		t.host.TooLong(rel)

@@ -3,11 +3,13 @@ package pump
 import (
 	"errors"
 	"fmt"
-	"os"
+	"runtime"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"lockstep/internal/sys"
 )
 
 const (
@@ -18,82 +20,177 @@ const (
 // Source reads the event queue into buffers that circulate between it and the
 // engine. The kernel's queue is short (fs.inotify.max_queued_events), so it is
 // drained ahead of what the engine has applied.
+//
+// It has an epoll instance of its own: the runtime's poller would be woken by
+// each single event, also while the source waits for more of them (see pace).
 type Source struct {
-	f     *os.File
-	Full  chan []byte // a nil buffer says: the queue was empty after Mark was called
-	Empty chan []byte // where buffers go back
-	asked atomic.Bool
+	fd, poll, wake int
+	Full           chan []byte // a nil buffer says: the queue was empty after Mark was called
+	Empty          chan []byte // where buffers go back
+	asked          atomic.Bool
+	made           int
+	wait           [2]unix.EpollEvent
 }
 
-// NewSource makes a source; Run starts it.
-func NewSource(f *os.File) *Source {
-	return &Source{f: f, Full: make(chan []byte, eventBuffers), Empty: make(chan []byte, eventBuffers)}
+// NewSource makes a source of an inotify descriptor; Run starts it. It makes
+// descriptors, so that it has to be called before the filter is entered.
+func NewSource(fd int) (*Source, error) {
+	s := &Source{fd: fd, poll: -1, Full: make(chan []byte, eventBuffers), Empty: make(chan []byte, eventBuffers)}
+	err := unix.SetNonblock(fd, true)
+	if err == nil {
+		s.poll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	}
+	if err == nil {
+		s.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	}
+	for _, fd := range []int{s.fd, s.wake} {
+		if err == nil {
+			err = unix.EpollCtl(s.poll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("waiting for events: %w", err)
+	}
+	return s, nil
 }
 
 // Mark asks for a nil buffer behind everything that is in the queue now.
 func (s *Source) Mark() {
 	s.asked.Store(true)
-	// A deadline in the past wakes a reader that waits for events, so that it
-	// tries again and sees the queue empty.
-	_ = s.f.SetReadDeadline(time.Unix(1, 0))
+	s.rouse()
 }
 
-// Run reads until the descriptor fails or is closed.
+// rouse has a reader that waits for events look at the queue again.
+func (s *Source) rouse() {
+	one := [8]byte{1} // in any byte order it is not zero
+	// EAGAIN is the one failure: it was written too often to be read already.
+	_, _ = unix.Write(s.wake, one[:])
+}
+
+// Unwatch removes a watch. It needs no privilege, only the descriptor. EINVAL
+// says that the kernel removed it already, with its directory.
+func (s *Source) Unwatch(wd int32) { _, _ = unix.InotifyRmWatch(s.fd, uint32(wd)) }
+
+// Run reads until the descriptor fails.
 func (s *Source) Run() error {
-	conn, err := s.f.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("reading events: %w", err)
-	}
-	made := 0
+	var p pace
 	for {
-		var buf []byte
-		select {
-		case buf = <-s.Empty:
-		default:
-			if made < eventBuffers {
-				buf = make([]byte, eventBuffer)
-				made++
-			} else {
-				buf = <-s.Empty
-			}
-		}
-		n, err := s.read(conn, buf)
+		buf := s.buffer()
+		n, err := s.read(buf)
 		if err != nil {
 			return fmt.Errorf("reading events: %w", err)
 		}
 		s.Full <- buf[:n]
+		if wait := p.after(n, time.Now()); wait > 0 {
+			s.rest(wait)
+		}
 	}
 }
 
-// read waits for events. Each time it sees the queue empty it answers a mark.
-func (s *Source) read(conn interface {
-	Read(f func(fd uintptr) bool) error
-}, buf []byte) (n int, err error) {
+func (s *Source) buffer() []byte {
+	select {
+	case buf := <-s.Empty:
+		return buf
+	default:
+	}
+	if s.made < eventBuffers {
+		s.made++
+		return make([]byte, eventBuffer)
+	}
+	return <-s.Empty
+}
+
+// read waits for events. When it sees the queue empty it answers a mark that
+// was made before.
+func (s *Source) read(buf []byte) (int, error) {
 	for {
-		wait := conn.Read(func(fd uintptr) bool {
-			for {
-				n, err = unix.Read(int(fd), buf)
-				switch err {
-				case unix.EINTR:
-					continue
-				case unix.EAGAIN:
-					if s.asked.Swap(false) {
-						s.Full <- nil
-					}
-					return false
-				}
-				return true
-			}
-		})
-		if errors.Is(wait, os.ErrDeadlineExceeded) {
-			if err := s.f.SetReadDeadline(time.Time{}); err != nil {
+		asked := s.asked.Load()
+		n, err := unix.Read(s.fd, buf)
+		switch {
+		case err == nil:
+			return n, nil
+		case errors.Is(err, unix.EINTR):
+		case !errors.Is(err, unix.EAGAIN):
+			return 0, err
+		case asked:
+			s.asked.Store(false)
+			s.Full <- nil
+		default:
+			if err := s.sleep(); err != nil {
 				return 0, err
 			}
+		}
+	}
+}
+
+// sleep waits until there are events or a mark is asked for.
+func (s *Source) sleep() error {
+	runtime.Gosched() // what was read is decoded first: a call that blocks keeps the processor for a while
+	n, e := sys.EpollWait(s.poll, s.wait[:])
+	if e != 0 {
+		return fmt.Errorf("epoll_pwait: %w", e)
+	}
+	for _, ev := range s.wait[:n] {
+		if ev.Fd != int32(s.wake) {
 			continue
 		}
-		if wait != nil {
-			return 0, wait
+		var count [8]byte
+		if _, err := unix.Read(s.wake, count[:]); err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("eventfd: %w", err)
 		}
-		return n, err
 	}
+	return nil
+}
+
+// rest lets events gather. A timer of the runtime's would do so in its poller.
+func (s *Source) rest(d time.Duration) {
+	runtime.Gosched()
+	t := unix.NsecToTimespec(int64(d))
+	_ = unix.Nanosleep(&t, nil) // EINTR: then it was shorter
+}
+
+// A stream of changes is not read event by event but every few milliseconds:
+// that costs one wake-up for many of them, and the kernel merges equal ones
+// while they wait.
+const (
+	// freeReads after a rest follow at once: one change is several events, and
+	// it must meet no timer.
+	freeReads = 8
+	leastRest = time.Millisecond
+	mostRest  = 8 * time.Millisecond
+	// A read of less than few bytes makes the next rest longer, one of more than
+	// many shorter, and of more than flood there is none: even a queue of 1,024
+	// events must not fill meanwhile.
+	few, many, flood = 1 << 10, 4 << 10, 8 << 10
+)
+
+// pace says how long to rest before the next read. It grants freeReads, and one
+// more for each mostRest that was not spent resting.
+type pace struct {
+	credit int
+	rest   time.Duration
+	at     time.Time // up to when credit was given
+}
+
+func (p *pace) after(n int, now time.Time) time.Duration {
+	if earned := int(min(now.Sub(p.at)/mostRest, freeReads)); earned > 0 {
+		p.credit, p.at = min(p.credit+earned, freeReads), now
+	}
+	switch {
+	case n >= flood:
+		p.rest = 0
+	case p.credit > 0:
+		p.credit--
+		p.rest = 0
+	case n >= many:
+		p.rest = max(p.rest/2, leastRest)
+	case n < few:
+		p.rest = min(max(2*p.rest, leastRest), mostRest)
+	default:
+		p.rest = max(p.rest, leastRest)
+	}
+	if p.rest > 0 {
+		p.at = now.Add(p.rest)
+	}
+	return p.rest
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // startSource reads a real inotify queue that watches dir.
-func startSource(t *testing.T, dir string) (*Source, *os.File) {
+func startSource(t *testing.T, dir string) *Source {
 	t.Helper()
 	fd, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
 	if err != nil {
@@ -21,19 +21,34 @@ func startSource(t *testing.T, dir string) (*Source, *os.File) {
 	if _, err := unix.InotifyAddWatch(fd, dir, unix.IN_CREATE|unix.IN_DELETE); err != nil {
 		t.Fatal(err)
 	}
-	f := os.NewFile(uintptr(fd), "inotify")
-	s := NewSource(f)
+	s, err := NewSource(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run() }()
 	t.Cleanup(func() {
-		_ = f.Close()
+		// What can only be written takes the queue's place: reading it fails.
+		null, err := unix.Open(os.DevNull, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Dup3(null, fd, unix.O_CLOEXEC); err != nil {
+			t.Fatal(err)
+		}
+		s.rouse()
 		select {
 		case <-ended:
 		case <-time.After(10 * time.Second):
-			t.Error("the reader did not end with its descriptor")
+			t.Fatal("the reader did not end with its descriptor")
+		}
+		for _, fd := range []int{fd, null, s.poll, s.wake} {
+			if err := unix.Close(fd); err != nil {
+				t.Error(err)
+			}
 		}
 	})
-	return s, f
+	return s
 }
 
 func receive(t *testing.T, s *Source) []byte {
@@ -51,7 +66,7 @@ func receive(t *testing.T, s *Source) []byte {
 // delivered before the nil buffer, every time, also when the reader sleeps.
 func TestMarkComesBehindEvents(t *testing.T) {
 	dir := t.TempDir()
-	s, _ := startSource(t, dir)
+	s := startSource(t, dir)
 	for round := range 200 {
 		made := round % 3 // also none: the reader sleeps with an empty queue
 		for i := range made {
@@ -78,5 +93,63 @@ func TestMarkComesBehindEvents(t *testing.T) {
 		if events != 2*made {
 			t.Fatalf("round %d: %d events before the mark, want %d", round, events, 2*made)
 		}
+	}
+}
+
+// A single change, which is a few events, meets no timer; a stream is read in
+// rests that grow as long as little comes, and a flood without any.
+func TestPace(t *testing.T) {
+	now := time.Now()
+	var p pace
+	for i := range freeReads {
+		if wait := p.after(32, now); wait > 0 {
+			t.Fatalf("read %d after a rest is followed by %v", i, wait)
+		}
+	}
+	for _, want := range []time.Duration{leastRest, 2 * leastRest, 4 * leastRest, mostRest, mostRest} {
+		wait := p.after(32, now)
+		if wait != want {
+			t.Fatalf("%v, want %v", wait, want)
+		}
+		now = now.Add(wait)
+	}
+	if wait := p.after(many, now); wait != mostRest/2 {
+		t.Errorf("much to read, and %v", wait)
+	}
+	if wait := p.after(flood, now); wait != 0 {
+		t.Errorf("a flood, and %v", wait)
+	}
+	now = now.Add(100 * time.Millisecond)
+	for i := range freeReads {
+		if wait := p.after(32, now); wait > 0 {
+			t.Fatalf("read %d after another rest is followed by %v", i, wait)
+		}
+	}
+}
+
+// TestStreamIsReadInFewReads: the kernel's queue gathers what comes one by one.
+func TestStreamIsReadInFewReads(t *testing.T) {
+	dir := t.TempDir()
+	s := startSource(t, dir)
+	const changes = 300
+	go func() {
+		for range changes {
+			name := filepath.Join(dir, "f")
+			_ = os.WriteFile(name, nil, 0o600)
+			_ = os.Remove(name)
+			time.Sleep(300 * time.Microsecond)
+		}
+	}()
+	began, reads, events := time.Now(), 0, 0
+	for events < 2*changes {
+		b := receive(t, s)
+		reads++
+		if err := monitor.Decode(b, func(monitor.Event) { events++ }); err != nil {
+			t.Fatal(err)
+		}
+		s.Empty <- b[:cap(b)]
+	}
+	if most := freeReads + 4 + 2*int(time.Since(began)/mostRest); reads > most {
+		t.Errorf("%d reads of %d events, at most %d are needed", reads, events, most)
 	}
 }

@@ -19,8 +19,8 @@ func (h *heap) remove(q *Queue, it *item) {
 	if i < last {
 		h.fix(q, (*h)[i])
 	}
-	if last == 0 {
-		*h = nil // an idle queue holds no memory
+	if last == 0 && cap(*h) > maxSpare {
+		*h = nil // an idle queue holds little memory
 	}
 }
 

@@ -90,6 +90,7 @@ type Queue struct {
 	items map[string]*item // all that wait, held ones included
 	lanes [2]heap
 	held  []*item // due, but in the way of a running batch
+	spare []*item // of those that were taken: a path that changes again and again needs no new one
 	run   [2]*Batch
 	doubt int // waiting items with a failed attempt
 
@@ -185,7 +186,8 @@ func (q *Queue) Add(rel string, change Change, now time.Time) {
 		q.soil(rel, change)
 		return
 	}
-	it := &item{rel: rel, change: change, first: at, last: at, gen: q.gen, limit: noLimit, pos: -1}
+	it := q.fresh()
+	*it = item{rel: rel, change: change, first: at, last: at, gen: q.gen, limit: noLimit, pos: -1}
 	q.insert(it)
 }
 
@@ -220,11 +222,28 @@ func (q *Queue) insert(it *item) {
 	q.lanes[it.lane()].push(q, it)
 }
 
-// forget drops an item that is in no heap.
+// maxSpare bounds what an idle queue holds.
+const maxSpare = 1024
+
+func (q *Queue) fresh() *item {
+	n := len(q.spare)
+	if n == 0 {
+		return &item{}
+	}
+	it := q.spare[n-1]
+	q.spare = q.spare[:n-1]
+	return it
+}
+
+// forget drops an item that is in no heap. It must not be used any more.
 func (q *Queue) forget(it *item) {
 	delete(q.items, it.rel)
 	if it.attempts > 0 {
 		q.doubt--
+	}
+	if len(q.spare) < maxSpare {
+		*it = item{}
+		q.spare = append(q.spare, it)
 	}
 }
 
@@ -248,12 +267,8 @@ func (q *Queue) take(lane int, now time.Time, limit int) *Batch {
 	}
 	b := &Batch{Entries: make([]Entry, len(taken)), Big: lane == laneBig, size: len(taken)}
 	for i, it := range taken {
+		b.Entries[i] = q.entry(it)
 		q.forget(it)
-		b.Entries[i] = Entry{
-			Rel: it.rel, Change: it.change, Attempts: it.attempts,
-			First: q.base.Add(time.Duration(it.first)), Last: q.base.Add(time.Duration(it.last)),
-			limit: it.limit, solo: it.solo, survived: it.survived,
-		}
 	}
 	slices.SortFunc(b.Entries, func(a, b Entry) int { return cmp.Compare(a.Rel, b.Rel) })
 	q.run[lane] = b

@@ -39,12 +39,11 @@ func (t *Tracker) event(e monitor.Event) {
 		t.self(id, rel, e.Mask)
 		return
 	}
-	name := string(e.Name)
 	if e.Mask.Has(monitor.IsDir) {
-		t.dirEvent(id, rel, name, e)
+		t.dirEvent(id, rel, string(e.Name), e)
 		return
 	}
-	t.fileEvent(rel, name, e.Mask)
+	t.fileEvent(rel, e.Name, e.Mask)
 }
 
 // overflow: events were lost, and more may have been lost behind the mark, as
@@ -103,11 +102,11 @@ func (t *Tracker) self(id tree.ID, rel string, mask monitor.Op) {
 }
 
 // fileEvent is an event about an entry that is no directory.
-func (t *Tracker) fileEvent(dir, name string, mask monitor.Op) {
-	rel := t.join(dir, name)
+func (t *Tracker) fileEvent(dir string, name []byte, mask monitor.Op) {
+	rel := t.entryOf(dir, name)
 	if t.ignored(rel, KindNone) {
 		if mask.Has(monitor.Create | monitor.MovedTo) {
-			t.sink.Seen(rel, Entry{Name: name}, true)
+			t.sink.Seen(rel, Entry{Name: string(name)}, true)
 		}
 		t.parentOf(dir, mask)
 		return

@@ -5,28 +5,6 @@ import (
 	"lockstep/worker/tree"
 )
 
-// cached is the path of the directory that the last event was about: most
-// events come in runs of one directory.
-type cached struct {
-	id  tree.ID
-	rel string
-}
-
-// path is the node's path, and whether it is attached.
-func (t *Tracker) path(id tree.ID) (string, bool) {
-	if t.last.id == id && id != tree.None {
-		return t.last.rel, true
-	}
-	rel, attached := t.tree.Path(id)
-	if attached {
-		t.last = cached{id: id, rel: rel}
-	}
-	return rel, attached
-}
-
-// moved must follow every change of the tree that changes paths.
-func (t *Tracker) moved() { t.last = cached{} }
-
 // join is rel + "/" + name; below it, its first len(rel) bytes are the parent.
 func (t *Tracker) join(rel string, name string) string {
 	if rel == "" {

@@ -213,6 +213,8 @@ type Tracker struct {
 	due        bool // a pass has been called for and has not begun
 	passes     int  // under way
 	last       cached
+	names      names
+	buf        []byte // for a path that may be known as a string
 }
 
 // New returns a Tracker that knows nothing yet: see Start.
@@ -229,6 +231,7 @@ func New(cfg Config, sink Sink) *Tracker {
 	t := &Tracker{
 		cfg: cfg, sink: sink, tree: tree.New(), mounts: map[string]bool{},
 		out: map[uint64]*walk{}, flips: map[int32]int{}, orphans: map[int32]bool{},
+		names: names{},
 	}
 	for _, rel := range cfg.Mounts {
 		t.mounts[rel] = true

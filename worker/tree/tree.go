@@ -16,6 +16,7 @@ package tree
 
 import (
 	"hash/maphash"
+	"slices"
 	"time"
 )
 
@@ -134,32 +135,36 @@ func (t *Tree) Valid(id ID) bool { return t.slot(id) != nilSlot }
 // Path is the node's path below the root, "" for the root itself, and whether
 // the node is attached: false (and "") in limbo or when the ID is stale.
 func (t *Tree) Path(id ID) (rel string, attached bool) {
+	t.buf, attached = t.AppendPath(t.buf[:0], id)
+	return string(t.buf), attached
+}
+
+// AppendPath appends what Path is to dst.
+func (t *Tree) AppendPath(dst []byte, id ID) (path []byte, attached bool) {
 	size := 0
 	slot := t.slot(id)
 	for s := slot; s != rootSlot; s = t.at(s).parent {
 		if s == nilSlot {
-			return "", false
+			return dst, false
 		}
 		size += int(t.at(s).nameLen) + 1
 	}
 	if size == 0 {
-		return "", true
+		return dst, true
 	}
 	size-- // no slash before the first name
-	if cap(t.buf) < size {
-		t.buf = make([]byte, 2*size)
-	}
-	buf, end := t.buf[:size], size
+	end := len(dst) + size
+	dst = slices.Grow(dst, size)[:end]
 	for s := slot; s != rootSlot; s = t.at(s).parent {
 		name := t.nameOf(s)
 		end -= len(name)
-		copy(buf[end:], name)
-		if end > 0 {
+		copy(dst[end:], name)
+		if t.at(s).parent != rootSlot {
 			end--
-			buf[end] = '/'
+			dst[end] = '/'
 		}
 	}
-	return string(buf), true
+	return dst, true
 }
 
 // Name is the node's bare name, "" for the root and for a stale ID.

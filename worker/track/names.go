@@ -1,0 +1,56 @@
+package track
+
+import "lockstep/worker/tree"
+
+// names are the paths that events were about lately: a path that changes again
+// and again is made a string once.
+type names map[string]string
+
+const maxNames = 2048 // then all are forgotten
+
+func (n names) of(path []byte) string {
+	rel, ok := n[string(path)]
+	if ok {
+		return rel
+	}
+	if len(n) >= maxNames {
+		clear(n)
+	}
+	rel = string(path)
+	n[rel] = rel
+	return rel
+}
+
+// cached is the directory that the last event was about: most events come in
+// runs of one directory.
+type cached struct {
+	id  tree.ID
+	rel string
+}
+
+// path is the node's path, and whether it is attached.
+func (t *Tracker) path(id tree.ID) (string, bool) {
+	if t.last.id == id && id != tree.None {
+		return t.last.rel, true
+	}
+	b, attached := t.tree.AppendPath(t.buf[:0], id)
+	t.buf = b
+	if !attached {
+		return "", false
+	}
+	t.last = cached{id: id, rel: t.names.of(b)}
+	return t.last.rel, true
+}
+
+// moved must follow every change of the tree that changes paths.
+func (t *Tracker) moved() { t.last = cached{} }
+
+// entryOf is the path of a name in a directory, as join has it.
+func (t *Tracker) entryOf(dir string, name []byte) string {
+	b := append(t.buf[:0], dir...)
+	if dir != "" {
+		b = append(b, '/')
+	}
+	t.buf = append(b, name...)
+	return t.names.of(t.buf)
+}
