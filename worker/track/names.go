@@ -2,25 +2,6 @@ package track
 
 import "lockstep/worker/tree"
 
-// names are the paths that events were about lately: a path that changes again
-// and again is made a string once.
-type names map[string]string
-
-const maxNames = 2048 // then all are forgotten
-
-func (n names) of(path []byte) string {
-	rel, ok := n[string(path)]
-	if ok {
-		return rel
-	}
-	if len(n) >= maxNames {
-		clear(n)
-	}
-	rel = string(path)
-	n[rel] = rel
-	return rel
-}
-
 // cached is the directory that the last event was about: most events come in
 // runs of one directory.
 type cached struct {
@@ -38,7 +19,7 @@ func (t *Tracker) path(id tree.ID) (string, bool) {
 	if !attached {
 		return "", false
 	}
-	t.last = cached{id: id, rel: t.names.of(b)}
+	t.last = cached{id: id, rel: t.names.Of(b)}
 	return t.last.rel, true
 }
 
@@ -52,5 +33,5 @@ func (t *Tracker) entryOf(dir string, name []byte) string {
 		b = append(b, '/')
 	}
 	t.buf = append(b, name...)
-	return t.names.of(t.buf)
+	return t.names.Of(t.buf)
 }

@@ -4,7 +4,7 @@
 //
 // Trust: part of the worker. Names, and the order in which things happen, are
 // chosen by whoever can write in the root.
-// Imports: the standard library, monitor, worker/tree and worker/doubt only. Pure: time is an
+// Imports: the standard library, monitor, worker/tree, worker/doubt and worker/intern only. Pure: time is an
 // argument.
 //
 // Why it holds. The kernel queues the events of all watches in one order, so a
@@ -39,6 +39,7 @@ import (
 	"time"
 
 	"lockstep/worker/doubt"
+	"lockstep/worker/intern"
 	"lockstep/worker/tree"
 )
 
@@ -213,7 +214,7 @@ type Tracker struct {
 	due        bool // a pass has been called for and has not begun
 	passes     int  // under way
 	last       cached
-	names      names
+	names      intern.Paths
 	buf        []byte // for a path that may be known as a string
 }
 
@@ -231,7 +232,7 @@ func New(cfg Config, sink Sink) *Tracker {
 	t := &Tracker{
 		cfg: cfg, sink: sink, tree: tree.New(), mounts: map[string]bool{},
 		out: map[uint64]*walk{}, flips: map[int32]int{}, orphans: map[int32]bool{},
-		names: names{},
+		names: intern.Paths{},
 	}
 	for _, rel := range cfg.Mounts {
 		t.mounts[rel] = true
