@@ -27,7 +27,7 @@ func testRoot(t *testing.T, targets int) *root {
 	}
 	_ = w
 	e := &engine{
-		log: logger{io.Discard}, client: pump.NewClient(r0, 1024), now: time.Now(),
+		log: logger{io.Discard}, helper: pump.NewClient(r0), now: time.Now(),
 		source: pump.NewSource(r0), flights: map[uint32]deliver.Flight{},
 		jobs: map[ipc.JobID]*deliver.Task{}, early: map[ipc.JobID]ipc.Exited{},
 	}

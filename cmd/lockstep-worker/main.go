@@ -12,6 +12,7 @@ import (
 	"lockstep/internal/buildinfo"
 	"lockstep/sandbox/lock"
 	"lockstep/worker"
+	"lockstep/worker/pump"
 )
 
 func main() {
@@ -32,8 +33,8 @@ func main() {
 		lock.Fail("filter", err)
 	}
 
-	err := worker.Run(worker.Descriptors{
-		Helper:  files["helper"],
+	err := worker.Run(worker.Ends{
+		Helper:  pump.NewClient(files["helper"]),
 		Status:  files["status"],
 		Inotify: files["inotify"],
 		Log:     os.Stderr,
