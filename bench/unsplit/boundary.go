@@ -131,6 +131,7 @@ type listener struct {
 	begin time.Time
 	out   io.Writer
 	ready bool
+	last  status.Report
 }
 
 // Write takes one report.
@@ -139,11 +140,19 @@ func (l *listener) Write(b []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if r.Target == 0 {
+		l.last = r
+	}
 	if !l.ready && r.Target == 0 && r.Ready == 1 {
 		l.ready = true
 		_, err = fmt.Fprintf(l.out, "ready: every directory is watched dirs=%d ms=%d\n", r.Dirs, time.Since(l.begin).Milliseconds())
 	}
 	return len(b), err
+}
+
+// end tells how much was done: only what did as much can be compared.
+func (l *listener) end() {
+	_, _ = fmt.Fprintf(l.out, "ended: commands=%d paths=%d events=%d\n", l.last.Jobs, l.last.Synced, l.last.Events)
 }
 
 // Read has nothing to say: the engine's commands end at once.

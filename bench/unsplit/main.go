@@ -138,10 +138,10 @@ func run(delay, src, dst string, begin time.Time) error {
 		b.notify(&ipc.Shutdown{})
 	}()
 
-	err = worker.Run(worker.Ends{
-		Helper: b, Status: &listener{begin: begin, out: os.Stdout}, Inotify: inotify, Log: os.Stderr,
-	}, "")
+	l := &listener{begin: begin, out: os.Stdout}
+	err = worker.Run(worker.Ends{Helper: b, Status: l, Inotify: inotify, Log: os.Stderr}, "")
 	close(b.jobs.starts)
 	<-ended
+	l.end()
 	return err
 }
