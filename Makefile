@@ -26,6 +26,10 @@ build: deps ## the four programs, into bin/
 	CGO_ENABLED=0 $(BUILD) -ldflags '$(IDFLAG)' -o bin/ ./cmd/lockstep-helper ./cmd/lockstep-worker ./cmd/lockstep-runner
 	CGO_ENABLED=1 $(BUILD) -tags netgo,osusergo -ldflags '-linkmode external -extldflags "-static" $(IDFLAG)' -o bin/lockstep ./cmd/lockstep
 
+unsplit: deps ## the same engine in one process, to measure what the separation costs; never installed
+	@mkdir -p bin
+	CGO_ENABLED=0 $(BUILD) -tags unsplit -o bin/lockstep-unsplit ./bench/unsplit
+
 run: build ## show the main job on a sample tree; make run SRC=… DST=… mirrors your own
 	@scripts/run
 
@@ -47,11 +51,13 @@ lint: deps ## gofmt, go vet, staticcheck, and the rules of layers and sizes
 	@bad=$$(gofmt -l $$(find . -name .git -prune -o -name '*.go' -print)); [ -z "$$bad" ] || { echo "gofmt:"; echo "$$bad"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags e2e ./test/...
+	$(GO) vet -tags unsplit ./bench/...
 	$(GO) vet -tags trap ./seccomp/...
 	$(GO) vet -tags twin ./sandbox/... ./seccomp/...
 	CGO_ENABLED=0 GOARCH=arm64 $(GO) vet ./cmd/lockstep-helper ./cmd/lockstep-worker ./cmd/lockstep-runner
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) run $(STATICCHECK) -tags e2e ./test/...
+	$(GO) run $(STATICCHECK) -tags unsplit ./bench/...
 	$(GO) test ./test/layers
 
 tcb: deps ## lines, requests and system calls of what is trusted, against their budgets
@@ -60,4 +66,4 @@ tcb: deps ## lines, requests and system calls of what is trusted, against their 
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help check-go deps test-deps build run test test-long race fuzz lint tcb clean
+.PHONY: help check-go deps test-deps build unsplit run test test-long race fuzz lint tcb clean

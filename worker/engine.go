@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"lockstep/ipc"
@@ -16,26 +15,34 @@ import (
 	"lockstep/worker/pump"
 )
 
-// Descriptors are what the supervisor donated.
-type Descriptors struct {
-	Helper *os.File     // the boundary: requests go out, answers and notices come in
-	Status *os.File     // reports go to the supervisor, commands come back
-	Events *pump.Source // the event queue; the helper adds the watches
+// Helper is the other side of the boundary, as the engine sees it: pump.Client,
+// but for the program that measures what the boundary costs (bench/unsplit).
+type Helper interface {
+	// Request hands over a message, and after a Start its list, and returns the
+	// number that its answer will carry. It waits for nobody.
+	Request(m ipc.Message, list []byte) uint32
+	Answers() <-chan pump.Answer // and notices
+	Errs() <-chan error          // what ends the conversation
+}
+
+// Ends are what connects the engine with the others.
+type Ends struct {
+	Helper Helper
+	Status io.ReadWriter // reports go to the supervisor, commands come back
+	Events *pump.Source  // the event queue; the helper adds the watches
 	Log    io.Writer
 }
 
-const (
-	maxWalks    = 4    // Watch requests under way a root
-	outstanding = 1024 // bound of messages waiting for the writer
-)
+const maxWalks = 4 // Watch requests under way a root
 
 // engine owns all state; only run and what it calls touch it.
 type engine struct {
 	log      logger
-	client   *pump.Client
+	helper   Helper
 	reporter *pump.Reporter
 	source   *pump.Source
-	barriers []func() // called once the events up to then were applied
+	failed   chan error // what ended the source
+	barriers []func()   // called once the events up to then were applied
 	fatal    error
 	now      time.Time
 	roots    []*root
@@ -61,12 +68,13 @@ var errDrained = errors.New("drained")
 // Run is the worker's life: greet, watch, keep in step, until the helper says
 // Shutdown and the last job has ended. Any error is fatal: the supervisor
 // starts afresh and every root is compared again.
-func Run(d Descriptors, build string) error {
+func Run(d Ends, build string) error {
 	e := &engine{
 		log:      logger{d.Log},
-		client:   pump.NewClient(d.Helper, outstanding),
+		helper:   d.Helper,
 		reporter: pump.NewReporter(d.Status),
 		source:   d.Events,
+		failed:   make(chan error, 1),
 		now:      time.Now(),
 		flights:  make(map[uint32]deliver.Flight),
 		jobs:     make(map[ipc.JobID]*deliver.Task),
@@ -74,7 +82,7 @@ func Run(d Descriptors, build string) error {
 	}
 	commands := make(chan status.Command, 4)
 	go readCommands(d.Status, commands)
-	go func() { e.client.Errs <- e.source.Run() }()
+	go func() { e.failed <- e.source.Run() }()
 
 	e.ask(&ipc.Hello{Version: ipc.Version, Build: build}, nil, e.hello)
 	err := e.run(commands)
@@ -92,7 +100,9 @@ func (e *engine) run(commands <-chan status.Command) error {
 	timer.Stop()
 	for {
 		select {
-		case err := <-e.client.Errs:
+		case err := <-e.failed:
+			return err
+		case err := <-e.helper.Errs():
 			if e.drained && errors.Is(err, io.EOF) {
 				return errDrained
 			}
@@ -108,11 +118,9 @@ func (e *engine) run(commands <-chan status.Command) error {
 			if err != nil {
 				return err
 			}
-		case p := <-e.client.Answers:
+		case a := <-e.helper.Answers():
 			e.now = time.Now()
-			err := e.packet(p)
-			e.client.Release(p)
-			if err != nil {
+			if err := e.answer(a); err != nil {
 				return err
 			}
 		case c := <-commands:
@@ -145,7 +153,7 @@ func (e *engine) advance() {
 	}
 	// Nothing runs and nothing will: say so, and leave when it is heard.
 	e.drained = true
-	e.ask(&ipc.Drain{}, nil, func(ipc.Header, []byte) error { return errDrained })
+	e.ask(&ipc.Drain{}, nil, func(ipc.Message, bool) error { return errDrained })
 }
 
 // starting says whether a Start is on its way and not yet answered.
@@ -169,40 +177,32 @@ func (e *engine) next() time.Time {
 	return next
 }
 
-// ask sends a request; f gets the packets of its answer.
+// ask sends a request; f gets the messages of its answer.
 func (e *engine) ask(m ipc.Message, list []byte, f deliver.Flight) {
-	e.flights[e.client.Request(m, list)] = f
+	e.flights[e.helper.Request(m, list)] = f
 }
 
-func (e *engine) packet(p []byte) error {
-	h, payload, err := ipc.ParseHeader(p)
-	if err != nil {
-		return fmt.Errorf("the helper's packet: %w", err)
-	}
-	switch h.Type {
-	case ipc.TypeExited:
-		x, err := wire.Decode[ipc.Exited](payload)
-		if err != nil {
-			return err
-		}
-		e.exited(x)
+func (e *engine) answer(a pump.Answer) error {
+	switch m := a.Message.(type) {
+	case *ipc.Exited:
+		e.exited(*m)
 		return nil
-	case ipc.TypeShutdown:
+	case *ipc.Shutdown:
 		e.draining = true
 		return nil
 	}
-	f, ok := e.flights[h.Seq]
+	f, ok := e.flights[a.Seq]
 	if !ok {
-		return fmt.Errorf("an answer of type %d to no request (%d)", h.Type, h.Seq)
+		return fmt.Errorf("a %T to no request (%d)", a.Message, a.Seq)
 	}
-	if h.Final {
-		delete(e.flights, h.Seq)
+	if a.Final {
+		delete(e.flights, a.Seq)
 	}
-	return f(h, payload)
+	return f(a.Message, a.Final)
 }
 
-func (e *engine) hello(_ ipc.Header, payload []byte) error {
-	a, err := wire.Decode[ipc.HelloAnswer](payload)
+func (e *engine) hello(m ipc.Message, _ bool) error {
+	a, err := deliver.Answer[ipc.HelloAnswer](m)
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func testRoot(t *testing.T, targets int) *root {
 		t.Fatal(err)
 	}
 	e := &engine{
-		log: logger{io.Discard}, client: pump.NewClient(r0, 1024), now: time.Now(),
+		log: logger{io.Discard}, helper: pump.NewClient(r0), now: time.Now(),
 		source: source, flights: map[uint32]deliver.Flight{},
 		jobs: map[ipc.JobID]*deliver.Task{}, early: map[ipc.JobID]ipc.Exited{},
 	}

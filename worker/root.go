@@ -8,7 +8,6 @@ import (
 	"lockstep/internal/escape"
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
-	"lockstep/ipc/wire"
 	"lockstep/rsync"
 	"lockstep/rules"
 	"lockstep/worker/clock"
@@ -191,8 +190,8 @@ func (r *root) sendWalks() {
 }
 
 func (r *root) listed(batch []track.Walk) deliver.Flight {
-	return func(h ipc.Header, payload []byte) error {
-		a, err := wire.Decode[ipc.WatchAnswer](payload)
+	return func(m ipc.Message, final bool) error {
+		a, err := deliver.Answer[ipc.WatchAnswer](m)
 		if err != nil {
 			return err
 		}
@@ -209,7 +208,7 @@ func (r *root) listed(batch []track.Walk) deliver.Flight {
 				More: d.More, Entries: entries(d.Entries),
 			}, r.e.now)
 		}
-		if h.Final {
+		if final {
 			r.flying--
 		}
 		return nil

@@ -49,15 +49,7 @@ func (s *several) started() ipc.JobID {
 	for seq, f := range s.e.flights {
 		delete(s.e.flights, seq)
 		s.job++
-		p, err := ipc.Append(nil, seq, &ipc.StartAnswer{Job: s.job})
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		h, payload, err := ipc.ParseHeader(p)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		if err := f(h, payload); err != nil {
+		if err := f(&ipc.StartAnswer{Job: s.job}, true); err != nil {
 			s.t.Fatal(err)
 		}
 	}

@@ -38,8 +38,8 @@ func main() {
 		lock.Fail("filter", err)
 	}
 
-	err = worker.Run(worker.Descriptors{
-		Helper: files["helper"],
+	err = worker.Run(worker.Ends{
+		Helper: pump.NewClient(files["helper"]),
 		Status: files["status"],
 		Events: events,
 		Log:    os.Stderr,

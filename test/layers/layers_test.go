@@ -49,6 +49,38 @@ func TestTrustedAndUntrustedNeverMeet(t *testing.T) {
 	}
 }
 
+// unsplit is the one program in which both sides meet: what their separation
+// costs is measured against it. It is there behind a build tag only.
+const unsplit = "bench/unsplit"
+
+func TestOnlyTheReferenceLinksBothSides(t *testing.T) {
+	for _, p := range list(t, nil, "./...") {
+		if name, _ := own(p.ImportPath); name == unsplit {
+			t.Errorf("%s is built without its tag", name)
+		}
+	}
+	found := false
+	for _, p := range list(t, []string{"GOFLAGS=-tags=unsplit"}, "./...") {
+		name, _ := own(p.ImportPath)
+		var both [2]bool
+		for _, dep := range p.Deps {
+			d, ours := own(dep)
+			both[0] = both[0] || ours && is(d, trusted())
+			both[1] = both[1] || ours && is(d, untrusted())
+			if ours && under(d, "bench") && !under(name, "bench") {
+				t.Errorf("%s depends on %s", name, d)
+			}
+		}
+		found = found || name == unsplit
+		if both == [2]bool{true, true} && name != unsplit {
+			t.Errorf("%s links both sides", name)
+		}
+	}
+	if !found {
+		t.Errorf("%s is not there", unsplit)
+	}
+}
+
 // Code of the tests stays in tests.
 func TestProductLinksNoTestCode(t *testing.T) {
 	for _, p := range list(t, nil, "./cmd/...") {

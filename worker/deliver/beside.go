@@ -44,5 +44,5 @@ func (k *Task) repeat() {
 
 // stop ends the task's job; Exited follows, as it does if it has ended by itself.
 func (k *Task) stop() {
-	k.t.host.Ask(&ipc.Stop{Job: k.job}, nil, func(ipc.Header, []byte) error { return nil })
+	k.t.host.Ask(&ipc.Stop{Job: k.job}, nil, func(ipc.Message, bool) error { return nil })
 }

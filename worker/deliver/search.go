@@ -6,7 +6,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/ipc"
-	"lockstep/ipc/wire"
 )
 
 // search looks for the other names of inodes with several links. The kernel
@@ -49,8 +48,8 @@ func (s *search) ask() {
 }
 
 func (s *search) listed(rels []string) Flight {
-	return func(h ipc.Header, payload []byte) error {
-		a, err := wire.Decode[ipc.WatchAnswer](payload)
+	return func(m ipc.Message, final bool) error {
+		a, err := Answer[ipc.WatchAnswer](m)
 		if err != nil {
 			return err
 		}
@@ -78,7 +77,7 @@ func (s *search) listed(rels []string) Flight {
 				}
 			}
 		}
-		if h.Final {
+		if final {
 			s.flying--
 			s.ask()
 		}

@@ -9,6 +9,7 @@
 package deliver
 
 import (
+	"fmt"
 	"time"
 
 	"lockstep/ipc"
@@ -27,8 +28,21 @@ const (
 	PassRunning      // its JobInitial runs
 )
 
-// Flight consumes the packets of one request's answer.
-type Flight func(h ipc.Header, payload []byte) error
+// Flight consumes the messages of one request's answer; final says that no
+// further one comes.
+type Flight func(m ipc.Message, final bool) error
+
+// Answer is the message as what answers the request.
+func Answer[T any, M interface {
+	*T
+	ipc.Message
+}](m ipc.Message) (M, error) {
+	a, ok := m.(M)
+	if !ok {
+		return nil, fmt.Errorf("a %T where a %T answers", m, a)
+	}
+	return a, nil
+}
 
 // Host is the engine and the root, as a target sees them.
 type Host interface {

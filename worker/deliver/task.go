@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"lockstep/ipc"
-	"lockstep/ipc/wire"
 	"lockstep/worker/plan"
 	"lockstep/worker/queue"
 )
@@ -103,8 +102,8 @@ func FitRels(rels []string) int {
 }
 
 func (k *Task) stats(rels []string) Flight {
-	return func(h ipc.Header, payload []byte) error {
-		a, err := wire.Decode[ipc.StatAnswer](payload)
+	return func(m ipc.Message, _ bool) error {
+		a, err := Answer[ipc.StatAnswer](m)
 		if err != nil {
 			return err
 		}
@@ -232,8 +231,8 @@ func (k *Task) start(j plan.Job) {
 	k.t.host.Ask(&ipc.Start{Target: k.t.id, Kind: j.Kind, Size: uint32(len(j.List))}, j.List, k.started)
 }
 
-func (k *Task) started(_ ipc.Header, payload []byte) error {
-	a, err := wire.Decode[ipc.StartAnswer](payload)
+func (k *Task) started(m ipc.Message, _ bool) error {
+	a, err := Answer[ipc.StartAnswer](m)
 	if err != nil {
 		return err
 	}
