@@ -1,14 +1,10 @@
 package runner
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"lockstep/internal/testenv"
 	"lockstep/ipc"
@@ -50,11 +46,7 @@ func touch(t *testing.T, dir, prefix string, n int) {
 
 func count(t *testing.T, dir string) int {
 	t.Helper()
-	n, err := countTree(dir, func() bool { return false })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return int(n)
+	return int(look(t, dir, dir).entries)
 }
 
 func TestGuardEmptySource(t *testing.T) {
@@ -253,70 +245,6 @@ func TestLimit(t *testing.T) {
 		if got := limit(c.entries, c.percent, c.number); got != c.want {
 			t.Errorf("limit(%d, %d, %d) = %d, want %d", c.entries, c.percent, c.number, got, c.want)
 		}
-	}
-}
-
-func TestCountTree(t *testing.T) {
-	dir, outside := t.TempDir(), t.TempDir()
-	touch(t, outside, "x", 5)
-	touch(t, dir+"/a/b", "x", 1000)
-	if err := os.Symlink(outside, dir+"/link"); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mkfifo(dir+"/fifo", 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got := count(t, dir); got != 1004 { // a, b, link, fifo
-		t.Errorf("%d entries, want 1004", got)
-	}
-	if err := os.Symlink(dir, outside+"/root"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := countTree(outside+"/root", func() bool { return false }); err == nil {
-		t.Error("a link was taken for a root")
-	}
-	if _, err := countTree(dir, func() bool { return true }); err == nil {
-		t.Error("counted on after a stop")
-	}
-	asked := 0
-	if _, err := countTree(dir+"/a", func() bool { asked++; return asked > 2 }); err != nil {
-		t.Error(err)
-	}
-	touch(t, dir+"/a/b", "y", 2*askEvery)
-	if _, err := countTree(dir+"/a", func() bool { asked++; return asked > 4 }); !errors.Is(err, errOver) {
-		t.Errorf("one large directory is counted to its end: %v", err)
-	}
-}
-
-func TestCountTreeIsBounded(t *testing.T) {
-	dir := t.TempDir()
-	deep := dir
-	for range maxDepth + 20 {
-		deep = filepath.Join(deep, "d")
-	}
-	if err := os.MkdirAll(deep, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if got := count(t, dir); got != maxDepth {
-		t.Errorf("%d entries, want %d", got, maxDepth)
-	}
-}
-
-func TestCountTreeStaysOnItsFileSystem(t *testing.T) {
-	testenv.NeedRoot(t)
-	dir := t.TempDir()
-	touch(t, dir+"/mnt", "x", 3)
-	if err := unix.Mount("none", dir+"/mnt", "tmpfs", 0, "size=1m"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir+"/mnt", unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	touch(t, dir+"/mnt", "y", 7)
-	if got := count(t, dir); got != 1 {
-		t.Errorf("%d entries, want 1", got)
 	}
 }
 
