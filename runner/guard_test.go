@@ -3,6 +3,7 @@ package runner
 import (
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -259,5 +260,71 @@ func TestEmptyDir(t *testing.T) {
 	}
 	if _, err := emptyDir(dir + "/none"); err == nil {
 		t.Error("a missing directory is empty")
+	}
+}
+
+// starts has the pass and its dry run tell of each start, and returns what
+// counts them.
+func (p *pair) starts(t *testing.T) func() string {
+	t.Helper()
+	sh := shell(t)
+	p.cfg.Program, p.cfg.ProgDev, p.cfg.ProgIno = sh.Program, sh.ProgDev, sh.ProgIno
+	p.cfg.Env = append(p.cfg.Env, "PATH="+os.Getenv("PATH"))
+	log := t.TempDir() + "/log"
+	told := func(word string, argv []string) []string {
+		script := fmt.Sprintf("printf %s >>%s; exec \"$0\" \"$@\"", word, log)
+		return append([]string{"sh", "-c", script}, argv...)
+	}
+	p.cfg.Argv[ipc.JobInitial] = told("p", p.cfg.Argv[ipc.JobInitial])
+	p.cfg.Probe = told("d", p.cfg.Probe)
+	return func() string {
+		b, err := os.ReadFile(log)
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(log, 0); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+}
+
+// A pass of which the survey knows that it deletes little is the only rsync
+// that runs; one of which it does not has a dry run before it.
+func TestGuardStartsOneCommand(t *testing.T) {
+	p := newPair(t, 50, 10)
+	starts := p.starts(t)
+	for i := range 10 {
+		touch(t, fmt.Sprintf("%s/d%d", p.src, i), "x", 9)
+	}
+	b := serve(t, p.cfg)
+	deep := strings.Repeat("d/", maxDepth)
+	for _, c := range []struct {
+		what, rules, want string
+		change            func()
+	}{
+		{"an empty target", "", "p", func() {}},
+		{"in step", "", "p", func() {}},
+		{"some deletions", "", "p", func() { touch(t, p.dst+"/old", "x", 29) }},
+		{"nearly too many", "", "p", func() { touch(t, p.dst+"/old", "x", 90) }},
+		{"too many", "", "d", func() { touch(t, p.dst+"/old", "x", 110) }},
+		{"too many, but protected", "- /old/\x00", "dp", func() {}},
+		{"in step again", "", "p", func() { must(t, os.RemoveAll(p.dst+"/old")) }},
+		{"few hidden", "H /d0/x1\x00H /d9\x00", "p", func() {}},
+		{"many hidden", "H /d1\x00H /d2\x00H /d3\x00H /d4\x00H /d5\x00H /d6\x00H /d7\x00", "d", func() {}},
+		{"a rule that is not understood", "P /d1\x00", "dp", func() {}},
+		{"too deep to be looked at", "", "dp", func() {
+			must(t, os.MkdirAll(p.src+"/"+deep, 0o700))
+			must(t, os.MkdirAll(p.dst+"/"+deep, 0o700))
+		}},
+	} {
+		c.change()
+		got := b.run(ipc.JobInitial, c.rules)
+		if held := c.want == "d"; held != (got.End == ipc.EndHeldMany) || !held && (got.End != ipc.EndExited || got.Code != 0) {
+			t.Errorf("%s: %+v %s", c.what, got, got.Tail)
+		}
+		if ran := starts(); ran != c.want {
+			t.Errorf("%s: ran %q, want %q", c.what, ran, c.want)
+		}
 	}
 }
