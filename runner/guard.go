@@ -6,10 +6,9 @@ import (
 	"math/bits"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"lockstep/ipc"
 	"lockstep/rsync"
+	"lockstep/runner/survey"
 )
 
 // guard is what protects the target from a whole pass that deletes too much.
@@ -33,24 +32,22 @@ func (j *job) guard() (guard, *ipc.RunExited) {
 	if cfg.Target == "" {
 		return j.guardRemote()
 	}
-	empty, err := emptyDir(cfg.Source)
+	empty, err := survey.EmptyDir(cfg.Source)
 	if err != nil {
 		return guard{}, held(j, refused(j.id, fmt.Errorf("read the source: %w", err)))
 	}
 	s, err := j.survey()
-	if errors.Is(err, errOver) && !j.over() {
+	if errors.Is(err, survey.ErrOver) && !j.over() {
 		return guard{}, &ipc.RunExited{End: ipc.EndTimeout}
 	}
 	if err != nil {
 		return guard{}, held(j, refused(j.id, fmt.Errorf("look at source and target: %w", err)))
 	}
-	g := guard{active: true, entries: s.entries, limit: limit(s.entries, cfg.MaxDeletePercent, cfg.MaxDeleteEntries)}
+	g := guard{active: true, entries: s.Entries, limit: limit(s.Entries, cfg.MaxDeletePercent, cfg.MaxDeleteEntries)}
 	switch {
-	case empty && s.entries > 0:
-		return g, &ipc.RunExited{End: ipc.EndHeldEmpty, Deletes: s.entries, Entries: s.entries}
-	case s.entries <= g.limit:
-		return g, nil // not even all of it would be too much
-	case !s.unsure && s.bound <= g.limit:
+	case empty && s.Entries > 0:
+		return g, &ipc.RunExited{End: ipc.EndHeldEmpty, Deletes: s.Entries, Entries: s.Entries}
+	case !s.Unsure && s.Bound <= g.limit:
 		return g, nil
 	}
 	return g, j.probe(g)
@@ -58,7 +55,7 @@ func (j *job) guard() (guard, *ipc.RunExited) {
 
 // survey looks at both trees. When it cannot know what the job deletes, the
 // survey is unsure; an error is one of the runner's.
-func (j *job) survey() (survey, error) {
+func (j *job) survey() (survey.Result, error) {
 	cfg := &j.r.cfg
 	over := j.over
 	if cfg.Timeout > 0 {
@@ -66,20 +63,20 @@ func (j *job) survey() (survey, error) {
 		over = func() bool { return j.over() || time.Now().After(end) }
 	}
 	if err := j.rewind(); err != nil {
-		return survey{}, err
+		return survey.Result{}, err
 	}
-	h, unknown := readHidden(j.list)
+	h, unknown := survey.ReadHidden(j.list)
 	if unknown != nil {
-		h = &hidden{}
+		h = &survey.Hidden{}
 	}
 	// A rough bound will do in most cases; where not, a second walk costs less
 	// than a dry run.
-	s, err := surveyTrees(cfg.Source, cfg.Target, h, min(cfg.MaxDeletePercent, 100)*3/4, over)
-	unsure := s.unsure || unknown != nil
-	if err == nil && s.rough && !unsure && s.bound > limit(s.entries, cfg.MaxDeletePercent, cfg.MaxDeleteEntries) {
-		s, err = surveyTrees(cfg.Source, cfg.Target, h, 0, over)
+	s, err := survey.Trees(cfg.Source, cfg.Target, h, min(cfg.MaxDeletePercent, 100)*3/4, over)
+	unsure := s.Unsure || unknown != nil
+	if err == nil && s.Rough && !unsure && s.Bound > limit(s.Entries, cfg.MaxDeletePercent, cfg.MaxDeleteEntries) {
+		s, err = survey.Trees(cfg.Source, cfg.Target, h, 0, over)
 	}
-	s.unsure = s.unsure || unsure
+	s.Unsure = s.Unsure || unsure
 	return s, err
 }
 
@@ -100,7 +97,7 @@ func (j *job) probe(g guard) *ipc.RunExited {
 // is of what the source was; unknown, the number alone counts.
 func (j *job) guardRemote() (guard, *ipc.RunExited) {
 	cfg := &j.r.cfg
-	empty, err := emptyDir(cfg.Source)
+	empty, err := survey.EmptyDir(cfg.Source)
 	if err != nil {
 		return guard{}, held(j, refused(j.id, fmt.Errorf("read the source: %w", err)))
 	}
@@ -145,20 +142,4 @@ func limit(entries uint64, percent uint32, number uint64) uint64 {
 	high, low := bits.Mul64(entries, uint64(min(percent, 100)))
 	share, _ := bits.Div64(high, low, 100) // high < 100: no overflow
 	return max(share, number)
-}
-
-// emptyDir says whether a directory has no entry at all.
-func emptyDir(path string) (bool, error) {
-	fd, err := unix.Open(path, dirFlags, 0)
-	if err != nil {
-		return false, fmt.Errorf("open %s: %w", path, err)
-	}
-	var buf [4 << 10]byte
-	empty := true
-	err = readDir(fd, buf[:], func() bool { return !empty }, func([]byte, uint8) { empty = false })
-	closed := unix.Close(fd)
-	if errors.Is(err, errOver) {
-		err = nil
-	}
-	return empty, errors.Join(err, closed)
 }

@@ -1,4 +1,4 @@
-package runner
+package survey
 
 import (
 	"bufio"
@@ -14,10 +14,10 @@ import (
 	"lockstep/rsync"
 )
 
-// hidden is the names that a job's rules hide from rsync's sender alone: what
+// Hidden is the names that a job's rules hide from rsync's sender alone: what
 // the target has under them is deleted. They are kept as hashes: two paths of
 // one hash make a survey count too much, which does no harm.
-type hidden struct {
+type Hidden struct {
 	seed  maphash.Seed
 	paths []uint64 // sorted
 	dirs  []uint64 // sorted; the directories of paths
@@ -26,10 +26,10 @@ type hidden struct {
 // errRule is a rule of which the survey does not know what it deletes.
 var errRule = errors.New("a rule that is not understood")
 
-// readHidden reads a job's rules. Every other rule holds for both sides: what
+// ReadHidden reads a job's rules. Every other rule holds for both sides: what
 // it leaves out of the source it protects on the target.
-func readHidden(list io.Reader) (*hidden, error) {
-	h := &hidden{seed: maphash.MakeSeed()}
+func ReadHidden(list io.Reader) (*Hidden, error) {
+	h := &Hidden{seed: maphash.MakeSeed()}
 	const longest = 64 << 10 // of a rule; rsync takes only MaxRule of it
 	rules := bufio.NewScanner(list)
 	rules.Buffer(make([]byte, longest), longest)
@@ -62,7 +62,7 @@ func splitNUL(data []byte, atEOF bool) (advance int, token []byte, err error) {
 	return 0, nil, nil
 }
 
-func (h *hidden) add(rel string) {
+func (h *Hidden) add(rel string) {
 	var dir uint64
 	for {
 		name, rest, more := strings.Cut(rel, "/")
@@ -77,14 +77,14 @@ func (h *hidden) add(rel string) {
 	}
 }
 
-func (h *hidden) hash(dir uint64, name []byte) uint64 {
+func (h *Hidden) hash(dir uint64, name []byte) uint64 {
 	const odd = 0x9e3779b97f4a7c15 // spreads the bits
 	return bits.RotateLeft64(dir*odd, 32) ^ maphash.Bytes(h.seed, name)
 }
 
 // key is that of the path name in the directory dir; the root's is 0. It means
 // nothing when nothing is hidden.
-func (h *hidden) key(dir uint64, name []byte) uint64 {
+func (h *Hidden) key(dir uint64, name []byte) uint64 {
 	if len(h.paths) == 0 {
 		return 0
 	}
@@ -92,13 +92,13 @@ func (h *hidden) key(dir uint64, name []byte) uint64 {
 }
 
 // in says whether a name in the directory may be hidden.
-func (h *hidden) in(dir uint64) bool {
+func (h *Hidden) in(dir uint64) bool {
 	_, found := slices.BinarySearch(h.dirs, dir)
 	return found
 }
 
 // name says whether a name in the directory is hidden.
-func (h *hidden) name(dir uint64, name []byte) bool {
+func (h *Hidden) name(dir uint64, name []byte) bool {
 	_, found := slices.BinarySearch(h.paths, h.hash(dir, name))
 	return found
 }

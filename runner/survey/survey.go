@@ -1,4 +1,13 @@
-package runner
+// Package survey walks a source and a target side by side and says how many
+// entries of the target a whole pass of rsync may delete at most.
+//
+// Trust: part of the runner, in its jail. Names are hostile, and both trees
+// change while they are read; names are compared, no content is read.
+//
+// Invariants: without Unsure, and if neither tree changes, Bound is not less than
+// what --max-delete counts; no link is followed; descriptors and memory are
+// bounded.
+package survey
 
 import (
 	"bytes"
@@ -13,14 +22,14 @@ import (
 	"lockstep/internal/sys"
 )
 
-// survey is what is known of a pass before it runs.
-type survey struct {
-	entries uint64 // on the target
-	// bound is not less than what rsync's --max-delete would count, if neither
+// Result is what is known of a pass before it runs.
+type Result struct {
+	Entries uint64 // on the target
+	// Bound is not less than what rsync's --max-delete would count, if neither
 	// tree changes; meaningless when the survey is unsure.
-	bound  uint64
-	unsure bool
-	rough  bool // bound has entries that the source was not asked for
+	Bound  uint64
+	Unsure bool
+	Rough  bool // Bound has entries that the source was not asked for
 }
 
 // maxDepth bounds the directories that are held open at once. What is deeper is
@@ -43,7 +52,7 @@ const dirFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLO
 // it lists, leads out of the one that is open.
 const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS
 
-var errOver = errors.New("stopped")
+var ErrOver = errors.New("stopped")
 
 // place is one directory of the target, and what the source has under its name.
 type place struct {
@@ -67,9 +76,9 @@ const (
 
 // walker lists directories of both trees side by side.
 type walker struct {
-	survey
+	Result
 	over   func() bool
-	hidden *hidden
+	hidden *Hidden
 	team   *team
 	dev    uint64 // of the target
 	spare  uint64 // percentage of the entries that may be taken for deleted unseen
@@ -81,23 +90,23 @@ type walker struct {
 	stat           unix.Stat_t
 }
 
-// surveyTrees walks the target, and of the source what the target has as well.
+// Trees walks the target, and of the source what the target has as well.
 // It follows no link. The entries of the target are counted within its file
 // system, the bound wherever rsync deletes. Up to spare percent of the entries
 // may be in the bound only because the source was not asked: that saves its
 // directories from being read.
-func surveyTrees(source, target string, h *hidden, spare uint32, over func() bool) (survey, error) {
+func Trees(source, target string, h *Hidden, spare uint32, over func() bool) (Result, error) {
 	p := place{counted: true}
 	var err error
 	if p.dst, err = unix.Open(target, dirFlags, 0); err != nil {
-		return survey{}, fmt.Errorf("open %s: %w", target, err)
+		return Result{}, fmt.Errorf("open %s: %w", target, err)
 	}
 	if p.src, err = unix.Open(source, dirFlags, 0); err != nil {
-		return survey{}, errors.Join(fmt.Errorf("open %s: %w", source, err), unix.Close(p.dst))
+		return Result{}, errors.Join(fmt.Errorf("open %s: %w", source, err), unix.Close(p.dst))
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(p.dst, &st); err != nil {
-		return survey{}, errors.Join(fmt.Errorf("stat %s: %w", target, err), p.close())
+		return Result{}, errors.Join(fmt.Errorf("stat %s: %w", target, err), p.close())
 	}
 	walkers := make([]walker, min(runtime.GOMAXPROCS(0), maxWalkers))
 	t := newTeam(len(walkers))
@@ -115,12 +124,12 @@ func surveyTrees(source, target string, h *hidden, spare uint32, over func() boo
 	}
 	wg.Wait()
 	errs = append(errs, t.close())
-	var sum survey
+	var sum Result
 	for i := range walkers {
-		sum.entries += walkers[i].entries
-		sum.bound += walkers[i].bound
-		sum.unsure = sum.unsure || walkers[i].unsure
-		sum.rough = sum.rough || walkers[i].rough
+		sum.Entries += walkers[i].Entries
+		sum.Bound += walkers[i].Bound
+		sum.Unsure = sum.Unsure || walkers[i].Unsure
+		sum.Rough = sum.Rough || walkers[i].Rough
 	}
 	return sum, errors.Join(errs...)
 }
@@ -154,13 +163,13 @@ func (w *walker) step() error {
 	name = name[:bytes.IndexByte(name, 0)+1]
 	f.next += 1 + len(name)
 	if f.depth == maxDepth {
-		w.unsure = true
+		w.Unsure = true
 		return nil
 	}
 	p := place{src: -1, depth: f.depth + 1, counted: f.counted}
 	var e unix.Errno
 	if p.dst, e = sys.Openat2(f.dst, name, dirFlags, resolve); e != 0 {
-		w.unsure = true // it cannot be read, or was exchanged this moment
+		w.Unsure = true // it cannot be read, or was exchanged this moment
 		return nil
 	}
 	if err := unix.Fstat(p.dst, &w.stat); err != nil {
@@ -208,17 +217,17 @@ func (p *place) close() error {
 // list reads a directory of the target.
 func (w *walker) list(p *place) error {
 	if w.over() {
-		return errOver
+		return ErrOver
 	}
 	err := w.target.read(p.dst, w.buf[:], w.over)
-	if errors.Is(err, errOver) {
+	if errors.Is(err, ErrOver) {
 		return err
 	}
 	if err != nil {
-		w.unsure = true
+		w.Unsure = true
 	}
 	if p.counted {
-		w.entries += uint64(w.target.count)
+		w.Entries += uint64(w.target.count)
 	}
 	return nil
 }
@@ -232,10 +241,10 @@ func (w *walker) compares() bool {
 	if n == 0 || w.target.dirs > 0 {
 		return n > 0
 	}
-	if w.bound+n > w.entries*w.spare/100 {
+	if w.Bound+n > w.Entries*w.spare/100 {
 		return true
 	}
-	w.rough = true
+	w.Rough = true
 	return false
 }
 
@@ -245,13 +254,13 @@ func (w *walker) judge(p *place) error {
 	known := p.src >= 0
 	if known {
 		err := w.source.read(p.src, w.buf[:], w.over)
-		if errors.Is(err, errOver) {
+		if errors.Is(err, ErrOver) {
 			return err
 		}
 		known = err == nil // else rsync deletes nothing here, or sees more than we do
 	}
 	if !known {
-		w.bound += uint64(w.target.count)
+		w.Bound += uint64(w.target.count)
 	}
 	if !known && w.target.dirs == 0 {
 		return p.close()
@@ -264,13 +273,13 @@ func (w *walker) judge(p *place) error {
 			how = doomed
 		}
 		if known && how == doomed {
-			w.bound++
+			w.Bound++
 		}
 		if !isDir {
 			continue
 		}
 		if len(w.names)+len(name) >= maxNames {
-			w.unsure = true
+			w.Unsure = true
 			continue
 		}
 		w.names = append(append(w.names, how), name...)
@@ -311,9 +320,25 @@ func readDir(fd int, buf []byte, over func() bool, visit func(name []byte, kind 
 				continue
 			}
 			if entries++; entries%askEvery == 0 && over() {
-				return errOver
+				return ErrOver
 			}
 			visit(name[:end+1], kind)
 		}
 	}
+}
+
+// EmptyDir says whether a directory has no entry at all.
+func EmptyDir(path string) (bool, error) {
+	fd, err := unix.Open(path, dirFlags, 0)
+	if err != nil {
+		return false, fmt.Errorf("open %s: %w", path, err)
+	}
+	var buf [4 << 10]byte
+	empty := true
+	err = readDir(fd, buf[:], func() bool { return !empty }, func([]byte, uint8) { empty = false })
+	closed := unix.Close(fd)
+	if errors.Is(err, ErrOver) {
+		err = nil
+	}
+	return empty, errors.Join(err, closed)
 }

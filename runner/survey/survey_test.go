@@ -1,4 +1,4 @@
-package runner
+package survey
 
 import (
 	"errors"
@@ -16,21 +16,29 @@ import (
 	"lockstep/rsync"
 )
 
+func touch(t *testing.T, dir, prefix string, n int) {
+	t.Helper()
+	must(t, os.MkdirAll(dir, 0o700))
+	for i := range n {
+		must(t, os.WriteFile(fmt.Sprintf("%s/%s%d", dir, prefix, i), nil, 0o600))
+	}
+}
+
 func goOn() bool { return false }
 
 // look surveys two trees with the rules of a job, and spares nothing.
-func look(t *testing.T, src, dst string, rules ...string) survey {
+func look(t *testing.T, src, dst string, rules ...string) Result {
 	t.Helper()
 	return lookSparing(t, src, dst, 0, rules...)
 }
 
-func lookSparing(t *testing.T, src, dst string, spare uint32, rules ...string) survey {
+func lookSparing(t *testing.T, src, dst string, spare uint32, rules ...string) Result {
 	t.Helper()
-	h, err := readHidden(strings.NewReader(strings.Join(rules, "\x00")))
+	h, err := ReadHidden(strings.NewReader(strings.Join(rules, "\x00")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := surveyTrees(src, dst, h, spare, goOn)
+	s, err := Trees(src, dst, h, spare, goOn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,15 +62,15 @@ func TestSurveyCounts(t *testing.T) {
 		src   string
 		bound uint64
 	}{{dir, 0}, {outside, 1004}, {t.TempDir(), 1004}} {
-		if got := look(t, c.src, dir); got != (survey{entries: 1004, bound: c.bound}) { // a, b, link, fifo
+		if got := look(t, c.src, dir); got != (Result{Entries: 1004, Bound: c.bound}) { // a, b, link, fifo
 			t.Errorf("%+v, want a bound of %d", got, c.bound)
 		}
 	}
 	must(t, os.Symlink(dir, outside+"/root"))
-	if _, err := surveyTrees(dir, outside+"/root", &hidden{}, 0, goOn); err == nil {
+	if _, err := Trees(dir, outside+"/root", &Hidden{}, 0, goOn); err == nil {
 		t.Error("a link was taken for a target")
 	}
-	if _, err := surveyTrees(outside+"/root", dir, &hidden{}, 0, goOn); err == nil {
+	if _, err := Trees(outside+"/root", dir, &Hidden{}, 0, goOn); err == nil {
 		t.Error("a link was taken for a source")
 	}
 }
@@ -81,17 +89,17 @@ func TestSurveyBound(t *testing.T) {
 	must(t, os.WriteFile(src+"/file", nil, 0o600))
 	must(t, os.Symlink(dst+"/link", src+"/link"))
 	const bound = 11 + 11 + 1 + 2 + 11
-	if got := look(t, src, dst); got.bound != bound || got.unsure {
+	if got := look(t, src, dst); got.Bound != bound || got.Unsure {
 		t.Errorf("%+v, want a bound of %d", got, bound)
 	}
 	rules := []string{
 		rsync.Rule(rsync.Hide, "same/x1", rsync.Itself), rsync.Rule(rsync.Hide, "same/x9", rsync.Itself),
 		rsync.Rule(rsync.Hide, "x1", rsync.Itself), rsync.Rule(rsync.Exclude, "same/x2", rsync.Itself),
 	}
-	if got := look(t, src, dst, rules...); got.bound != bound+1 {
+	if got := look(t, src, dst, rules...); got.Bound != bound+1 {
 		t.Errorf("%+v, want a bound of %d", got, bound+1)
 	}
-	if got := look(t, src, dst, rsync.Rule(rsync.Hide, "same", rsync.Itself)); got.bound != got.entries {
+	if got := look(t, src, dst, rsync.Rule(rsync.Hide, "same", rsync.Itself)); got.Bound != got.Entries {
 		t.Errorf("%+v: all is missing or hidden", got)
 	}
 }
@@ -104,29 +112,29 @@ func TestSurveySpares(t *testing.T) {
 		touch(t, fmt.Sprintf("%s/d%d", src, i), "x", 9)
 		touch(t, fmt.Sprintf("%s/d%d", dst, i), "x", 9)
 	}
-	if got := lookSparing(t, src, dst, 30); !got.rough || got.entries != 1000 || got.bound < 200 || got.bound > 300 {
+	if got := lookSparing(t, src, dst, 30); !got.Rough || got.Entries != 1000 || got.Bound < 200 || got.Bound > 300 {
 		t.Errorf("%+v", got)
 	}
 	must(t, os.RemoveAll(src+"/d7"))
 	exact := look(t, src, dst)
-	if exact.rough || exact.bound != 10 {
+	if exact.Rough || exact.Bound != 10 {
 		t.Errorf("%+v", exact)
 	}
-	if got := lookSparing(t, src, dst, 30); got.bound < exact.bound {
-		t.Errorf("%+v, less than %d", got, exact.bound)
+	if got := lookSparing(t, src, dst, 30); got.Bound < exact.Bound {
+		t.Errorf("%+v, less than %d", got, exact.Bound)
 	}
 }
 
 func TestSurveyStops(t *testing.T) {
 	dir := t.TempDir()
 	touch(t, dir+"/a/b", "x", 4*askEvery)
-	if _, err := surveyTrees(dir, dir, &hidden{}, 0, func() bool { return true }); !errors.Is(err, errOver) {
+	if _, err := Trees(dir, dir, &Hidden{}, 0, func() bool { return true }); !errors.Is(err, ErrOver) {
 		t.Errorf("counted on after a stop: %v", err)
 	}
 	for after := range int32(11) { // wherever it is stopped
 		var asked atomic.Int32
-		_, err := surveyTrees(dir, dir, &hidden{}, 0, func() bool { return asked.Add(1) > after })
-		if !errors.Is(err, errOver) {
+		_, err := Trees(dir, dir, &Hidden{}, 0, func() bool { return asked.Add(1) > after })
+		if !errors.Is(err, ErrOver) {
 			t.Errorf("asked %d times: %v", asked.Load(), err)
 		}
 	}
@@ -139,11 +147,11 @@ func TestSurveyIsBounded(t *testing.T) {
 		deep = filepath.Join(deep, "d")
 	}
 	must(t, os.MkdirAll(filepath.Dir(deep), 0o700))
-	if got := look(t, dir, dir); got.entries != maxDepth-1 || got.unsure {
+	if got := look(t, dir, dir); got.Entries != maxDepth-1 || got.Unsure {
 		t.Errorf("%+v", got)
 	}
 	must(t, os.MkdirAll(deep, 0o700))
-	if got := look(t, dir, dir); got.entries != maxDepth || !got.unsure {
+	if got := look(t, dir, dir); got.Entries != maxDepth || !got.Unsure {
 		t.Errorf("%+v, want %d entries and no certainty about what is below", got, maxDepth)
 	}
 }
@@ -156,7 +164,7 @@ func TestSurveyAcrossMounts(t *testing.T) {
 	touch(t, dst+"/mnt", "x", 3)
 	tmpfs(t, dst+"/mnt")
 	touch(t, dst+"/mnt", "y", 7)
-	if got := look(t, src, dst); got != (survey{entries: 1, bound: 7}) {
+	if got := look(t, src, dst); got != (Result{Entries: 1, Bound: 7}) {
 		t.Errorf("%+v", got)
 	}
 }
@@ -185,13 +193,13 @@ func TestSurveyShares(t *testing.T) {
 	}
 	before := openFiles(t)
 	for range 50 {
-		if got := look(t, dir, dir); got != (survey{entries: want}) {
+		if got := look(t, dir, dir); got != (Result{Entries: want}) {
 			t.Fatalf("%+v, want %d entries", got, want)
 		}
 	}
 	var asked atomic.Int32
-	_, err := surveyTrees(dir, dir, &hidden{}, 0, func() bool { return asked.Add(1) > 100 })
-	if !errors.Is(err, errOver) {
+	_, err := Trees(dir, dir, &Hidden{}, 0, func() bool { return asked.Add(1) > 100 })
+	if !errors.Is(err, ErrOver) {
 		t.Error(err)
 	}
 	if after := openFiles(t); after != before {
@@ -232,7 +240,7 @@ func TestSurveyWhileTreesChange(t *testing.T) {
 		})
 	}
 	for range 2000 {
-		if got := look(t, src, dst); got.entries > 13 || got.bound > got.entries {
+		if got := look(t, src, dst); got.Entries > 13 || got.Bound > got.Entries {
 			t.Errorf("%+v", got)
 			break
 		}
@@ -242,7 +250,7 @@ func TestSurveyWhileTreesChange(t *testing.T) {
 }
 
 func TestReadHidden(t *testing.T) {
-	read := func(list string) (*hidden, error) { return readHidden(strings.NewReader(list)) }
+	read := func(list string) (*Hidden, error) { return ReadHidden(strings.NewReader(list)) }
 	h, err := read("- /a\x00+ /b/***\x00H /c\x00H /d/e*\\\x00\x00")
 	if err == nil {
 		t.Errorf("an open wildcard was understood: %+v", h)
@@ -266,5 +274,19 @@ func TestReadHidden(t *testing.T) {
 	}
 	if h.in(h.key(0, []byte("a"))) {
 		t.Error("something is hidden in a")
+	}
+}
+
+func TestEmptyDir(t *testing.T) {
+	dir := t.TempDir()
+	if empty, err := EmptyDir(dir); !empty || err != nil {
+		t.Error(empty, err)
+	}
+	touch(t, dir, "x", 1)
+	if empty, err := EmptyDir(dir); empty || err != nil {
+		t.Error(empty, err)
+	}
+	if _, err := EmptyDir(dir + "/none"); err == nil {
+		t.Error("a missing directory is empty")
 	}
 }

@@ -1,4 +1,4 @@
-package runner
+package survey
 
 import (
 	"bytes"
@@ -179,19 +179,19 @@ func (w *world) check() {
 	}
 	exact := look(w.T, w.src, w.dst, w.rules...)
 	rough := lookSparing(w.T, w.src, w.dst, 30, w.rules...)
-	if exact.unsure || rough.unsure || rough.entries != exact.entries || rough.bound < exact.bound {
+	if exact.Unsure || rough.Unsure || rough.Entries != exact.Entries || rough.Bound < exact.Bound {
 		w.Fatalf("%+v, sparing %+v", exact, rough)
 	}
 	stdin := strings.Join(w.rules, "\x00")
-	w.deletes(rsync.WithMaxDelete(rsync.Probe(o), exact.bound), stdin, exact)
-	if exact.bound > 0 && len(w.rules) == 0 && len(o.Excludes) == 0 {
+	w.deletes(rsync.WithMaxDelete(rsync.Probe(o), exact.Bound), stdin, exact)
+	if exact.Bound > 0 && len(w.rules) == 0 && len(o.Excludes) == 0 {
 		w.count(rsync.Probe(o), exact)
 	}
-	w.deletes(rsync.WithMaxDelete(rsync.Argv(ipc.JobInitial, o), exact.bound), stdin, exact)
+	w.deletes(rsync.WithMaxDelete(rsync.Argv(ipc.JobInitial, o), exact.Bound), stdin, exact)
 }
 
 // deletes runs a pass with the bound as its limit, which must not be reached.
-func (w *world) deletes(argv []string, stdin string, s survey) {
+func (w *world) deletes(argv []string, stdin string, s Result) {
 	w.Helper()
 	ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
 	defer cancel()
@@ -209,14 +209,14 @@ func (w *world) deletes(argv []string, stdin string, s survey) {
 
 // count has the bound be no larger than it must be, where nothing is left out:
 // but for replaced directories themselves, which rsync does not count.
-func (w *world) count(argv []string, s survey) {
+func (w *world) count(argv []string, s Result) {
 	w.Helper()
 	cmd := exec.Command(argv[0], append([]string{"--itemize-changes", "--info=del"}, argv[1:]...)...)
 	out, err := cmd.Output()
 	if err != nil {
 		return // mounts of which rsync says that they are in use, and the like
 	}
-	if n := uint64(bytes.Count(out, []byte("*deleting "))); n > s.bound || n+uint64(len(w.paths))/4+2 < s.bound {
+	if n := uint64(bytes.Count(out, []byte("*deleting "))); n > s.Bound || n+uint64(len(w.paths))/4+2 < s.Bound {
 		w.Errorf("%+v: rsync deletes %d", s, n)
 	}
 }
