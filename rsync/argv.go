@@ -128,7 +128,8 @@ func Argv(kind ipc.JobKind, o Options) []string {
 }
 
 // Probe is the dry run of JobInitial that counts its deletions: MaxDelete's
-// word is put before the "--". It reads the same rules.
+// word is put before the "--". It reads the same rules. The runner's survey
+// stands for it where it can, so that no word may hold for one side only.
 //
 // Not --existing: a directory that became a file deletes what is in it, and
 // only the full run counts that. No hard links, ACLs or attributes: they change

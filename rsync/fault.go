@@ -144,6 +144,7 @@ func faults() [numFaults]fault {
 		FaultDiskFull: {name: "disk full", class: Person,
 			text:   "the target has no space or no inodes left, or a quota is used up",
 			advice: "free space there (df -h, df -i, quota); it is tried again by itself"},
+		// Not away when the command went on (23): only a part may be read-only.
 		FaultReadOnly: {name: "target is read-only", class: Person, away: true,
 			text:   "the target takes no changes",
 			advice: "remount its file system writable (dmesg tells why it was not), or set read only = no for its module"},

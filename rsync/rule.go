@@ -1,6 +1,7 @@
 package rsync
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 )
@@ -39,6 +40,35 @@ func Rule(prefix, rel, suffix string) string {
 		return ""
 	}
 	return rule
+}
+
+// Hidden reads a rule that Rule made: whether it hides one path, and which. Any
+// other rule that it made holds for sender and receiver alike. ok is false for
+// what Rule does not make of those prefixes.
+func Hidden(rule []byte) (rel string, hides, ok bool) {
+	if bytes.HasPrefix(rule, []byte(Exclude+"/")) || bytes.HasPrefix(rule, []byte(Include+"/")) {
+		return "", false, true
+	}
+	name, hides := bytes.CutPrefix(rule, []byte(Hide+"/"))
+	if !hides || len(name) == 0 || name[len(name)-1] == '/' {
+		return "", false, false
+	}
+	if !bytes.ContainsAny(name, "*?[") {
+		return string(name), true, true
+	}
+	out := make([]byte, 0, len(name))
+	for i := 0; i < len(name); i++ {
+		switch name[i] {
+		case '*', '?', '[':
+			return "", false, false
+		case '\\':
+			if i++; i == len(name) {
+				return "", false, false
+			}
+		}
+		out = append(out, name[i])
+	}
+	return string(out), true, true
 }
 
 func escape(s string) string {

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"lockstep/ipc"
 )
 
 func TestRule(t *testing.T) {
@@ -103,6 +105,52 @@ func TestCovers(t *testing.T) {
 	} {
 		if got := Covers(c.patterns); got != c.want {
 			t.Errorf("Covers(%q) = %v, want %v", c.patterns, got, c.want)
+		}
+	}
+}
+
+func FuzzHidden(f *testing.F) {
+	for _, rel := range []string{"a", "a/b", "*", `\`, `a\*`, `[x]\?`, "a\n", " ", "\xff/\xfe"} {
+		f.Add(rel)
+	}
+	f.Fuzz(func(t *testing.T, rel string) {
+		if rel == "" || strings.HasSuffix(rel, "/") {
+			t.Skip()
+		}
+		for prefix, hides := range map[string]bool{Hide: true, Exclude: false, Include: false} {
+			rule := Rule(prefix, rel, Itself)
+			if rule == "" {
+				continue
+			}
+			got, isHide, ok := Hidden([]byte(rule))
+			if !ok || isHide != hides || hides && got != rel {
+				t.Fatalf("%q is read as %q, %v, %v", rule, got, isHide, ok)
+			}
+		}
+	})
+}
+
+func TestHiddenRefuses(t *testing.T) {
+	for _, rule := range []string{"", "H", "H ", "H /", "H a", "H /a/", "H /a*", "H /a/***", "H /[a", `H /*\`, "P /a", "R /a", "a", "-a", "!", "- a", "Hs /a", "H! /a"} {
+		if rel, hides, ok := Hidden([]byte(rule)); ok {
+			t.Errorf("%q is read as %q, %v", rule, rel, hides)
+		}
+	}
+}
+
+// The runner's survey knows of rules of one side only from stdin: what is on a
+// command line holds for both sides.
+func TestFiltersHoldForBothSides(t *testing.T) {
+	o := Options{Source: "/s", Target: "/t", Xattrs: XattrsUser, Excludes: Exact([]string{"*.o", "!keep.o", "/a/b/", "x/**/y"})}
+	for _, argv := range [][]string{Argv(ipc.JobInitial, o), Probe(o)} {
+		for _, word := range argv {
+			rule, isFilter := strings.CutPrefix(word, "--filter=")
+			switch {
+			case isFilter && rule == "merge -", isFilter && rule == "-x! user.*":
+			case isFilter && (strings.HasPrefix(rule, Exclude) || strings.HasPrefix(rule, Include)):
+			case isFilter, strings.HasPrefix(word, "--delete-"), word == "--one-file-system", word == "-x":
+				t.Errorf("%q: the survey of package runner does not know it", word)
+			}
 		}
 	}
 }

@@ -1,19 +1,17 @@
 package runner
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"lockstep/internal/testenv"
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
 	"lockstep/rsync"
+	"lockstep/runner/survey"
 )
 
 // pair is a source and a target with rsync as the command.
@@ -36,6 +34,13 @@ func newPair(t *testing.T, percent uint32, entries uint64) *pair {
 	return p
 }
 
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func touch(t *testing.T, dir, prefix string, n int) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -50,11 +55,9 @@ func touch(t *testing.T, dir, prefix string, n int) {
 
 func count(t *testing.T, dir string) int {
 	t.Helper()
-	n, err := countTree(dir, func() bool { return false })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return int(n)
+	s, err := survey.Trees(dir, dir, &survey.Hidden{}, 0, func() bool { return false })
+	must(t, err)
+	return int(s.Entries)
 }
 
 func TestGuardEmptySource(t *testing.T) {
@@ -256,80 +259,68 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-func TestCountTree(t *testing.T) {
-	dir, outside := t.TempDir(), t.TempDir()
-	touch(t, outside, "x", 5)
-	touch(t, dir+"/a/b", "x", 1000)
-	if err := os.Symlink(outside, dir+"/link"); err != nil {
-		t.Fatal(err)
+// starts has the pass and its dry run tell of each start, and returns what
+// counts them.
+func (p *pair) starts(t *testing.T) func() string {
+	t.Helper()
+	sh := shell(t)
+	p.cfg.Program, p.cfg.ProgDev, p.cfg.ProgIno = sh.Program, sh.ProgDev, sh.ProgIno
+	p.cfg.Env = append(p.cfg.Env, "PATH="+os.Getenv("PATH"))
+	log := t.TempDir() + "/log"
+	told := func(word string, argv []string) []string {
+		script := fmt.Sprintf("printf %s >>%s; exec \"$0\" \"$@\"", word, log)
+		return append([]string{"sh", "-c", script}, argv...)
 	}
-	if err := unix.Mkfifo(dir+"/fifo", 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got := count(t, dir); got != 1004 { // a, b, link, fifo
-		t.Errorf("%d entries, want 1004", got)
-	}
-	if err := os.Symlink(dir, outside+"/root"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := countTree(outside+"/root", func() bool { return false }); err == nil {
-		t.Error("a link was taken for a root")
-	}
-	if _, err := countTree(dir, func() bool { return true }); err == nil {
-		t.Error("counted on after a stop")
-	}
-	asked := 0
-	if _, err := countTree(dir+"/a", func() bool { asked++; return asked > 2 }); err != nil {
-		t.Error(err)
-	}
-	touch(t, dir+"/a/b", "y", 2*askEvery)
-	if _, err := countTree(dir+"/a", func() bool { asked++; return asked > 4 }); !errors.Is(err, errOver) {
-		t.Errorf("one large directory is counted to its end: %v", err)
-	}
-}
-
-func TestCountTreeIsBounded(t *testing.T) {
-	dir := t.TempDir()
-	deep := dir
-	for range maxDepth + 20 {
-		deep = filepath.Join(deep, "d")
-	}
-	if err := os.MkdirAll(deep, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if got := count(t, dir); got != maxDepth {
-		t.Errorf("%d entries, want %d", got, maxDepth)
-	}
-}
-
-func TestCountTreeStaysOnItsFileSystem(t *testing.T) {
-	testenv.NeedRoot(t)
-	dir := t.TempDir()
-	touch(t, dir+"/mnt", "x", 3)
-	if err := unix.Mount("none", dir+"/mnt", "tmpfs", 0, "size=1m"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir+"/mnt", unix.MNT_DETACH); err != nil {
-			t.Error(err)
+	p.cfg.Argv[ipc.JobInitial] = told("p", p.cfg.Argv[ipc.JobInitial])
+	p.cfg.Probe = told("d", p.cfg.Probe)
+	return func() string {
+		b, err := os.ReadFile(log)
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
 		}
-	})
-	touch(t, dir+"/mnt", "y", 7)
-	if got := count(t, dir); got != 1 {
-		t.Errorf("%d entries, want 1", got)
+		if err := os.Truncate(log, 0); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		return string(b)
 	}
 }
 
-func TestEmptyDir(t *testing.T) {
-	dir := t.TempDir()
-	if empty, err := emptyDir(dir); !empty || err != nil {
-		t.Error(empty, err)
+// A pass of which the survey knows that it deletes little is the only rsync
+// that runs; one of which it does not has a dry run before it.
+func TestGuardStartsOneCommand(t *testing.T) {
+	p := newPair(t, 50, 10)
+	starts := p.starts(t)
+	for i := range 10 {
+		touch(t, fmt.Sprintf("%s/d%d", p.src, i), "x", 9)
 	}
-	touch(t, dir, "x", 1)
-	if empty, err := emptyDir(dir); empty || err != nil {
-		t.Error(empty, err)
-	}
-	if _, err := emptyDir(dir + "/none"); err == nil {
-		t.Error("a missing directory is empty")
+	b := serve(t, p.cfg)
+	deep := strings.Repeat("d/", 200)
+	for _, c := range []struct {
+		what, rules, want string
+		change            func()
+	}{
+		{"an empty target", "", "p", func() {}},
+		{"in step", "", "p", func() {}},
+		{"some deletions", "", "p", func() { touch(t, p.dst+"/old", "x", 29) }},
+		{"nearly too many", "", "p", func() { touch(t, p.dst+"/old", "x", 90) }},
+		{"too many", "", "d", func() { touch(t, p.dst+"/old", "x", 110) }},
+		{"too many, but protected", "- /old/\x00", "dp", func() {}},
+		{"in step again", "", "p", func() { must(t, os.RemoveAll(p.dst+"/old")) }},
+		{"few hidden", "H /d0/x1\x00H /d9\x00", "p", func() {}},
+		{"many hidden", "H /d1\x00H /d2\x00H /d3\x00H /d4\x00H /d5\x00H /d6\x00H /d7\x00", "d", func() {}},
+		{"a rule that is not understood", "P /d1\x00", "dp", func() {}},
+		{"too deep to be looked at", "", "dp", func() {
+			must(t, os.MkdirAll(p.src+"/"+deep, 0o700))
+			must(t, os.MkdirAll(p.dst+"/"+deep, 0o700))
+		}},
+	} {
+		c.change()
+		got := b.run(ipc.JobInitial, c.rules)
+		if held := c.want == "d"; held != (got.End == ipc.EndHeldMany) || !held && (got.End != ipc.EndExited || got.Code != 0) {
+			t.Errorf("%s: %+v %s", c.what, got, got.Tail)
+		}
+		if ran := starts(); ran != c.want {
+			t.Errorf("%s: ran %q, want %q", c.what, ran, c.want)
+		}
 	}
 }

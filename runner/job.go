@@ -101,8 +101,8 @@ func (r *Runner) hadFirst() bool {
 // command runs one command line with the list as its stdin and waits for its
 // end. It is called twice for a job with a guard.
 func (j *job) command(argv []string, show bool) ipc.RunExited {
-	if _, err := unix.Seek(int(j.list.Fd()), 0, io.SeekStart); err != nil {
-		return refused(j.id, fmt.Errorf("rewind the list: %w", err))
+	if err := j.rewind(); err != nil {
+		return refused(j.id, err)
 	}
 	if err := j.r.checkProgram(); err != nil {
 		return refused(j.id, err)
@@ -124,6 +124,13 @@ func (j *job) command(argv []string, show bool) ipc.RunExited {
 	}
 	s, why := j.wait(pid, end)
 	return account(s, why, o.finish())
+}
+
+func (j *job) rewind() error {
+	if _, err := unix.Seek(int(j.list.Fd()), 0, io.SeekStart); err != nil {
+		return fmt.Errorf("rewind the list: %w", err)
+	}
+	return nil
 }
 
 // wait returns the end of the command, and why the runner ended it (EndNone:

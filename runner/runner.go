@@ -2,8 +2,9 @@
 // stdin, and accounts for how each run ended.
 //
 // Trust: it runs in a jail of its own, as process 1 of a pid namespace, with
-// the rights the command needs; lists and the command's output are hostile and
-// never looked into, but for the one line with which rsync counts deletions.
+// the rights the command needs. Lists, the command's output and the names in both
+// trees are hostile. Of a list only the rules of a whole pass are looked into, of
+// output only the one line with which rsync counts deletions; names are compared.
 //
 // Invariants: a job is answered exactly once; its whole process group is dead
 // before it is answered; of its output at most ipc.MaxTail bytes are kept; no

@@ -76,8 +76,9 @@ type Runner struct {
 	// Later is the command line of ipc.JobInitial once it has gone through with
 	// Argv's; it deletes nothing, so that there is no guard for it. Nil: Argv's.
 	Later []string
-	// Probe is the dry run of ipc.JobInitial, run before it, to which the runner
-	// adds one word, --max-delete=N, with a number of its own; nil: no guard.
+	// Probe is the dry run of ipc.JobInitial, run before it unless a survey shows
+	// that it need not be, to which the runner adds one word, --max-delete=N, with
+	// a number of its own; nil: no guard.
 	Probe []string
 	// MaxDelete: ipc.JobInitial is held when it would delete more than Percent of
 	// the target's entries and more than Entries.

@@ -47,6 +47,8 @@ func judge(x *ipc.Exited, f rsync.Fault) (v verdict, debris bool) {
 		return verdictDone, false
 	case x.Code == exitVanished:
 		return verdictVanished, false
+	case f == rsync.FaultReadOnly && x.Code == exitPartial:
+		return verdictPartial, m.Debris // it may be a file system mounted below the target
 	case f.Away():
 		return verdictFailed, m.Debris // no path is at fault
 	case f == rsync.FaultDiskFull, x.Code == exitFileIO:
@@ -60,6 +62,10 @@ func judge(x *ipc.Exited, f rsync.Fault) (v verdict, debris bool) {
 // exitFileIO is rsync(1)'s "error in file I/O": most often a file that does not
 // fit on the target, at which rsync gives up although others would fit.
 const exitFileIO = 11
+
+// exitPartial is rsync(1)'s "partial transfer due to error": it went on, and did
+// what it could.
+const exitPartial = 23
 
 // exitVanished is rsync(1)'s "some files vanished before they could be
 // transferred".
@@ -243,7 +249,7 @@ func (t *Target) account(k *Task, v verdict, f rsync.Fault, x *ipc.Exited) {
 		t.Queue.Person(false)
 		return
 	}
-	t.away = f.Away()
+	t.away = f.Away() && v != verdictPartial
 	if v == verdictHeld {
 		t.held = *x
 		t.held.Tail = nil
