@@ -25,19 +25,21 @@ type scale struct {
 	hostileDeletes                    int
 	syncs                             int
 	latencies                         int
+	away                              time.Duration // how long a target cannot be reached
+	full                              bool
 	remoteScripts                     int // every how many are run against remote targets
 }
 
 func scaled() scale {
 	if os.Getenv("LOCKSTEP_SCALE") == "full" {
-		return scale{burstDirs: 200, burstFiles: 20000, burstSeeds: 10,
+		return scale{full: true, away: 20 * time.Second, burstDirs: 200, burstFiles: 20000, burstSeeds: 10,
 			streamRate: 2000, streamFor: 30 * time.Second,
 			churnOps: 6000, churnSeeds: 10,
 			kills: 100, starts: 40,
 			hostileNames: 3000, hostileSeeds: 2, hostileDeletes: 60,
 			syncs: 100, latencies: 200, remoteScripts: 1}
 	}
-	return scale{burstDirs: 40, burstFiles: 4000, burstSeeds: 1,
+	return scale{away: 5 * time.Second, burstDirs: 40, burstFiles: 4000, burstSeeds: 1,
 		streamRate: 1000, streamFor: 4 * time.Second,
 		churnOps: 1500, churnSeeds: 2,
 		kills: 8, starts: 4,
