@@ -290,3 +290,26 @@ func TestEmptyDir(t *testing.T) {
 		t.Error("a missing directory is empty")
 	}
 }
+
+// BenchmarkSurvey is of 10,100 directories and 10,000 files on each side.
+func BenchmarkSurvey(b *testing.B) {
+	src, dst := b.TempDir(), b.TempDir()
+	for i := range 10_000 {
+		for _, root := range []string{src, dst} {
+			dir := fmt.Sprintf("%s/%d/%d", root, i%100, i)
+			if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(dir+"/file", nil, 0o600)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	for _, spare := range []uint32{0, 37} {
+		b.Run(fmt.Sprintf("spare=%d", spare), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if s, err := Trees(src, dst, &Hidden{}, spare, goOn); err != nil || s.Unsure || s.Entries != 20_100 {
+					b.Fatal(s, err)
+				}
+			}
+		})
+	}
+}
