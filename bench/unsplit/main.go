@@ -23,6 +23,8 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -123,6 +125,9 @@ func run(delay, src, dst string, begin time.Time) error {
 	if err != nil {
 		return err
 	}
+	// As the confined processes run (supervise/jail).
+	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(25)
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("inotify_init1: %w", err)
