@@ -37,6 +37,7 @@ const watches = 1_500_000
 type options struct {
 	n                int
 	scale, only, out string
+	plots            bool
 }
 
 func main() {
@@ -45,6 +46,7 @@ func main() {
 	flag.StringVar(&o.scale, "scale", "full", "small (proves that the harness works) or full")
 	flag.StringVar(&o.only, "only", "", "SCENARIO,…/DAEMON,… (either part may be empty)")
 	flag.StringVar(&o.out, "out", "", "directory for results (default docs/performance of a full run, else bin/performance)")
+	flag.BoolVar(&o.plots, "plots", true, "draw plots, which needs gnuplot")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "bench: unexpected word %q\n", flag.Arg(0))
@@ -83,7 +85,7 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	env.Results.Spent("all", time.Since(begin).Seconds())
-	return report.All(env.Results, os.Stdout, outDir(o))
+	return report.All(env.Results, os.Stdout, outDir(o), o.plots)
 }
 
 // outDir keeps partial runs away from what is checked in.

@@ -49,7 +49,9 @@ type Instance struct {
 
 	cmd     *exec.Cmd
 	dir     string
-	restore func() error // of its queue's length
+	out     *os.File      // what it says
+	silent  chan struct{} // closed when nothing more comes from there
+	restore func() error  // of its queue's length
 	status  *look.Dir
 
 	mu      sync.Mutex
@@ -63,7 +65,7 @@ func (l *Launcher) Start(ctx context.Context, k Kind, src, dst string) (_ *Insta
 	l.n++
 	name := fmt.Sprintf("%s-%d", k.Word(), l.n)
 	l.mu.Unlock()
-	in := &Instance{Kind: k, dir: filepath.Join(l.Scratch, name), Ended: make(chan struct{}), watched: make(chan Watched, 1)}
+	in := &Instance{Kind: k, dir: filepath.Join(l.Scratch, name), Ended: make(chan struct{}), silent: make(chan struct{}), watched: make(chan Watched, 1)}
 	if err := in.directories(); err != nil {
 		return nil, err
 	}
@@ -92,7 +94,10 @@ func (l *Launcher) Start(ctx context.Context, k Kind, src, dst string) (_ *Insta
 	}
 	in.cmd = exec.Command(argv[0], argv[1:]...)
 	in.cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=" + in.private(), "TMPDIR=" + in.open()}
-	return in, in.exec(l.Starter)
+	if err := in.exec(l.Starter); err != nil {
+		return nil, err
+	}
+	return in, nil
 }
 
 func (in *Instance) private() string { return filepath.Join(in.dir, "private") }
@@ -106,11 +111,12 @@ func (in *Instance) directories() error {
 
 // exec starts the process and what listens to it.
 func (in *Instance) exec(s *Starter) error {
-	out, err := in.cmd.StdoutPipe()
+	out, into, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	in.cmd.Stderr = in.cmd.Stdout
+	in.out, in.cmd.Stdout, in.cmd.Stderr = out, into, into
+	defer into.Close()
 	if in.Kind.StatusFile != "" {
 		if in.status, err = look.OpenWrites(in.open()); err != nil {
 			return err
@@ -119,12 +125,14 @@ func (in *Instance) exec(s *Starter) error {
 	}
 	in.Started = time.Now()
 	if err := s.Start(in.cmd, in.Group); err != nil {
-		return err
+		return fmt.Errorf("start %s: %w", in.Kind.Name, err)
 	}
 	in.PID = in.cmd.Process.Pid
+	go in.listen(out)
 	go func() {
-		in.listen(out)
-		_ = in.cmd.Wait() // how it ended does not matter: Stop ends it
+		// How it ended does not matter: mostly Stop ends it. What it has
+		// started may outlive it and hold the pipe, so that is not waited for.
+		_ = in.cmd.Wait()
 		close(in.Ended)
 	}()
 	return nil
@@ -133,6 +141,7 @@ func (in *Instance) exec(s *Starter) error {
 // listen reads what the daemon says until it ends. Once the line was seen that
 // is waited for, lines are no longer looked at: some daemons write much.
 func (in *Instance) listen(out io.Reader) {
+	defer close(in.silent)
 	r := bufio.NewReaderSize(out, 1<<16)
 	waiting := in.Kind.StatusFile == ""
 	for {
@@ -197,6 +206,10 @@ func (in *Instance) Watched(ctx context.Context) (Watched, error) {
 
 // Early is the error of a daemon that ended by itself.
 func (in *Instance) Early() error {
+	select {
+	case <-in.silent:
+	case <-time.After(time.Second): // what it has started still holds the pipe
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return fmt.Errorf("%s ended by itself: %s: %s", in.Kind.Name, in.cmd.ProcessState, strings.Join(in.last, " | "))
@@ -222,6 +235,9 @@ func (in *Instance) release() error {
 	var errs []error
 	if in.Group != nil {
 		errs = append(errs, in.Group.Remove())
+	}
+	if in.out != nil {
+		errs = append(errs, in.out.Close())
 	}
 	if in.status != nil {
 		errs = append(errs, in.status.Close())

@@ -77,11 +77,12 @@ func script(p Part, row Row, file string, bars []bar) string {
 		most = max(most, x.s.Max)
 	}
 	fmt.Fprintf(&b, "set yrange [%.1f:-0.5]\n", float64(len(bars))-0.5)
-	if low := 0.0; p.LogScale {
-		b.WriteString("set logscale x\n")
-		fmt.Fprintf(&b, "set xrange [1:%g]\n", most*2)
+	low := 0.0
+	if p.LogScale {
+		low = 1
+		fmt.Fprintf(&b, "set logscale x\nset xrange [1:%g]\n", max(most*2, 10))
 	} else {
-		fmt.Fprintf(&b, "set xrange [%g:%g]\n", low, max(most*1.08, 1))
+		fmt.Fprintf(&b, "set xrange [0:%g]\n", max(most*1.08, 1))
 	}
 	b.WriteString("set ytics nomirror (")
 	for i, x := range bars {
@@ -91,10 +92,6 @@ func script(p Part, row Row, file string, bars []bar) string {
 		fmt.Fprintf(&b, "%q %d", x.name, i)
 	}
 	b.WriteString(") noenhanced\n$data << END\n")
-	low := 0.0
-	if p.LogScale {
-		low = 1
-	}
 	for i, x := range bars {
 		fmt.Fprintf(&b, "%d %g %g %g %g %d %s\n", i, x.s.Median, low, x.s.Min, x.s.Max, colour(x.class), number(x.s.Median, row.Digits))
 	}

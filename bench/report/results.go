@@ -8,11 +8,10 @@
 package report
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
-	"slices"
 	"sync"
 
 	"lockstep/bench/meter"
@@ -130,16 +129,26 @@ type Key struct{ Scenario, Daemon, Metric string }
 // marked is what stands in tables about a daemon that is not ranked: the worst
 // is told; "" when there is nothing.
 func (r *Results) marked(scenario, daemon string) string {
-	var texts []string
+	worst, weight := "", -1
 	for _, m := range r.Marks {
-		if m.Scenario == scenario && m.Daemon == daemon {
-			texts = append(texts, m.Text)
+		if w := m.weight(); m.Scenario == scenario && m.Daemon == daemon && w > weight {
+			worst, weight = m.Text, w
 		}
 	}
-	if len(texts) == 0 {
-		return ""
+	return worst
+}
+
+// weight orders marks: a failure is worse than what was lost, that is worse
+// than times that differ, and more is worse than less.
+func (m Mark) weight() int {
+	var n int
+	if _, err := fmt.Sscanf(m.Text, "lost %d", &n); err == nil {
+		return 1<<40 + n
 	}
-	return slices.MaxFunc(texts, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+	if _, err := fmt.Sscanf(m.Text, "%d times", &n); err == nil {
+		return n
+	}
+	return 1 << 50
 }
 
 // Write writes the JSON.

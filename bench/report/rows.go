@@ -169,8 +169,6 @@ func separation() []Ratio {
 		pair("burst: CPU of the daemon", "burst", "daemon cpu", 1.5),
 		pair("burst: CPU of all processes", "burst", "cpu", 0),
 		pair("burst: equal after", "burst", "converged", 0),
-		pair("steady: CPU of the daemon", "steady", "daemon", 1.5),
-		pair("steady: CPU of all processes", "steady", "all", 0),
 		pair("latency, p50", "latency", "p50", 1.5),
 		pair("large tree: watched", "large tree", "watched", 1.5),
 		pair("large tree: ready", "large tree", "ready", 1.5),

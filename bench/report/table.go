@@ -12,7 +12,7 @@ import (
 )
 
 // All writes everything into a directory, and a short table to out.
-func All(r *Results, out io.Writer, dir string) error {
+func All(r *Results, out io.Writer, dir string, plots bool) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -22,8 +22,10 @@ func All(r *Results, out io.Writer, dir string) error {
 	if err := os.WriteFile(filepath.Join(dir, "table.md"), []byte(r.Markdown()), 0o644); err != nil {
 		return err
 	}
-	if err := r.plots(dir); err != nil {
-		return err
+	if plots {
+		if err := r.plots(dir); err != nil {
+			return err
+		}
 	}
 	_, err := fmt.Fprintf(out, "\n%s\nresults: %s\n", r.short(), dir)
 	return err

@@ -28,9 +28,9 @@ type Scale struct {
 func Of(name string) (Scale, error) {
 	switch name {
 	case "full":
-		return Scale{Name: name, SmallDirs: 10_000, LargeDirs: 100_000, Latencies: 60, LatencyFor: 45 * time.Second,
+		return Scale{Name: name, SmallDirs: 10_000, LargeDirs: 100_000, Latencies: 40, LatencyFor: 30 * time.Second,
 			BurstDirs: 200, BurstFiles: 20_000, SteadyDirs: 200, SteadyFiles: 10_000, SteadyRate: 2000, SteadyFor: 30 * time.Second,
-			OverflowQueue: 1024, IdleFor: time.Minute, Settle: 1500 * time.Millisecond, Stall: 5 * time.Second}, nil
+			OverflowQueue: 1024, IdleFor: time.Minute, Settle: 1200 * time.Millisecond, Stall: 4 * time.Second}, nil
 	case "small":
 		return Scale{Name: name, SmallDirs: 500, LargeDirs: 3000, Latencies: 5, LatencyFor: 8 * time.Second,
 			BurstDirs: 40, BurstFiles: 4000, SteadyDirs: 20, SteadyFiles: 1000, SteadyRate: 500, SteadyFor: 3 * time.Second,

@@ -13,6 +13,7 @@ import (
 	"lockstep/bench/daemon"
 	"lockstep/bench/load"
 	"lockstep/bench/look"
+	"lockstep/bench/meter"
 	"lockstep/bench/report"
 )
 
@@ -40,8 +41,8 @@ func (e *Env) followed(ctx context.Context, k daemon.Kind, p pair) (*started, er
 	return s, nil
 }
 
-// burst makes many files at once, and copies the result by one rsync for
-// comparison.
+// burst measures the memory on an empty tree, makes many files at once there,
+// and copies the result by one rsync for comparison.
 func (e *Env) burst(ctx context.Context, rep int, k daemon.Kind) (err error) {
 	p, remove, err := e.prepared("burst")
 	defer func() { err = errors.Join(err, remove()) }()
@@ -49,7 +50,7 @@ func (e *Env) burst(ctx context.Context, rep int, k daemon.Kind) (err error) {
 		return err
 	}
 	took, err := e.oneBurst(ctx, rep, k, p, BurstOne)
-	if err != nil {
+	if err != nil || !e.Wants(BurstOne) {
 		return err
 	}
 	floor, err := e.copyOf(ctx, p)
@@ -73,6 +74,11 @@ func (e *Env) oneBurst(ctx context.Context, rep int, k daemon.Kind, p pair, scen
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, s.Stop()) }()
+	if scenario == BurstOne {
+		if err := e.memory(rep, s, EmptyTree, 0, meter.Slab{}); err != nil || !e.Wants(BurstOne) {
+			return 0, err
+		}
+	}
 	cpu, err := s.cpuOf()
 	if err != nil {
 		return 0, err

@@ -122,31 +122,6 @@ func (e *Env) perDirectory() {
 	}
 }
 
-// empty is the memory of a daemon that has nothing to watch.
-func (e *Env) empty(ctx context.Context, rep int, k daemon.Kind) (err error) {
-	p, remove, err := e.fresh("empty")
-	defer func() { err = errors.Join(err, remove()) }()
-	if err != nil {
-		return err
-	}
-	dir := "one/two"
-	if err := os.MkdirAll(filepath.Join(p.src, dir), 0o755); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Join(p.dst, dir), 0o755); err != nil {
-		return err
-	}
-	s, err := e.follow(ctx, k, p, dir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.Stop()) }()
-	if err := e.clear(ctx, s, p, dir); err != nil {
-		return err
-	}
-	return e.memory(rep, s, EmptyTree, 0, meter.Slab{})
-}
-
 // latency changes one file at a time while nothing else happens.
 func (e *Env) latency(ctx context.Context, rep int, s *started, p pair, dir string) error {
 	d, err := look.Open(filepath.Join(p.dst, dir))
