@@ -3,6 +3,8 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
 GO          := go
+BENCH_N     ?= 3
+BENCH_SCALE ?= full
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 500000x
 BUILD       := $(GO) build -trimpath -buildvcs=false
@@ -47,6 +49,13 @@ race: test-deps ## all unit tests with the race detector, uncached
 fuzz: deps ## every fuzz target FUZZTIME times (500000x); make fuzz FUZZTIME=50000000x for longer
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz
 
+bench-deps: check-go ## the same, and what only the benchmark needs (lsyncd, clsync, inotify-tools, gnuplot)
+	@scripts/deps --bench
+
+bench: bench-deps build unsplit ## lockstep against floors and peers, into docs/performance (≤ 30 minutes; BENCH_SCALE=small: 3; BENCH_ONLY=latency,burst/lockstep,lsyncd)
+	$(GO) build -trimpath -o bin/bench ./bench
+	bin/bench -n '$(BENCH_N)' -scale '$(BENCH_SCALE)' -only '$(BENCH_ONLY)' -out '$(BENCH_OUT)'
+
 lint: deps ## gofmt, go vet, staticcheck, and the rules of layers and sizes
 	@bad=$$(gofmt -l $$(find . -name .git -prune -o -name '*.go' -print)); [ -z "$$bad" ] || { echo "gofmt:"; echo "$$bad"; exit 1; }
 	$(GO) vet ./...
@@ -66,4 +75,4 @@ tcb: deps ## lines, requests and system calls of what is trusted, against their 
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help check-go deps test-deps build unsplit run test test-long race fuzz lint tcb clean
+.PHONY: help check-go deps test-deps build unsplit run test test-long race fuzz bench-deps bench lint tcb clean

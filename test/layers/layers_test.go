@@ -81,22 +81,23 @@ func TestOnlyTheReferenceLinksBothSides(t *testing.T) {
 	}
 }
 
-// Code of the tests stays in tests.
+// Code of the tests and of the benchmark stays there.
 func TestProductLinksNoTestCode(t *testing.T) {
 	for _, p := range list(t, nil, "./cmd/...") {
 		for _, dep := range p.Deps {
-			if d, ours := own(dep); ours && under(d, "test", "internal/testenv") || dep == "testing" {
+			if d, ours := own(dep); ours && under(d, "test", "bench", "internal/testenv") || dep == "testing" {
 				t.Errorf("%s links %s", p.ImportPath, dep)
 			}
 		}
 	}
 }
 
-// The comparer and the generators share no code with what they test.
+// The comparer, the generators and the benchmark share no code with what they
+// test.
 func TestProofIsIndependent(t *testing.T) {
-	for _, p := range list(t, []string{"GOFLAGS=-tags=e2e"}, "./test/compare", "./test/churn", "./test/e2e") {
+	for _, p := range list(t, []string{"GOFLAGS=-tags=e2e"}, "./test/compare", "./test/churn", "./test/e2e", "./bench/...") {
 		for _, dep := range slices.Concat(p.Deps, p.TestImports, p.XTestImports) {
-			if d, ours := own(dep); ours && !under(d, "test", "internal/testenv") {
+			if d, ours := own(dep); ours && !under(d, "test", "bench", "internal/testenv") {
 				t.Errorf("%s uses %s of the product", p.ImportPath, d)
 			}
 		}
