@@ -30,6 +30,10 @@ type send struct {
 // after its header and the length of the bytes.
 const chunk = ipc.MaxPacket - 64
 
+// ahead is how many packets are read before the engine has taken the first one.
+// Each has a buffer of its own, of MaxPacket bytes, which is kept.
+const ahead = 4
+
 // Client is the worker's end of the boundary.
 type Client struct {
 	seq     uint32
@@ -44,8 +48,8 @@ type Client struct {
 func NewClient(conn *os.File, outstanding int) *Client {
 	c := &Client{
 		out:     make(chan send, outstanding),
-		Answers: make(chan []byte, 8),
-		free:    make(chan []byte, 16),
+		Answers: make(chan []byte, ahead),
+		free:    make(chan []byte, ahead),
 		Errs:    make(chan error, 2),
 	}
 	go c.write(conn)
