@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -129,6 +130,8 @@ func (h *Helper) read(fd int, serve func(ipc.Packet, error) ([]byte, error)) {
 			return
 		case answer != nil:
 			h.send(answer)
+		default:
+			runtime.Gosched() // a root's thread goes first: a call that blocks keeps the processor
 		}
 	}
 }

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -57,6 +58,9 @@ func (r *root) PassEnded(t *deliver.Target) {
 	r.e.barrier(func() {
 		r.track.Pass(false)
 		t.CaughtUp()
+		// The walk's garbage goes back to the kernel now: what comes is little, and
+		// it could be hours until as much has been allocated again.
+		debug.FreeOSMemory()
 	})
 }
 

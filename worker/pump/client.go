@@ -43,6 +43,9 @@ type Answer struct {
 // never blocks it.
 const outstanding = 1024
 
+// ahead is how many answers are read before the engine has taken the first one.
+const ahead = 4
+
 // Client is the worker's end of the boundary.
 type Client struct {
 	seq     uint32
@@ -55,7 +58,7 @@ type Client struct {
 func NewClient(conn *os.File) *Client {
 	c := &Client{
 		out:     make(chan send, outstanding),
-		answers: make(chan Answer, 8),
+		answers: make(chan Answer, ahead),
 		errs:    make(chan error, 2),
 	}
 	go c.write(conn)
