@@ -9,7 +9,6 @@
 package jail
 
 import (
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,11 +99,6 @@ func rlimits(files, processes uint64) []sandbox.Rlimit {
 	}
 	return limits
 }
-
-// helperProcs has the runtime of the helper's language keep a processor to spare
-// on a small machine: its threads wait in system calls, and where each of its
-// processors is taken by one, the runtime looks at them every 20 microseconds.
-func helperProcs() string { return "GOMAXPROCS=" + strconv.Itoa(max(4, runtime.NumCPU())) }
 
 // RootPath is where the helper's jail shows root number n (from 1).
 func RootPath(n int) string { return "/roots/" + strconv.Itoa(n) }
