@@ -79,7 +79,7 @@ sync { default.rsync, source = "{src}", target = "{dst}", delay = 0, maxDelays =
 		},
 		{
 			Name:    "lockstep-unsplit",
-			Version: []string{"{bin}/lockstep-unsplit", "version"},
+			Version: []string{"{bin}/lockstep", "version"}, // built of the same source
 			Argv:    []string{"{bin}/lockstep-unsplit", "--delay", "0s", "{src}", "{dst}"},
 			Watched: "every directory is watched",
 			Twin:    "lockstep",
