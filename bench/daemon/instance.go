@@ -85,7 +85,7 @@ func (l *Launcher) Start(ctx context.Context, k Kind, src, dst string) (_ *Insta
 			return nil, err
 		}
 	}
-	if in.Group, err = l.Hierarchy.Group(name); err != nil {
+	if in.Group, err = l.Hierarchy.Group(fmt.Sprintf("%d-%s", os.Getpid(), name)); err != nil {
 		return nil, err
 	}
 	argv := make([]string, len(k.Argv))

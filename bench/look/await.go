@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"lockstep/test/compare"
@@ -54,22 +55,23 @@ func Await(ctx context.Context, src, dst string, since time.Time, stall time.Dur
 		return Outcome{}, err
 	}
 	busy := idleClock{stall: stall, cpu: w.CPU}
+	pending := Pending(maps.Clone(want))
 	var there time.Time // everything but times was equal
 	for {
 		at := time.Now()
 		have := Count(dst)
 		near := have >= (len(want)-1)*9/10
 		if have == len(want)-1 { // the root is not counted
-			same, times := want.Same(dst)
-			if !same {
+			if !pending.Look(dst) {
 				there = time.Time{}
 			} else if there.IsZero() {
 				there = at
 			}
-			if same && times {
+			if len(pending) == 0 {
 				if d, err := Differences(src, dst); err == nil && d == (Diff{}) {
 					return Outcome{Took: at.Sub(since)}, nil
 				}
+				pending = Pending(maps.Clone(want)) // something changed after it was looked at
 			}
 		}
 		idle, err := busy.idle()

@@ -73,16 +73,22 @@ func stamp(path string) (Stamp, error) {
 	return s, nil
 }
 
-// Same says whether each of the entries is below root as the stamps have it,
-// and whether their times are, too.
-func (s Stamps) Same(root string) (same, times bool) {
-	times = true
-	for rel, want := range s {
+// Pending are the entries of a tree that were not yet seen to be equal.
+type Pending Stamps
+
+// Look looks at the pending entries below root, and drops those that are equal.
+// There says that the rest differs in nothing but times. It stops at the first
+// entry that is otherwise, so that a look at a tree that is far from equal costs
+// little.
+func (p Pending) Look(root string) (there bool) {
+	for rel, want := range p {
 		got, err := stamp(filepath.Join(root, rel))
 		if err != nil || got.Mode != want.Mode || got.Size != want.Size {
-			return false, false
+			return false
 		}
-		times = times && got.Mtime == want.Mtime
+		if got == want {
+			delete(p, rel)
+		}
 	}
-	return true, times
+	return true
 }

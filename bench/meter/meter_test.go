@@ -2,11 +2,11 @@ package meter
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -91,7 +91,7 @@ func TestGroupCountsWhatHasEnded(t *testing.T) {
 		}
 	}
 	for _, h := range all {
-		g, err := h.Group("test-" + strings.ToLower(t.Name()))
+		g, err := h.Group(fmt.Sprintf("%d-counts", os.Getpid()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +142,7 @@ func TestRemoveKills(t *testing.T) {
 	if err != nil {
 		testenv.Lacks(t, err.Error())
 	}
-	g, err := h.Group("test-kill")
+	g, err := h.Group(fmt.Sprintf("%d-kill", os.Getpid()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,8 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
-	"lockstep/bench/load"
 )
 
 // command runs a command to its end and says what it took. Its CPU includes
@@ -124,7 +122,7 @@ func (e *Env) drain(ctx context.Context, rep int) (err error) {
 	if err != nil {
 		return err
 	}
-	b := load.Burst{Dirs: e.Scale.BurstDirs, Files: e.Scale.BurstFiles, Seed: uint64(rep)}
+	b := e.burstOf(rep)
 	if err := b.Prepare(p.src); err != nil {
 		return err
 	}

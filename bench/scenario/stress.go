@@ -59,11 +59,18 @@ func (e *Env) burst(ctx context.Context, rep int, k daemon.Kind) (err error) {
 	}
 	e.Results.Add(BurstOne, FloorCopy, "converged", "s", rep, floor.took.Seconds())
 	e.Results.Add(BurstOne, FloorCopy, "cpu", "s", rep, floor.cpu.Seconds())
+	if cpu, ok := e.Results.Values(report.Key{Scenario: BurstOne, Daemon: k.Name, Metric: "cpu"})[rep]; ok {
+		e.Results.Add(BurstOne, k.Name, "cpu of rsync", "×", rep, cpu/floor.cpu.Seconds())
+	}
 	if took > 0 {
 		e.Results.Add(BurstOne, k.Name, "times rsync", "×", rep, took.Seconds()/floor.took.Seconds())
 		e.Say("burst %s: %.2f times one rsync -aH, which takes %.2f s", k.Name, took.Seconds()/floor.took.Seconds(), floor.took.Seconds())
 	}
 	return nil
+}
+
+func (e *Env) burstOf(rep int) load.Burst {
+	return load.Burst{Dirs: e.Scale.BurstDirs, Files: e.Scale.BurstFiles, Seed: uint64(rep)}
 }
 
 // oneBurst returns how long after the burst's end the target was equal; 0 when
@@ -84,7 +91,7 @@ func (e *Env) oneBurst(ctx context.Context, rep int, k daemon.Kind, p pair, scen
 		return 0, err
 	}
 	begin := time.Now()
-	if err := (load.Burst{Dirs: e.Scale.BurstDirs, Files: e.Scale.BurstFiles, Seed: uint64(rep)}).Run(p.src); err != nil {
+	if err := e.burstOf(rep).Run(p.src); err != nil {
 		return 0, err
 	}
 	end := time.Now()
@@ -121,6 +128,13 @@ func (e *Env) overflow(ctx context.Context, rep int, k daemon.Kind) (err error) 
 	defer func() { err = errors.Join(err, remove()) }()
 	if err != nil {
 		return err
+	}
+	// The directories are there before: in a new one, what a short queue has
+	// lost may be found again by the walk that a new directory needs anyway.
+	for _, root := range []string{p.src, p.dst} {
+		if err := e.burstOf(rep).Prepare(root); err != nil {
+			return err
+		}
 	}
 	k.Queue = 0
 	_, err = e.oneBurst(ctx, rep, k, p, Overflow)
