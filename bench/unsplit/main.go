@@ -23,9 +23,9 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"path/filepath"
 	"syscall"
 	"time"
 
