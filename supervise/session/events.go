@@ -36,6 +36,7 @@ func (s *Session) onReports() error {
 		if g := s.gen; g == nil || g != r.From {
 			continue
 		}
+		s.rounds.News()
 		if err := s.onReport(r); err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 	"lockstep/supervise/exit"
 	"lockstep/supervise/generation"
 	"lockstep/supervise/proc"
+	"lockstep/supervise/rounds"
 	"lockstep/supervise/words"
 )
 
@@ -49,7 +50,7 @@ type loop struct {
 
 	restart  *time.Timer // of a generation
 	deadline *time.Timer // of a stop
-	check    *time.Timer // of the roots
+	rounds   *rounds.Timer
 
 	news    *slog.Logger // for lines that the worker's numbers cause
 	unsaved bool         // a number of the state
@@ -59,11 +60,6 @@ type loop struct {
 const (
 	twice = 100 * time.Millisecond // two signals within this are one
 
-	// A directory that is exchanged for another without a mount shows in no
-	// table: the roots are looked at now and then, and often while held.
-	checkEvery     = time.Minute
-	checkHeldEvery = 2 * time.Second
-
 	saveEvery = time.Minute
 
 	maxOnceDeaths = 5 // early deaths in a row that --once bears
@@ -72,7 +68,7 @@ const (
 // Run runs until a signal, --once or a failure ends it; nothing that it started
 // is alive when it returns.
 func (s *Session) Run() (err error) {
-	for _, t := range []**time.Timer{&s.restart, &s.deadline, &s.check} {
+	for _, t := range []**time.Timer{&s.restart, &s.deadline} {
 		*t = time.NewTimer(time.Hour)
 		(*t).Stop()
 	}
@@ -83,7 +79,7 @@ func (s *Session) Run() (err error) {
 	}()
 
 	s.phase = phaseHeld
-	s.check.Reset(checkEvery)
+	s.rounds = rounds.New()
 	if now, why := s.look(); why != "" {
 		err = s.hold(why)
 	} else {
@@ -118,7 +114,7 @@ func (s *Session) step() error {
 		return s.onReports()
 	case <-s.Mounts:
 		return s.checkRoots()
-	case <-s.check.C:
+	case <-s.rounds.C:
 		s.resetCheck()
 		return s.checkRoots()
 	case <-s.restart.C:
@@ -137,11 +133,7 @@ func (s *Session) step() error {
 }
 
 func (s *Session) resetCheck() {
-	if s.phase == phaseHeld || slices.ContainsFunc(s.targets, func(t *target) bool { return t.why != "" }) {
-		s.check.Reset(checkHeldEvery)
-		return
-	}
-	s.check.Reset(checkEvery)
+	s.rounds.Looked(s.phase == phaseHeld || slices.ContainsFunc(s.targets, func(t *target) bool { return t.why != "" }))
 }
 
 // startGeneration starts all of it in roots that were just looked at.
