@@ -258,9 +258,9 @@ func TestDescriptors(t *testing.T) {
 		return own
 	}
 	want := map[string]map[string]int{
-		"lockstep-helper": runtime(map[string]int{"socket": 3, "anon_inode:inotify": 1, "/roots/1": 1, "memfd": 1}), // supervisor, worker, runner; root; its config
-		"lockstep-worker": runtime(map[string]int{"socket": 2, "anon_inode:inotify": 1}),                            // helper, supervisor
-		"lockstep-runner": runtime(map[string]int{"socket": 2, "memfd": 1}),                                         // helper, supervisor; its config
+		"lockstep-helper": runtime(map[string]int{"socket": 3, "anon_inode:inotify": 1, "/roots/1": 1, "memfd": 1}),                              // supervisor, worker, runner; root; its config
+		"lockstep-worker": runtime(map[string]int{"socket": 2, "anon_inode:inotify": 1, "anon_inode:[eventpoll]": 1, "anon_inode:[eventfd]": 1}), // helper, supervisor; a poller of the event queue's own
+		"lockstep-runner": runtime(map[string]int{"socket": 2, "memfd": 1}),                                                                      // helper, supervisor; its config
 	}
 	for role, most := range want {
 		got := descriptors(t, m.the(role).pid)
