@@ -28,7 +28,7 @@ type Scale struct {
 func Of(name string) (Scale, error) {
 	switch name {
 	case "full":
-		return Scale{Name: name, SmallDirs: 10_000, LargeDirs: 100_000, Latencies: 40, LatencyFor: 25 * time.Second,
+		return Scale{Name: name, SmallDirs: 10_000, LargeDirs: 100_000, Latencies: 40, LatencyFor: 15 * time.Second,
 			BurstDirs: 200, BurstFiles: 20_000, SteadyDirs: 200, SteadyFiles: 10_000, SteadyRate: 2000, SteadyFor: 30 * time.Second,
 			OverflowQueue: 1024, IdleFor: time.Minute, Settle: 1200 * time.Millisecond, Stall: 4 * time.Second}, nil
 	case "small":
