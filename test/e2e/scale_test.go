@@ -35,7 +35,7 @@ func scaled() scale {
 		return scale{full: true, away: 20 * time.Second, burstDirs: 200, burstFiles: 20000, burstSeeds: 10,
 			streamRate: 2000, streamFor: 30 * time.Second,
 			churnOps: 6000, churnSeeds: 10,
-			kills: 100, starts: 40,
+			kills: 100, starts: 10,
 			hostileNames: 3000, hostileSeeds: 2, hostileDeletes: 60,
 			syncs: 100, latencies: 200, remoteScripts: 1}
 	}
