@@ -313,6 +313,9 @@ func signs() []sign {
 		{FaultNoRsync, []int{12}, "bash: line 1: ", "", ": No such file or directory"},
 		{FaultNoRsync, []int{12}, "bash: line 1: ", "", ": Permission denied"},
 
+		// What was a directory when the list of files was made is none any more.
+		{FaultVanished, []int{2}, "ABORTING due to invalid path from sender: ", "", ""},
+
 		{FaultDiskFull, disk, "rsync: ", "", ": No space left on device (28)"},
 		{FaultDiskFull, disk, "rsync: ", "", ": Disk quota exceeded (122)"},
 		{FaultReadOnly, disk, "rsync: ", "", ": Read-only file system (30)"},

@@ -51,6 +51,8 @@ func judge(x *ipc.Exited, f rsync.Fault) (v verdict, debris bool) {
 		return verdictPartial, m.Debris // it may be a file system mounted below the target
 	case f.Away():
 		return verdictFailed, m.Debris // no path is at fault
+	case f == rsync.FaultVanished: // and gave up, in the middle
+		return verdictBroken, true
 	case f == rsync.FaultDiskFull, x.Code == exitFileIO:
 		return verdictBroken, false // it says so and cleans up first
 	case m.Class == rsync.Partial:
@@ -85,7 +87,7 @@ func (k *Task) Exited(x ipc.Exited) {
 	}
 	f := rsync.Diagnose(x.End, int(x.Code), x.Tail)
 	v, debris := judge(&x, f)
-	if k.whole && v == verdictBroken && x.Code != exitFileIO {
+	if k.whole && v == verdictBroken && f == rsync.FaultDiskFull && x.Code != exitFileIO {
 		v = verdictPartial // it went on, and did all that there was room for
 	}
 	t.account(k, v, f, &x)

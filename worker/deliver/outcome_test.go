@@ -21,6 +21,8 @@ func TestJudge(t *testing.T) {
 		"success with warning":  {exit(0, "cannot delete non-empty directory: a\n"), verdictPartial, false},
 		"partial":               {exit(23, ""), verdictPartial, false},
 		"vanished":              {exit(24, "file has vanished: \"/s/a\"\n"), verdictVanished, false},
+		"vanished, given up":    {exit(2, "file has vanished: \"/s/a\"\nABORTING due to invalid path from sender: a/b\n"), verdictBroken, true},
+		"protocol":              {exit(2, "protocol version mismatch -- is your shell clean?\n"), verdictFailed, false},
 		"usage":                 {exit(1, ""), verdictFailed, false},
 		"no space":              {exit(11, "write failed: No space left on device (28)\n"), verdictBroken, false},
 		"no inodes":             {exit(23, "rsync: [receiver] mkstemp \"/t/.a\" failed: No space left on device (28)\n"), verdictBroken, false},
