@@ -149,7 +149,7 @@ type Watch struct {
 	Root  RootID
 	Watch bool // place a watch; else only list
 	All   bool // list every entry; else only directories, entries with several links, sockets and devices
-	// Since, in seconds since 1970, has entries listed as well whose status has
+	// Since, in nanoseconds since 1970, has entries listed as well whose status has
 	// changed (ctime: inode(7)) then or later. 0: none.
 	Since uint64
 	Rels  []string // "" is the root itself
@@ -172,7 +172,7 @@ type Dir struct {
 	Status  Status
 	More    bool
 	WD      int32  // watch descriptor, -1 without
-	Ctime   uint64 // seconds since 1970; only told when Since is not 0
+	Ctime   uint64 // nanoseconds since 1970; only told when Since is not 0
 	Entries []Entry
 }
 
@@ -184,7 +184,7 @@ type Entry struct {
 	Nlink uint32
 	Ino   uint64
 	Size  uint64
-	Ctime uint64 // seconds since 1970
+	Ctime uint64 // nanoseconds since 1970
 	Name  string // 1–255 bytes, no slash, no NUL, not . or ..
 }
 

@@ -160,7 +160,7 @@ func TestWatchAndList(t *testing.T) {
 		must(t, unix.Lstat(filepath.Join(r.dir, e.Name), &st))
 		if isDir := st.Mode&unix.S_IFMT == unix.S_IFDIR; isDir != (e.Kind == ipc.KindDir) {
 			t.Errorf("%+v, lstat says %+v", e, st)
-		} else if !isDir && (e.Ino != st.Ino || e.Nlink != uint32(st.Nlink) || e.Size != uint64(st.Size) || e.Ctime != uint64(st.Ctim.Sec)) {
+		} else if !isDir && (e.Ino != st.Ino || e.Nlink != uint32(st.Nlink) || e.Size != uint64(st.Size) || e.Ctime != uint64(st.Ctim.Nano())) {
 			t.Errorf("%+v, lstat says %+v", e, st)
 		}
 	}

@@ -227,5 +227,6 @@ func (r *root) examine(fd int, name []byte) (ipc.Entry, unix.Errno) {
 	kinds := [16]ipc.Kind{unix.S_IFREG >> 12: ipc.KindFile, unix.S_IFDIR >> 12: ipc.KindDir,
 		unix.S_IFLNK >> 12: ipc.KindLink, unix.S_IFIFO >> 12: ipc.KindFIFO, unix.S_IFSOCK >> 12: ipc.KindSocket,
 		unix.S_IFCHR >> 12: ipc.KindChar, unix.S_IFBLK >> 12: ipc.KindBlock}
-	return ipc.Entry{Kind: kinds[r.st.Mode>>12], Nlink: r.st.Nlink, Ino: r.st.Ino, Size: r.st.Size, Ctime: uint64(r.st.Ctime.Sec)}, 0
+	return ipc.Entry{Kind: kinds[r.st.Mode>>12], Nlink: r.st.Nlink, Ino: r.st.Ino, Size: r.st.Size,
+		Ctime: uint64(r.st.Ctime.Sec*1e9) + uint64(r.st.Ctime.Nsec)}, 0
 }

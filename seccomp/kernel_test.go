@@ -194,7 +194,7 @@ func TestBenign(t *testing.T) {
 func TestEachRuleIsNeeded(t *testing.T) {
 	testenv.NeedRoot(t)
 	if testing.Short() {
-		t.Skip("short")
+		testenv.Lacks(t, "-short leaves no time for it")
 	}
 	v := buildVictims(t)
 	for _, role := range []Role{Worker, Helper} {
@@ -299,7 +299,7 @@ func TestTwinLives(t *testing.T) {
 func TestForeignDoors(t *testing.T) {
 	testenv.NeedRoot(t)
 	if runtime.GOARCH != AMD64 {
-		t.Skip("SKIPPED: amd64 alone has these doors")
+		testenv.Lacks(t, "amd64 alone has these doors")
 	}
 	v := buildVictims(t)
 	log := openAudit(t)

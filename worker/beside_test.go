@@ -122,7 +122,7 @@ func TestChangedBesideThePass(t *testing.T) {
 	for age, want := range map[uint64]int{0: 1, 100: 0} {
 		s := newBeside(t)
 		s.ends(s.started(), 0)
-		s.listing(track.Entry{Kind: track.KindFile, Nlink: 2, Ctime: uint64(time.Now().Unix()) - age, Name: "f"})
+		s.listing(track.Entry{Kind: track.KindFile, Nlink: 2, Ctime: uint64(time.Now().UnixNano()) - age*1e9, Name: "f"})
 		s.initials(1)
 		if got := len(s.e.flights); got != want {
 			t.Errorf("changed %d s ago: %d requests", age, got)

@@ -167,7 +167,7 @@ func TestRemoteByName(t *testing.T) {
 // taken away, a job fails or complains.
 func TestEachNetworkRuleIsNeeded(t *testing.T) {
 	if testing.Short() {
-		t.Skip("short")
+		testenv.Lacks(t, "-short leaves no time for it")
 	}
 	sshd, dst := peer.StartSSHD(t, peer.SSHOptions{}), realDir(t)
 	daemon := peer.StartRsyncd(t, dst, peer.RsyncdOptions{})

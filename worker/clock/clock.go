@@ -3,20 +3,31 @@
 //
 // Trust: part of the worker, untrusted. Pure: time is an argument.
 //
-// Invariant: what changes after a moment has a time of status change of Since
-// that moment or later, unless the clock has Stepped.
+// Invariant: what changes after a moment has a time of status change of Late
+// by Since that moment, unless the clock has Stepped.
 package clock
 
 import "time"
 
 // slack is how far a file's time may lie before the moment of its change: the
-// kernel stamps with the time of its last tick, some file systems in whole
-// seconds; and the clock may be slewed (adjtime(3)).
-const slack = 2 * time.Second
+// kernel stamps with the time of its last tick, 10 ms ago at most. What changed in
+// it before the moment is taken to have changed after.
+const slack = 200 * time.Millisecond
 
-// Since is the least time, in whole seconds since 1970, that a change after
-// that moment can have.
-func Since(at time.Time) uint64 { return uint64(max(at.Add(-slack).Unix(), 1)) }
+// Since is the least time, in nanoseconds since 1970, that a change after that
+// moment can have, on a file system that keeps them.
+func Since(at time.Time) uint64 { return uint64(max(at.Add(-slack).UnixNano(), 1)) }
+
+const second = uint64(time.Second)
+
+// Late says whether a file's time is not before since. A time of whole seconds
+// may have been cut to them: ext4 keeps no more in inodes of 128 bytes.
+func Late(ctime, since uint64) bool {
+	return ctime >= since || ctime%second == 0 && ctime >= Least(since)
+}
+
+// Least is the least time that is Late.
+func Least(since uint64) uint64 { return since - since%second }
 
 // Stepped says whether the clock was set between two readings of time.Now: then
 // it went otherwise than the monotonic one, which also stands still while the

@@ -21,11 +21,11 @@ func TestSinceHoldsForFiles(t *testing.T) {
 		if err := syscall.Stat(path, &st); err != nil {
 			t.Fatal(err)
 		}
-		if uint64(st.Ctim.Sec) < since {
-			t.Fatalf("made at %d, since %d", st.Ctim.Sec, since)
+		if uint64(st.Ctim.Nano()) < since {
+			t.Fatalf("made at %d, since %d", st.Ctim.Nano(), since)
 		}
-		if later := Since(time.Now().Add(10 * time.Second)); uint64(st.Ctim.Sec) >= later {
-			t.Fatalf("made at %d, ten seconds later is %d", st.Ctim.Sec, later)
+		if later := Since(time.Now().Add(10 * time.Second)); uint64(st.Ctim.Nano()) >= later {
+			t.Fatalf("made at %d, ten seconds later is %d", st.Ctim.Nano(), later)
 		}
 	}
 	if Since(time.Unix(-100, 0)) == 0 {
@@ -43,13 +43,26 @@ func TestStepped(t *testing.T) {
 		want            bool
 	}{
 		{time.Minute, time.Minute, false},
-		{time.Minute, time.Minute + 900*time.Millisecond, false}, // slewed
-		{58 * time.Second, time.Minute, true},                    // set back
+		{time.Minute, time.Minute + 90*time.Millisecond, false}, // read one after the other
+		{59800 * time.Millisecond, time.Minute, true},           // set back
 		{-time.Hour, time.Minute, true},
 		{time.Hour, time.Minute, true}, // set forward, or the machine slept
 	} {
 		if got := apart(c.wall, c.monotonic); got != c.want {
 			t.Errorf("%v of the wall clock, %v of the other: %v", c.wall, c.monotonic, got)
+		}
+	}
+}
+
+func TestLate(t *testing.T) {
+	const since = 5_000_000_007
+	for ctime, want := range map[uint64]bool{
+		since: true, since + 1: true, since - 1: false, 6e9: true, 4e9: false,
+		5e9:        true, // perhaps it was later in that second
+		4999999999: false,
+	} {
+		if got := Late(ctime, since); got != want || got && ctime < Least(since) {
+			t.Errorf("%d: %v", ctime, got)
 		}
 	}
 }

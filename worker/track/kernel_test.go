@@ -66,6 +66,9 @@ func (k *kernel) inode(dir bool) *inode {
 	return n
 }
 
+// ctime of a version: some file systems keep whole seconds.
+func ctime(version int) uint64 { return uint64(version)*1e9 + uint64(version%2) }
+
 // stamp sets the time of the last status change.
 func (k *kernel) stamp(nodes ...*inode) {
 	k.version++
@@ -316,7 +319,7 @@ func (d *inode) dirs(all []*inode) []*inode {
 type helper struct {
 	k       *kernel
 	next    func(int) int
-	todo    []Walk
+	asked   []Walk
 	now     *Walk
 	at      *inode
 	stage   int
@@ -330,15 +333,15 @@ type helper struct {
 	refuse  map[string]uint16
 }
 
-func (h *helper) idle() bool { return len(h.todo) == 0 && h.now == nil }
+func (h *helper) idle() bool { return len(h.asked) == 0 && h.now == nil }
 
 func (h *helper) step() {
 	if h.now == nil {
-		if len(h.todo) == 0 {
+		if len(h.asked) == 0 {
 			return
 		}
-		w := h.todo[0]
-		h.todo = h.todo[1:]
+		w := h.asked[0]
+		h.asked = h.asked[1:]
 		h.now, h.stage, h.wd, h.status, h.after, h.parts = &w, 0, -1, 0, "", nil
 	}
 	h.stage++
@@ -404,10 +407,10 @@ func (h *helper) list() bool {
 		if n.dir {
 			kind = KindDir
 		}
-		if n.dir || h.now.All || h.now.Since > 0 && uint64(n.when) >= h.now.Since {
+		if n.dir || h.now.All || h.now.Since > 0 && ctime(n.when) >= h.now.Since {
 			e := Entry{Kind: kind, Ino: n.ino, Nlink: 1, Name: name}
 			if !n.dir {
-				e.Ctime = uint64(n.when)
+				e.Ctime = ctime(n.when)
 			}
 			part = append(part, e)
 		}
@@ -417,7 +420,7 @@ func (h *helper) list() bool {
 }
 
 func (h *helper) answer() {
-	l := Listing{Serial: h.now.Serial, Status: h.status, WD: h.wd, Ctime: uint64(h.when)}
+	l := Listing{Serial: h.now.Serial, Status: h.status, WD: h.wd, Ctime: ctime(h.when)}
 	if h.status != 0 || len(h.parts) == 0 {
 		h.parts = [][]Entry{nil}
 	}

@@ -3,6 +3,7 @@ package track
 import (
 	"time"
 
+	"lockstep/worker/clock"
 	"lockstep/worker/tree"
 )
 
@@ -155,7 +156,7 @@ func (w *walk) thorough() bool {
 
 // late says whether a time of a status change lies in a pass that began beside
 // the walk.
-func (t *Tracker) late(ctime uint64) bool { return t.recent > 0 && ctime >= t.recent }
+func (t *Tracker) late(ctime uint64) bool { return t.recent > 0 && clock.Late(ctime, t.recent) }
 
 // changed: names of a directory may have appeared, vanished or moved after a
 // pass beside the walk had looked, and before it was watched.

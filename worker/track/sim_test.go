@@ -107,8 +107,8 @@ func (s *sim) Forgotten(time.Time)      { s.tb.Fatal("so many doubts are not exp
 func (s *sim) Seen(string, Entry, bool) {}
 func (s *sim) Walk(w Walk) {
 	s.logf("  walk %d %q all %v watch %v", w.Serial, w.Rel, w.All, w.Watch)
-	s.h.todo = append(s.h.todo, w)
-	if len(s.h.todo) > s.t.cfg.MaxWalks {
+	s.h.asked = append(s.h.asked, w)
+	if len(s.h.asked) > s.t.cfg.MaxWalks {
 		s.tb.Fatal("more walks than allowed")
 	}
 }

@@ -84,7 +84,7 @@ func (s *sim) start() {
 		return
 	}
 	s.cover.besides++
-	s.t.Start(s.next(2) == 0, uint64(max(1, s.k.version+1-s.next(2)*s.next(20))))
+	s.t.Start(s.next(2) == 0, ctime(max(1, s.k.version+1-s.next(2)*s.next(20))))
 	for _, m := range s.all {
 		s.t.Pass(true)
 		m.begin()

@@ -4,7 +4,7 @@
 //
 // Trust: part of the worker. Names, and the order in which things happen, are
 // chosen by whoever can write in the root.
-// Imports: the standard library, monitor, worker/tree, worker/doubt and worker/intern only. Pure: time is an
+// Imports: the standard library, monitor, worker/clock, worker/doubt, worker/intern and worker/tree only. Pure: time is an
 // argument.
 //
 // Why it holds. The kernel queues the events of all watches in one order, so a
@@ -89,7 +89,7 @@ type Entry struct {
 	Nlink uint32
 	Ino   uint64
 	Size  uint64
-	Ctime uint64 // seconds since 1970; of a directory it may be 0: its own listing tells
+	Ctime uint64 // nanoseconds since 1970; of a directory it may be 0: its own listing tells
 	Name  string
 }
 
@@ -108,7 +108,7 @@ type Listing struct {
 	Serial  uint64
 	Status  uint16 // 0, an errno, or 1024 and above: the helper's own reasons
 	WD      int32  // -1 when there is no watch
-	Ctime   uint64 // of the directory, seconds since 1970
+	Ctime   uint64 // of the directory, nanoseconds since 1970
 	More    bool
 	Entries []Entry
 }
@@ -244,7 +244,7 @@ func New(cfg Config, sink Sink) *Tracker {
 // is due once it has ended. all lists every entry (when something is excluded),
 // else what Walk.All says.
 //
-// With since (a time, in seconds since 1970; else 0) the pass may begin beside
+// With since (a time, in nanoseconds since 1970; else 0) the pass may begin beside
 // the walk, at that time or later: it may look at a directory before that is
 // watched. Whatever changed in between has changed its status (ctime: inode(7))
 // at since or later, when it is listed: that is marked. A name that vanished, or
