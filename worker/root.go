@@ -182,7 +182,7 @@ func (r *root) sendWalks() {
 		batch := r.walks[:n:n]
 		r.walks, rels = r.walks[n:], rels[:n]
 		r.flying++
-		r.e.ask(&ipc.Watch{Root: r.id, Watch: first.Watch, All: first.All, Rels: rels, Since: first.Since}, nil, r.listed(batch))
+		r.e.ask(&ipc.Watch{Root: r.id, Watch: first.Watch, All: first.All, Rels: rels, Since: clock.Least(first.Since)}, nil, r.listed(batch))
 	}
 	if len(r.walks) == 0 {
 		r.walks = nil

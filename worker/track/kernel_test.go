@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"lockstep/monitor"
+	"lockstep/worker/clock"
 )
 
 // inode of the model file system.
@@ -407,7 +408,7 @@ func (h *helper) list() bool {
 		if n.dir {
 			kind = KindDir
 		}
-		if n.dir || h.now.All || h.now.Since > 0 && ctime(n.when) >= h.now.Since {
+		if n.dir || h.now.All || h.now.Since > 0 && ctime(n.when) >= clock.Least(h.now.Since) {
 			e := Entry{Kind: kind, Ino: n.ino, Nlink: 1, Name: name}
 			if !n.dir {
 				e.Ctime = ctime(n.when)

@@ -99,7 +99,7 @@ type Walk struct {
 	Rel    string
 	All    bool // every entry; else directories, entries with several links, sockets, devices
 	Watch  bool
-	Since  uint64 // list what has changed its status then or later as well; 0: see All alone
+	Since  uint64 // list what has changed its status since as well (clock.Late); 0: see All alone
 }
 
 // Listing is (part of) the answer to the Walk of the same Serial. Parts arrive

@@ -1,9 +1,6 @@
 package track
 
-import (
-	"lockstep/worker/clock"
-	"lockstep/worker/tree"
-)
+import "lockstep/worker/tree"
 
 // A node's mark: what its next walk is to do, and where it stands.
 const (
@@ -115,7 +112,7 @@ func (t *Tracker) hand(id tree.ID) {
 	t.out[t.serial] = w
 	out := Walk{Serial: t.serial, Rel: rel, All: w.want&wantAll != 0, Watch: w.want&wantNoWatch == 0}
 	if w.want&wantSeen != 0 {
-		out.Since = clock.Least(t.recent)
+		out.Since = t.recent
 	}
 	t.sink.Walk(out)
 }
