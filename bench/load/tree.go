@@ -15,8 +15,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"sync"
 	"time"
+
+	"lockstep/test/churn"
 )
 
 // Shape is a tree of two levels: Top directories, and Below in each of them,
@@ -72,13 +73,8 @@ func makeDir(path string, n int) error {
 
 // parallel runs one worker per core.
 func parallel(work func(w, workers int) error) error {
-	errs := make([]error, runtime.NumCPU())
-	var wg sync.WaitGroup
-	for w := range errs {
-		wg.Go(func() { errs[w] = work(w, len(errs)) })
-	}
-	wg.Wait()
-	return errors.Join(errs...)
+	workers := runtime.NumCPU()
+	return churn.Parallel(workers, func(w int) error { return work(w, workers) })
 }
 
 // Tidy removes all but the one file from a directory of the tree on both sides,
@@ -130,7 +126,7 @@ func (b Burst) dir(i int) string {
 func (b Burst) Run(root string) error {
 	return parallel(func(w, workers int) error {
 		r := rand.New(rand.NewPCG(b.Seed, uint64(w)))
-		block := noise(r, 8192)
+		block := churn.Text(r, 8192)
 		for i := w; i < b.Dirs; i += workers {
 			dir := filepath.Join(root, b.dir(i))
 			if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -145,14 +141,6 @@ func (b Burst) Run(root string) error {
 		}
 		return nil
 	})
-}
-
-func noise(r *rand.Rand, n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(' ' + r.IntN(94))
-	}
-	return b
 }
 
 // Stream is a steady change of a set of files: appends, rewrites, new files,
@@ -202,7 +190,7 @@ func (s Stream) Prepare(root string) error {
 
 func (s Stream) population(root string) *population {
 	r := rand.New(rand.NewPCG(s.Seed, 1))
-	p := &population{root: root, dirs: s.Dirs, r: r, block: noise(r, 4096)}
+	p := &population{root: root, dirs: s.Dirs, r: r, block: churn.Text(r, 4096)}
 	for range s.Files {
 		p.names = append(p.names, s.fresh(p))
 	}

@@ -35,7 +35,7 @@ func Burst(root string, seed uint64, dirs, files int) error {
 		}
 	}
 	const writers = 4
-	return parallel(writers, func(w int) error {
+	return Parallel(writers, func(w int) error {
 		r := Rand(seed, uint64(w))
 		for i := w; i < dirs; i += writers {
 			// Its files follow at once: a watch that comes late misses them.
@@ -43,7 +43,7 @@ func Burst(root string, seed uint64, dirs, files int) error {
 				return err
 			}
 			for n := i; n < files; n += dirs {
-				if err := os.WriteFile(filepath.Join(paths[i], fmt.Sprintf("file%05d", n)), text(r, r.IntN(600)), 0o644); err != nil {
+				if err := os.WriteFile(filepath.Join(paths[i], fmt.Sprintf("file%05d", n)), Text(r, r.IntN(600)), 0o644); err != nil {
 					return err
 				}
 			}
@@ -52,8 +52,8 @@ func Burst(root string, seed uint64, dirs, files int) error {
 	})
 }
 
-// text is random bytes that depend on nothing but r.
-func text(r *rand.Rand, n int) []byte {
+// Text is random bytes that depend on nothing but r.
+func Text(r *rand.Rand, n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
 		b[i] = byte(' ' + r.IntN(94))
@@ -61,7 +61,8 @@ func text(r *rand.Rand, n int) []byte {
 	return b
 }
 
-func parallel(n int, work func(w int) error) error {
+// Parallel does n works at once, and waits for all.
+func Parallel(n int, work func(w int) error) error {
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for w := range n {
@@ -118,7 +119,7 @@ func StreamFiles(root string, seed uint64) error {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(path, text(r, streamSize), 0o644); err != nil {
+		if err := os.WriteFile(path, Text(r, streamSize), 0o644); err != nil {
 			return err
 		}
 	}
@@ -138,10 +139,10 @@ func streamOne(root string, r *rand.Rand) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		_, err = f.WriteAt(text(r, streamSize), 0)
+		_, err = f.WriteAt(Text(r, streamSize), 0)
 		return 1, errors.Join(err, f.Close())
 	case p < 75: // as editors do: a new file renamed over the old one
-		if err := os.WriteFile(path+"~", text(r, streamSize), 0o600); err != nil {
+		if err := os.WriteFile(path+"~", Text(r, streamSize), 0o600); err != nil {
 			return 0, err
 		}
 		return 1, os.Rename(path+"~", path)
@@ -170,7 +171,7 @@ func expected(err error) error {
 // names are used again.
 func Dirs(root, outside string, seed uint64, ops int) error {
 	const workers = 4
-	return parallel(workers, func(w int) error {
+	return Parallel(workers, func(w int) error {
 		r := Rand(seed, 200+uint64(w))
 		for i := range ops / workers {
 			if err := expected(dirOne(root, outside, r, i)); err != nil {
@@ -199,7 +200,7 @@ func dirOne(root, outside string, r *rand.Rand, i int) error {
 	case p < 25:
 		return os.MkdirAll(path, 0o755)
 	case p < 45:
-		return os.WriteFile(filepath.Join(path, fmt.Sprintf("f%d", r.IntN(6))), text(r, r.IntN(50)), 0o644)
+		return os.WriteFile(filepath.Join(path, fmt.Sprintf("f%d", r.IntN(6))), Text(r, r.IntN(50)), 0o644)
 	case p < 65:
 		return os.Rename(path, other)
 	case p < 72:
@@ -215,12 +216,12 @@ func dirOne(root, outside string, r *rand.Rand, i int) error {
 		if err := os.MkdirAll(filepath.Join(path, "again"), 0o755); err != nil {
 			return err
 		}
-		return os.WriteFile(filepath.Join(path, "again", "f"), text(r, 10), 0o644)
+		return os.WriteFile(filepath.Join(path, "again", "f"), Text(r, 10), 0o644)
 	case p < 92: // a file for whatever it was
 		if err := os.RemoveAll(path); err != nil {
 			return err
 		}
-		return os.WriteFile(path, text(r, 20), 0o644)
+		return os.WriteFile(path, Text(r, 20), 0o644)
 	case p < 95:
 		return os.Symlink(pick(r), path)
 	case p < 98:

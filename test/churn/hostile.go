@@ -104,6 +104,6 @@ func hostileOne(root, path string, made []string, r *rand.Rand) error {
 	case p == 2 && len(made) > 0:
 		return os.Link(filepath.Join(root, made[r.IntN(len(made))]), path)
 	default:
-		return os.WriteFile(path, text(r, r.IntN(40)), 0o644)
+		return os.WriteFile(path, Text(r, r.IntN(40)), 0o644)
 	}
 }
