@@ -73,7 +73,6 @@ func New(cfg ipc.HelperConfig, inotify int, log io.Writer) (*Helper, error) {
 		end:     make(chan error, 1),
 		done:    make(chan struct{}),
 	}
-	h.timer = time.AfterFunc(cfg.Deadline, h.expire)
 	for _, t := range cfg.Targets {
 		h.targets[t.ID] = &target{name: t.Name}
 	}
@@ -87,6 +86,7 @@ func New(cfg ipc.HelperConfig, inotify int, log io.Writer) (*Helper, error) {
 		}
 		h.roots[c.ID] = r
 	}
+	h.timer = time.AfterFunc(cfg.Deadline, h.expire)
 	return h, nil
 }
 
