@@ -69,7 +69,7 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(env.Scratch)) }()
+	defer func() { err = errors.Join(err, env.Close(), os.RemoveAll(env.Scratch)) }()
 	if env.FloorC, err = scenario.CompileFloor(ctx, floorSource, env.Scratch); err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/bench/daemon"
+	"lockstep/bench/disk"
 	"lockstep/bench/load"
 	"lockstep/bench/look"
 	"lockstep/bench/meter"
@@ -59,31 +60,43 @@ type Env struct {
 	Scratch  string // a directory of this run
 	FloorC   string // the compiled C program
 
-	trees map[int]bool // sizes whose trees are there
+	trees    map[int]pair   // by size, those that are there
+	removals []func() error // what Close does
 }
 
 // pair are a source and a target.
 type pair struct{ src, dst string }
 
-// fresh makes an empty pair; remove takes it away.
-func (e *Env) fresh(name string) (p pair, remove func() error, err error) {
-	base := filepath.Join(e.Scratch, name)
-	p = pair{filepath.Join(base, "src"), filepath.Join(base, "dst")}
-	err = errors.Join(os.MkdirAll(p.src, 0o755), os.MkdirAll(p.dst, 0o755))
-	return p, func() error { return os.RemoveAll(base) }, err
+// fresh makes an empty pair on a file system of its own; remove takes it away.
+func (e *Env) fresh(ctx context.Context, name string) (p pair, remove func() error, err error) {
+	d, err := disk.Make(ctx, filepath.Join(e.Scratch, name))
+	if err != nil {
+		return p, func() error { return nil }, err
+	}
+	p = pair{filepath.Join(d.Dir, "src"), filepath.Join(d.Dir, "dst")}
+	return p, d.Remove, errors.Join(os.Mkdir(p.src, 0o755), os.Mkdir(p.dst, 0o755))
+}
+
+// Close removes what the scenarios share.
+func (e *Env) Close() error {
+	var errs []error
+	for _, remove := range e.removals {
+		errs = append(errs, remove())
+	}
+	return errors.Join(errs...)
 }
 
 // tree is a pair in step, with so many directories: it is made once and used
 // by all, who leave it as it was.
 func (e *Env) tree(ctx context.Context, dirs int) (pair, load.Shape, error) {
 	shape := load.ShapeOf(dirs)
-	base := filepath.Join(e.Scratch, fmt.Sprintf("tree-%d", dirs))
-	p := pair{filepath.Join(base, "src"), filepath.Join(base, "dst")}
-	if e.trees[dirs] {
-		return p, shape, nil
+	if there, ok := e.trees[dirs]; ok {
+		return there, shape, nil
 	}
 	e.Say("making a tree of %d directories and its copy", dirs)
-	if err := errors.Join(os.MkdirAll(p.src, 0o755), os.MkdirAll(p.dst, 0o755)); err != nil {
+	p, remove, err := e.fresh(ctx, fmt.Sprintf("tree-%d", dirs))
+	e.removals = append(e.removals, remove)
+	if err != nil {
 		return p, shape, err
 	}
 	if err := shape.Make(ctx, p.src); err != nil {
@@ -93,9 +106,9 @@ func (e *Env) tree(ctx context.Context, dirs int) (pair, load.Shape, error) {
 		return p, shape, err
 	}
 	if e.trees == nil {
-		e.trees = map[int]bool{}
+		e.trees = map[int]pair{}
 	}
-	e.trees[dirs] = true
+	e.trees[dirs] = p
 	unix.Sync()
 	return p, shape, nil
 }

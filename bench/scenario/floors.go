@@ -117,7 +117,7 @@ func initialCommand(text []byte) ([]string, error) {
 // drain reads the raw events of a burst by the C program: what it takes to see
 // them at all.
 func (e *Env) drain(ctx context.Context, rep int) (err error) {
-	p, remove, err := e.fresh("drain")
+	p, remove, err := e.fresh(ctx, "drain")
 	defer func() { err = errors.Join(err, remove()) }()
 	if err != nil {
 		return err

@@ -21,8 +21,11 @@ import (
 const probeDir = "probes/two"
 
 // prepared makes a pair that holds the directory for probes on both sides.
-func (e *Env) prepared(name string) (pair, func() error, error) {
-	p, remove, err := e.fresh(name)
+func (e *Env) prepared(ctx context.Context, name string) (pair, func() error, error) {
+	p, remove, err := e.fresh(ctx, name)
+	if err != nil {
+		return p, remove, err
+	}
 	for _, root := range []string{p.src, p.dst} {
 		err = errors.Join(err, os.MkdirAll(filepath.Join(root, probeDir), 0o755))
 	}
@@ -44,7 +47,7 @@ func (e *Env) followed(ctx context.Context, k daemon.Kind, p pair) (*started, er
 // burst measures the memory on an empty tree, makes many files at once there,
 // and copies the result by one rsync for comparison.
 func (e *Env) burst(ctx context.Context, rep int, k daemon.Kind) (err error) {
-	p, remove, err := e.prepared("burst")
+	p, remove, err := e.prepared(ctx, "burst")
 	defer func() { err = errors.Join(err, remove()) }()
 	if err != nil {
 		return err
@@ -124,7 +127,7 @@ func (e *Env) overflow(ctx context.Context, rep int, k daemon.Kind) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, restore()) }()
-	p, remove, err := e.prepared("overflow")
+	p, remove, err := e.prepared(ctx, "overflow")
 	defer func() { err = errors.Join(err, remove()) }()
 	if err != nil {
 		return err
@@ -143,7 +146,7 @@ func (e *Env) overflow(ctx context.Context, rep int, k daemon.Kind) (err error) 
 
 // steady changes files at a steady rate for a while.
 func (e *Env) steady(ctx context.Context, rep int, k daemon.Kind) (err error) {
-	p, remove, err := e.prepared("steady")
+	p, remove, err := e.prepared(ctx, "steady")
 	defer func() { err = errors.Join(err, remove()) }()
 	if err != nil {
 		return err
