@@ -38,9 +38,10 @@ func testRoot(t *testing.T, targets int) *root {
 	}
 	e := &engine{
 		log: logger{io.Discard}, helper: pump.NewClient(r0), now: time.Now(),
-		source: source, flights: map[uint32]deliver.Flight{},
+		feed: source, flights: map[uint32]deliver.Flight{},
 		jobs: map[ipc.JobID]*deliver.Task{}, early: map[ipc.JobID]ipc.Exited{},
 	}
+	e.takers = e.taking()
 	cfg := &settings.Sync{Root: 1, RetryMin: time.Minute}
 	for id := range targets {
 		cfg.Targets = append(cfg.Targets, ipc.TargetID(id+1))

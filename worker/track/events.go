@@ -59,9 +59,9 @@ func (t *Tracker) overflow() {
 // unwatched: the kernel ended the watch (inotify(7), IN_IGNORED). Mostly the
 // directory was deleted and the tree has heard of it from its parent already.
 func (t *Tracker) unwatched(wd int32, id tree.ID) {
-	delete(t.orphans, wd)
-	delete(t.early.at, wd)
-	t.remove(wd)
+	t.orphans.Remove(wd)
+	t.early.Forget(wd)
+	t.note(&t.removed, wd)
 	if id == tree.None {
 		return
 	}
@@ -111,15 +111,21 @@ func (t *Tracker) fileEvent(dir string, name []byte, mask monitor.Op) {
 		t.parentOf(dir, mask)
 		return
 	}
-	switch {
-	case mask.Has(monitor.Create | monitor.MovedTo):
-		t.dirty(rel, Name|Content|Attr, nil)
-	case mask.Has(monitor.Delete | monitor.MovedFrom):
-		t.dirty(rel, Name, nil)
-	case mask.Has(monitor.Modify | monitor.CloseWrite):
-		t.dirty(rel, Content, nil)
-	case mask.Has(monitor.Attrib):
-		t.dirty(rel, Attr, nil)
+	var c Change
+	if mask.Has(monitor.Create | monitor.MovedTo) {
+		c |= Name | Content | Attr
+	}
+	if mask.Has(monitor.Delete | monitor.MovedFrom) {
+		c |= Name
+	}
+	if mask.Has(monitor.Modify | monitor.CloseWrite) {
+		c |= Content
+	}
+	if mask.Has(monitor.Attrib) {
+		c |= Attr
+	}
+	if c != 0 {
+		t.dirty(rel, c, nil)
 	}
 	t.parentOf(dir, mask)
 }
@@ -185,7 +191,8 @@ func (t *Tracker) created(parent tree.ID, rel, name string) {
 // deleted: after an overflow, the event that says that the name was used again
 // may be among those that were lost behind the mark, while this older one was
 // not, and the new directory may have been listed before this event was read. So
-// it is looked for until a pass has ended (see Pass).
+// it is looked for until a pass has ended (see Pass); and always where events may
+// have been merged (see Path).
 func (t *Tracker) deleted(parent tree.ID, rel, name string) {
 	t.vanished(rel)
 	id := t.tree.Child(parent, name)
@@ -193,7 +200,7 @@ func (t *Tracker) deleted(parent tree.ID, rel, name string) {
 		return
 	}
 	t.drop(id)
-	if t.passing() {
+	if t.passing() || t.cfg.Paths {
 		t.probe(parent, name)
 	}
 }

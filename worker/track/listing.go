@@ -23,7 +23,7 @@ func (t *Tracker) Listing(l Listing, now time.Time) {
 	if !w.begun {
 		w.begun = true
 		t.begin(w, l)
-	} else if l.Status != 0 && !w.drop && !(l.Status == enospc && w.want&wantNoWatch == 0) {
+	} else if l.Status != 0 && !w.drop && !(l.Status == enospc && t.watches(w.want)) {
 		t.fail(w, l.Status) // it broke off: what it did not list is not gone
 	}
 	for i := range l.Entries {
@@ -52,7 +52,7 @@ func (t *Tracker) begin(w *walk, l Listing) {
 		return
 	}
 	refused := isFailed
-	if w.want&wantNoWatch == 0 {
+	if t.watches(w.want) {
 		refused |= isUnwatched
 		if !t.place(w, l) {
 			return
@@ -85,7 +85,7 @@ func (t *Tracker) begin(w *walk, l Listing) {
 
 // dead says whether the answer's descriptor was removed after the walk had been
 // handed out: the helper may have got it from the kernel before that.
-func (t *Tracker) dead(l Listing) bool { return t.removed.concern(l.WD, l.Serial) }
+func (t *Tracker) dead(l Listing) bool { return t.removed.Concern(l.WD, l.Serial) }
 
 // place gives the node the descriptor that the answer brings, and says whether
 // what the answer lists can be used.
@@ -110,15 +110,15 @@ func (t *Tracker) place(w *walk, l Listing) bool {
 		return false
 	}
 	t.tree.SetWD(w.id, l.WD)
-	delete(t.orphans, l.WD)
+	t.orphans.Remove(l.WD)
 	if other != tree.None || before >= 0 {
 		t.replaced(w, other, before)
 		return false
 	}
-	if t.early.concern(l.WD, l.Serial) {
+	if t.early.Concern(l.WD, l.Serial) {
 		// Events of this descriptor came before this answer: what it lists may
 		// be older than they are.
-		delete(t.early.at, l.WD)
+		t.early.Forget(l.WD)
 		w.drop, w.again = true, true
 		return false
 	}
@@ -208,7 +208,7 @@ func (t *Tracker) refused(w *walk, status uint16) {
 	switch {
 	case status == enametoolong:
 		t.tooLong(w.id, w.rel)
-	case status == enospc && w.want&wantNoWatch == 0:
+	case status == enospc && t.watches(w.want):
 		t.noWatch(w)
 	case (status == enoent || status == enotdir || status == eloop) && w.id != t.tree.Root():
 		if w.want&wantVerify != 0 {
@@ -310,7 +310,7 @@ func (t *Tracker) listed(w *walk, rel string, e *Entry) {
 	case added:
 	case w.want&wantDeep != 0:
 		want |= w.want & wantVerify
-	case t.tree.WD(kid) >= 0, mark&(isQueued|isOut|isFailed|isUnwatched|isTooLong) != 0:
+	case t.cfg.Paths, t.tree.WD(kid) >= 0, mark&(isQueued|isOut|isFailed|isUnwatched|isTooLong) != 0:
 		want = 0
 	}
 	if w.want&wantMark != 0 {

@@ -4,8 +4,8 @@
 //
 // Trust: part of the worker. Names, and the order in which things happen, are
 // chosen by whoever can write in the root.
-// Imports: the standard library, monitor, worker/clock, worker/doubt, worker/intern and worker/tree only. Pure: time is an
-// argument.
+// Imports: the standard library, monitor, worker/clock, worker/doubt,
+// worker/intern, worker/stray and worker/tree only. Pure: time is an argument.
 //
 // Why it holds. The kernel queues the events of all watches in one order, so a
 // watch descriptor's node has the right path for an event if it had when the
@@ -40,6 +40,7 @@ import (
 
 	"lockstep/worker/doubt"
 	"lockstep/worker/intern"
+	"lockstep/worker/stray"
 	"lockstep/worker/tree"
 )
 
@@ -155,6 +156,7 @@ type Config struct {
 	Excluded func(rel string, isDir bool) bool // nil: nothing is
 	Mounts   []string                          // directories that are not entered
 	Devices  bool                              // devices are copied, so they are not reported to Skip
+	Paths    bool                              // events come by Path: no directory has a watch of its own
 }
 
 // Counters are a Tracker's account of itself.
@@ -197,17 +199,15 @@ type Tracker struct {
 	out     map[uint64]*walk
 	queue   []tree.ID
 	head    int
-	early   marks // descriptors of events that found no node
-	removed marks // descriptors that are no more
+	early   stray.Marks // descriptors of events that found no node
+	removed stray.Marks // descriptors that are no more
 	flips   map[int32]int
 	pending int // verifying walks queued or under way
 	seeing  int // walks that report Seen, queued or under way
 	kids    []tree.ID
 
 	// Places (places.go).
-	orphans    map[int32]bool
-	orphaned   []int32
-	since      time.Time // when the first of them was
+	orphans    stray.Orphans
 	vanishings doubt.Set // where directories vanished
 	passed     doubt.Set // where they were new while a pass was due or under way
 	doubts     []doubt.Doubt
@@ -231,7 +231,7 @@ func New(cfg Config, sink Sink) *Tracker {
 	}
 	t := &Tracker{
 		cfg: cfg, sink: sink, tree: tree.New(), mounts: map[string]bool{},
-		out: map[uint64]*walk{}, flips: map[int32]int{}, orphans: map[int32]bool{},
+		out: map[uint64]*walk{}, flips: map[int32]int{},
 		names: intern.Paths{},
 	}
 	for _, rel := range cfg.Mounts {
@@ -333,6 +333,9 @@ func (t *Tracker) Tree() *tree.Tree { return t.tree }
 func (t *Tracker) Counters() Counters {
 	c := t.count
 	c.Dirs, c.Watched = uint64(t.tree.Len()), uint64(t.tree.Watched())
+	if t.cfg.Paths {
+		c.Watched = c.Dirs - min(c.Dirs, c.Failed+c.TooLong)
+	}
 	c.InFlight, c.Queued = uint64(len(t.out)), uint64(len(t.queue)-t.head)
 	return c
 }
@@ -344,8 +347,8 @@ func (t *Tracker) Tick(now time.Time) {
 	if n := t.tree.Expire(now, t.cfg.PairWait, t.forget); n > 0 {
 		t.count.Unpaired += uint64(n)
 	}
-	if len(t.orphaned) > 0 && now.Sub(t.since) >= t.cfg.PairWait {
-		t.unwatch()
+	if since, any := t.orphans.Since(); any && now.Sub(since) >= t.cfg.PairWait {
+		t.orphans.End(t.unwatch)
 	}
 	t.finish()
 }
@@ -355,8 +358,8 @@ func (t *Tracker) Next() (at time.Time, due bool) {
 	if since, any := t.tree.Oldest(); any {
 		at, due = since.Add(t.cfg.PairWait), true
 	}
-	if len(t.orphaned) > 0 {
-		if orphans := t.since.Add(t.cfg.PairWait); !due || orphans.Before(at) {
+	if since, any := t.orphans.Since(); any {
+		if orphans := since.Add(t.cfg.PairWait); !due || orphans.Before(at) {
 			at, due = orphans, true
 		}
 	}
@@ -373,8 +376,8 @@ func (t *Tracker) finish() {
 	if t.Complete() {
 		t.recent = 0
 	}
-	if t.Idle() && (t.early.any() || t.removed.any() || len(t.flips) > 0) {
+	if t.Idle() && (t.early.Any() || t.removed.Any() || len(t.flips) > 0) {
 		// No answer is under way that could bring a descriptor of old.
-		t.early, t.removed, t.flips = marks{}, marks{}, map[int32]int{}
+		t.early, t.removed, t.flips = stray.Marks{}, stray.Marks{}, map[int32]int{}
 	}
 }
