@@ -55,7 +55,7 @@ type engine struct {
 	feed     Feed
 	takers   monitor.Takers // of what it tells
 	failed   chan error     // what ended it
-	barriers []func()   // called once the events up to then were applied
+	barriers []func()       // called once the events up to then were applied
 	fatal    error
 	now      time.Time
 	roots    []*root

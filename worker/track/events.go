@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"lockstep/monitor"
+	"lockstep/worker/listing"
 	"lockstep/worker/tree"
 )
 
@@ -51,7 +52,7 @@ func (t *Tracker) event(e monitor.Event) {
 // what is asked for from now on shows their effect.
 func (t *Tracker) overflow() {
 	t.count.Overflows++
-	t.due = true
+	t.doubts.Due()
 	t.request(t.tree.Root(), t.listAll()|wantSeen|wantDeep)
 	t.sink.Rescan("overflow")
 }
@@ -104,7 +105,7 @@ func (t *Tracker) self(id tree.ID, rel string, mask monitor.Op) {
 // fileEvent is an event about an entry that is no directory.
 func (t *Tracker) fileEvent(dir string, name []byte, mask monitor.Op) {
 	rel := t.entryOf(dir, name)
-	if t.ignored(rel, KindNone) {
+	if t.ignored(rel, listing.KindNone) {
 		if mask.Has(monitor.Create | monitor.MovedTo) {
 			t.sink.Seen(rel, Entry{Name: string(name)}, true)
 		}
@@ -142,7 +143,7 @@ func (t *Tracker) parentOf(dir string, mask monitor.Op) {
 func (t *Tracker) dirEvent(parent tree.ID, dir, name string, e monitor.Event) {
 	rel := t.join(dir, name)
 	t.parentOf(dir, e.Mask)
-	if t.ignored(rel, KindDir) {
+	if t.ignored(rel, listing.KindDir) {
 		t.ignoredDir(rel, name, e)
 		return
 	}
@@ -165,19 +166,15 @@ func (t *Tracker) ignoredDir(rel, name string, e monitor.Event) {
 	if !e.Mask.Has(monitor.Create|monitor.MovedTo) || t.mounts[rel] {
 		return
 	}
-	t.sink.Seen(rel, Entry{Kind: KindDir, Name: name}, true)
+	t.sink.Seen(rel, Entry{Kind: listing.KindDir, Name: name}, true)
 	if id := t.tree.InLimbo(e.Cookie); e.Mask.Has(monitor.MovedTo) && id != tree.None {
 		t.drop(id)
 	}
 }
 
-// fresh notes that a directory is new at rel, if a pass may find it before it
-// is watched.
-func (t *Tracker) fresh(rel string) {
-	if t.passing() {
-		t.remember(&t.passed, rel)
-	}
-}
+// fresh notes that a directory is new at rel: a pass may find it before it is
+// watched.
+func (t *Tracker) fresh(rel string) { t.remember(t.doubts.Fresh(rel, t.now)) }
 
 // created: the node may be there already, when a listing was faster.
 func (t *Tracker) created(parent tree.ID, rel, name string) {
@@ -200,7 +197,7 @@ func (t *Tracker) deleted(parent tree.ID, rel, name string) {
 		return
 	}
 	t.drop(id)
-	if t.passing() || t.cfg.Paths {
+	if t.doubts.Passing() || t.cfg.Paths {
 		t.probe(parent, name)
 	}
 }

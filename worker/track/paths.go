@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"lockstep/monitor"
+	"lockstep/worker/listing"
 	"lockstep/worker/tree"
 )
 
@@ -41,7 +42,7 @@ func (t *Tracker) known(rel string) bool {
 		begin = len(below) + 1
 		kid := t.tree.Child(at, name)
 		if kid == tree.None {
-			if t.ignored(below, KindDir) {
+			if t.ignored(below, listing.KindDir) {
 				return false
 			}
 			t.created(at, below, name)

@@ -1,7 +1,9 @@
 package track
 
 import (
-	"lockstep/worker/doubt"
+	"time"
+
+	"lockstep/worker/listing"
 	"lockstep/worker/stray"
 	"lockstep/worker/tree"
 )
@@ -26,13 +28,13 @@ func (t *Tracker) dirty(rel string, c Change, e *Entry) {
 // vanished marks the path of a directory that is no longer there, or is not
 // known to be the one it was.
 func (t *Tracker) vanished(rel string) {
-	t.remember(&t.vanishings, rel)
+	t.remember(t.doubts.Vanished(rel, t.now))
 	t.dirty(rel, Name|Attr|Replaced, nil)
 }
 
-// remember notes a path. What is forgotten for it is for the targets to mend.
-func (t *Tracker) remember(d *doubt.Set, rel string) {
-	if until := d.Add(rel, t.now); !until.IsZero() {
+// remember follows a note. What was forgotten for it is for the targets to mend.
+func (t *Tracker) remember(until time.Time) {
+	if !until.IsZero() {
 		t.sink.Forgotten(until)
 	}
 }
@@ -41,18 +43,17 @@ func (t *Tracker) remember(d *doubt.Set, rel string) {
 // targets may hold what was never there: left over from one that was there
 // before, or copied by a pass before the directory was watched.
 func (t *Tracker) suspect(rel string) {
-	t.doubts = t.vanishings.Of(t.passed.Of(t.doubts[:0], rel, true), rel, false)
-	if len(t.doubts) > 0 {
-		t.sink.Suspect(rel, t.doubts)
+	if doubts := t.doubts.Of(rel); len(doubts) > 0 {
+		t.sink.Suspect(rel, doubts)
 	}
 }
 
 // ignored says whether a name is none of ours: excluded, or a mount.
 func (t *Tracker) ignored(rel string, kind uint8) bool {
-	if kind == KindDir && t.mounts[rel] {
+	if kind == listing.KindDir && t.mounts[rel] {
 		return true
 	}
-	return t.cfg.Excluded(rel, kind == KindDir)
+	return t.cfg.Excluded(rel, kind == listing.KindDir)
 }
 
 // touch notes that what is at the node's place may have changed just now:
