@@ -85,10 +85,12 @@ func (p *places) find(h monitor.Handle) (path []byte, inside bool, err error) {
 // ask has the kernel tell. The working directory is the process's: only the one
 // goroutine that resolves has a use for it.
 func (p *places) ask(h monitor.Handle) (path []byte, inside bool, err error) {
-	fd, e := openHandle(p.mount, h)
+	fd, e := p.open(h)
 	switch e {
 	case 0:
-	case unix.ESTALE, unix.ENOENT, unix.ENOTDIR: // it is gone; its parent's events say so
+	case unix.ESTALE:
+		// It is gone, which its parent's events say. Or it was moved while the
+		// kernel looked for its place, and the event of that is still to come.
 		return nil, false, nil
 	default:
 		return nil, false, fmt.Errorf("open_by_handle_at: %w", e)
@@ -109,6 +111,19 @@ func (p *places) ask(h monitor.Handle) (path []byte, inside bool, err error) {
 	}
 	path, inside = p.below(p.buf[:n-1])
 	return path, inside, nil
+}
+
+// open is openHandle, which says ENOMEM of a directory whose end is under way.
+func (p *places) open(h monitor.Handle) (fd int, e unix.Errno) {
+	const tries = 12
+	for try := range tries {
+		if fd, e = openHandle(p.mount, h); e != unix.ENOMEM {
+			break
+		}
+		t := unix.NsecToTimespec(10_000 << try)
+		_ = unix.Nanosleep(&t, nil) // EINTR: then it was shorter
+	}
+	return fd, e
 }
 
 // below cuts the root's own path off. What is not below it begins with

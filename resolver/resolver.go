@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -32,7 +31,7 @@ const (
 	partRead = readSize - monitor.MinChanges
 
 	// maxQueued bounds the kernel's queue, which has no bound of its own: some
-	// 0.8 KB of kernel memory an event. It is looked at every so many reads.
+	// 0.8 KB of kernel memory an event. It is looked at every so many full reads.
 	maxQueued = 1 << 18
 	lookEvery = 64
 
@@ -61,6 +60,8 @@ type Resolver struct {
 	ready      [2]unix.EpollEvent
 
 	buf     []byte
+	most    int // maxQueued
+	every   int // lookEvery
 	reads   int // in a row that were full
 	left    int // events that are to be read before the mark is answered
 	skip    int // events that are to be read and left out
@@ -77,7 +78,7 @@ func New(ends Ends) (*Resolver, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Resolver{Ends: ends, places: places, buf: make([]byte, readSize), hear: true}
+	r := &Resolver{Ends: ends, places: places, buf: make([]byte, readSize), most: maxQueued, every: lookEvery, hear: true}
 	handle, _, err := unix.NameToHandleAt(ends.Root, "", unix.AT_EMPTY_PATH)
 	if err != nil {
 		return nil, fmt.Errorf("the root's handle: %w", err)
@@ -115,17 +116,11 @@ func waitFor(events, worker int, what uint32) (int, error) {
 	return fd, err
 }
 
-// goneTime is how long the supervisor has to end this process with its worker:
-// else its end would be the news, not the worker's.
-const goneTime = time.Second
-
 // Run serves until the worker goes, which is no error, or something fails.
 func (r *Resolver) Run() error {
 	for {
 		err := r.step()
 		if errors.Is(err, io.EOF) || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
-			t := unix.NsecToTimespec(int64(goneTime))
-			_ = unix.Nanosleep(&t, nil) // EINTR: then it was shorter
 			return nil
 		}
 		if err != nil {
@@ -185,14 +180,14 @@ func (r *Resolver) bound(more bool) error {
 		r.reads, r.skip = 0, 0
 		return nil
 	}
-	if r.reads++; r.reads%lookEvery != 0 || r.skip > 0 {
+	if r.reads++; r.reads%r.every != 0 || r.skip > 0 {
 		return nil
 	}
 	n, e := queued(r.Fanotify)
 	if e != 0 {
 		return fmt.Errorf("length of the queue: %w", e)
 	}
-	if n > maxQueued {
+	if n > r.most {
 		r.skip = n
 		r.lose()
 	}
@@ -250,7 +245,7 @@ func (r *Resolver) changes(buf []byte) error {
 func (r *Resolver) change(c monitor.Change) {
 	r.left--
 	r.skip--
-	if c.Mask.Has(monitor.Rename | monitor.Overflow) && c.Mask.Has(monitor.IsDir | monitor.Overflow) {
+	if c.Mask.Has(monitor.Rename|monitor.Overflow) && c.Mask.Has(monitor.IsDir|monitor.Overflow) {
 		r.places.forget()
 	}
 	if r.box.Lost() {

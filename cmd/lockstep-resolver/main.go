@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"lockstep/resolver"
 	"lockstep/sandbox/lock"
@@ -35,4 +36,7 @@ func main() {
 		fmt.Fprintf(os.Stderr, "<3>%v\n", err)
 		os.Exit(70)
 	}
+	// The worker has gone. The supervisor is about to end this process, too: if
+	// it ended by itself, its end would be the news, not the worker's.
+	time.Sleep(time.Second)
 }
