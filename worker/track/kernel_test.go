@@ -7,6 +7,7 @@ import (
 
 	"lockstep/monitor"
 	"lockstep/worker/clock"
+	"lockstep/worker/listing"
 )
 
 // inode of the model file system.
@@ -285,10 +286,10 @@ func (k *kernel) lookup(rel string) (*inode, uint16) {
 	}
 	for _, name := range strings.Split(rel, "/") {
 		if !n.dir {
-			return nil, enotdir
+			return nil, listing.ENOTDIR
 		}
 		if n = n.kids[name]; n == nil {
-			return nil, enoent
+			return nil, listing.ENOENT
 		}
 	}
 	return n, 0
@@ -353,7 +354,7 @@ func (h *helper) step() {
 		if h.now.Watch {
 			var ok bool
 			if h.wd, ok = h.k.mark(h.at); !ok {
-				h.fail(enospc)
+				h.fail(listing.ENOSPC)
 				return
 			}
 		}
@@ -369,7 +370,7 @@ func (h *helper) step() {
 
 func (h *helper) open() {
 	if h.flaky > 0 && h.next(h.flaky) == 0 {
-		h.fail([]uint16{1024, eio, 13}[h.next(3)])
+		h.fail([]uint16{1024, listing.EIO, 13}[h.next(3)])
 		return
 	}
 	n, status := h.k.lookup(h.now.Rel)
@@ -377,7 +378,7 @@ func (h *helper) open() {
 		status = refused
 	}
 	if status == 0 && !n.dir {
-		status = enotdir
+		status = listing.ENOTDIR
 	}
 	if status != 0 {
 		h.fail(status)
@@ -404,9 +405,9 @@ func (h *helper) list() bool {
 	for _, name := range names[i:min(i+3, len(names))] {
 		n := h.at.kids[name]
 		h.after = name
-		kind := KindFile
+		kind := listing.KindFile
 		if n.dir {
-			kind = KindDir
+			kind = listing.KindDir
 		}
 		if n.dir || h.now.All || h.now.Since > 0 && ctime(n.when) >= clock.Least(h.now.Since) {
 			e := Entry{Kind: kind, Ino: n.ino, Nlink: 1, Name: name}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"lockstep/worker/doubt"
+	"lockstep/worker/listing"
 	"lockstep/worker/tree"
 )
 
@@ -83,7 +84,7 @@ func newSim(tb testing.TB, next func(int) int) *sim {
 
 func (s *sim) Dirty(rel string, c Change, e *Entry) {
 	s.logf("  dirty %q %04b", rel, c)
-	if excludedName(rel, false) || excludedName(rel, true) && e != nil && e.Kind == KindDir {
+	if excludedName(rel, false) || excludedName(rel, true) && e != nil && e.Kind == listing.KindDir {
 		s.tb.Fatalf("an excluded path was marked: %q", rel)
 	}
 	for _, m := range s.all {
@@ -333,7 +334,7 @@ func (s *sim) settle() {
 				if s.busy() {
 					continue // a pass was waiting for the queue to be empty
 				}
-				if s.t.passing() {
+				if s.t.doubts.Passing() {
 					s.fatal("a pass is said to be due or under way")
 				}
 				return
