@@ -218,7 +218,7 @@ func (r *root) listed(batch []track.Walk) deliver.Flight {
 func entries(in []ipc.Entry) []track.Entry {
 	out := make([]track.Entry, len(in))
 	for i, x := range in {
-		out[i] = track.Entry{Kind: uint8(x.Kind), Nlink: x.Nlink, Ino: x.Ino, Size: x.Size, Ctime: x.Ctime, Name: x.Name}
+		out[i] = track.Entry{Kind: uint8(x.Kind), Nlink: x.Nlink, Ino: x.Ino, Size: x.Size, Ctime: x.Ctime, Stamp: x.Stamp, Name: x.Name}
 	}
 	return out
 }
