@@ -17,6 +17,7 @@ package poll
 
 import (
 	"hash/maphash"
+	"strings"
 	"time"
 
 	"lockstep/monitor"
@@ -65,7 +66,8 @@ type Poller struct {
 	inside bool     // one is under way
 	began  time.Time
 	due    time.Time // when the next one begins
-	asked  []string  // to be listed beside the rounds
+	asked  []string  // to be listed beside the rounds, each once
+	wanted map[string]bool
 	marks  []mark
 }
 
@@ -80,7 +82,7 @@ func New(cfg Config) *Poller {
 	if cfg.Rest == 0 {
 		cfg.Rest = 4
 	}
-	return &Poller{cfg: cfg, seed: maphash.MakeSeed(), dirs: map[string]*dir{}}
+	return &Poller{cfg: cfg, seed: maphash.MakeSeed(), dirs: map[string]*dir{}, wanted: map[string]bool{}}
 }
 
 // Counters returns the account as of now.
@@ -101,7 +103,10 @@ func (p *Poller) Ask(rel string) bool {
 	if p.dirs[rel] == nil {
 		return false
 	}
-	p.asked = append(p.asked, rel)
+	if !p.wanted[rel] {
+		p.wanted[rel] = true
+		p.asked = append(p.asked, rel)
+	}
 	return true
 }
 
@@ -136,6 +141,9 @@ func (p *Poller) Ahead(now time.Time) []string {
 func (p *Poller) Take(n int) {
 	p.out = n
 	if len(p.asked) > 0 {
+		for _, rel := range p.asked[:n] {
+			delete(p.wanted, rel) // what is asked for from now on is another listing
+		}
 		p.asked = p.asked[n:]
 		return
 	}
@@ -228,11 +236,30 @@ func (p *Poller) refused(rel string, status uint16) {
 		return
 	}
 	delete(p.dirs, rel)
+	p.unknow(rel)
 	switch {
 	case rel == "" && (status == listing.ENOENT || status == listing.ESTALE):
 		p.emit(rel, "", monitor.DeleteSelf|monitor.IsDir)
 	case p.cfg.Known(rel):
 		p.emit(rel, "", monitor.Changed|monitor.IsDir)
+	}
+}
+
+// unknow forgets a name in the listing above it: should the directory be back when
+// that is listed next, nobody has seen that it was away, and it is new.
+func (p *Poller) unknow(rel string) {
+	above, name := "", rel
+	if at := strings.LastIndexByte(rel, '/'); at >= 0 {
+		above, name = rel[:at], rel[at+1:]
+	}
+	d := p.dirs[above]
+	if d == nil || rel == "" {
+		return
+	}
+	for i := range d.entries {
+		if e := &d.entries[i]; string(d.name(e)) == name {
+			e.kind = listing.KindNone
+		}
 	}
 }
 
