@@ -1,12 +1,14 @@
 package dnotify
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"lockstep/resolver/outbox"
 )
 
 // Root is a tree to be watched.
@@ -42,7 +44,7 @@ type Monitor struct {
 	places []*place
 	tree   tree
 	listed uint32 // number of the present listing
-	out    outbox
+	out    reports
 	marked []*node // signalled since the last update
 	work   []*node // to be listed in this one
 	failed map[*node]struct{}
@@ -70,7 +72,7 @@ func New(c Config) (*Monitor, error) {
 	}
 	return &Monitor{
 		config: c, signals: s, limit: files - spare, listing: make([]byte, 64<<10),
-		out: outbox{socket: c.Socket}, failed: map[*node]struct{}{}, starting: true,
+		out: reports{socket: c.Socket}, failed: map[*node]struct{}{}, starting: true,
 	}, nil
 }
 
@@ -208,9 +210,12 @@ func (m *Monitor) wait(full bool) (asked bool, err error) {
 func (m *Monitor) answer() error {
 	var marks []uint32
 	for m.out.marks+len(marks) < mostMarks {
-		mark, there, err := m.readMark()
-		if err != nil {
-			return err
+		mark, there, err := outbox.Asked(m.out.socket)
+		switch {
+		case errors.Is(err, io.EOF):
+			return ErrGone
+		case err != nil:
+			return fmt.Errorf("dnotify: %w", err)
 		}
 		if !there {
 			break
@@ -230,23 +235,6 @@ func (m *Monitor) answer() error {
 		m.out.answer(mark)
 	}
 	return nil
-}
-
-// readMark reads one number, if there is any.
-func (m *Monitor) readMark() (mark uint32, there bool, err error) {
-	var buf [8]byte
-	n, err := unix.Read(m.out.socket, buf[:])
-	switch {
-	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
-		return 0, false, nil
-	case errors.Is(err, unix.ECONNRESET), err == nil && n == 0:
-		return 0, false, ErrGone
-	case err != nil:
-		return 0, false, fmt.Errorf("dnotify: reading from the worker: %w", err)
-	case n != 4:
-		return 0, false, fmt.Errorf("dnotify: the worker sent %d bytes, a mark has 4", n)
-	}
-	return binary.LittleEndian.Uint32(buf[:]), true, nil
 }
 
 // send lets the worker begin before an update has ended.

@@ -306,7 +306,7 @@ func TestViolation(t *testing.T) {
 	if _, err := unix.Write(r.worker, []byte("hello")); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.end(); err == nil || !strings.Contains(err.Error(), "5 bytes") {
+	if err := r.end(); err == nil || !strings.Contains(err.Error(), "violation") {
 		t.Errorf("%v", err)
 	}
 }

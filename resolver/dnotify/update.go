@@ -46,7 +46,7 @@ func (m *Monitor) drain() error {
 }
 
 // update makes the tree what the file system is, as far as the signals say that
-// it may have changed, and puts what is to be reported into the outbox. What is
+// it may have changed, and puts what is to be reported into the reports. What is
 // signalled meanwhile is for the next update: under a flood, too, this one ends.
 // Orphans are given up that were made before deadline.
 func (m *Monitor) update(deadline func(now time.Time) time.Time) error {

@@ -23,9 +23,9 @@ type item struct {
 	mark  uint32
 }
 
-// outbox is what the worker has not been told yet. A node and an overflow are in
+// reports are what the worker has not been told yet. A node and an overflow are in
 // it once at most, marks are as few as the monitor has taken: it is bounded.
-type outbox struct {
+type reports struct {
 	socket int
 	items  []item
 	head   int
@@ -34,7 +34,7 @@ type outbox struct {
 	marks  int // how many are among items
 }
 
-func (o *outbox) push(i item) {
+func (o *reports) push(i item) {
 	if o.head > 0 && o.head >= len(o.items)/2 {
 		n := copy(o.items, o.items[o.head:])
 		clear(o.items[n:]) // nodes that are gone are not to be kept
@@ -43,7 +43,7 @@ func (o *outbox) push(i item) {
 	o.items = append(o.items, i)
 }
 
-func (o *outbox) report(n *node) {
+func (o *reports) report(n *node) {
 	n.changed = false
 	if !n.queued {
 		n.queued = true
@@ -51,20 +51,20 @@ func (o *outbox) report(n *node) {
 	}
 }
 
-func (o *outbox) overflow(p *place) {
+func (o *reports) overflow(p *place) {
 	if !p.overflow {
 		p.overflow = true
 		o.push(item{place: p})
 	}
 }
 
-func (o *outbox) answer(mark uint32) {
+func (o *reports) answer(mark uint32) {
 	o.marks++
 	o.push(item{mark: mark})
 }
 
 // flush sends until all is sent or the socket has no room: then full.
-func (o *outbox) flush() (full bool, err error) {
+func (o *reports) flush() (full bool, err error) {
 	for {
 		if len(o.packet) == 0 {
 			if o.fill(); len(o.packet) == 0 {
@@ -87,7 +87,7 @@ func (o *outbox) flush() (full bool, err error) {
 }
 
 // fill makes the next packet.
-func (o *outbox) fill() {
+func (o *reports) fill() {
 	for o.head < len(o.items) && len(o.packet) <= maxPacket-monitor.MaxPathRecord {
 		i := o.items[o.head]
 		o.items[o.head] = item{}
@@ -108,7 +108,7 @@ func (o *outbox) fill() {
 // maxPath is the longest path below a root that the worker could name.
 const maxPath = 4095
 
-func (o *outbox) changed(n *node) {
+func (o *reports) changed(n *node) {
 	n.queued = false
 	if n.closed {
 		return // its parent changed, too
