@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -125,11 +126,7 @@ const (
 
 // isOwn reports whether name is one of stage one's own descriptors.
 func isOwn(name string) bool {
-	switch name {
-	case nameSelf, nameImage, nameSpec, nameParent:
-		return true
-	}
-	return strings.HasPrefix(name, nameJoin)
+	return slices.Contains([]string{nameSelf, nameImage, nameSpec, nameParent}, name) || strings.HasPrefix(name, nameJoin)
 }
 
 // encode checks the spec and returns it as stage one reads it.
