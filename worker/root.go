@@ -13,7 +13,9 @@ import (
 	"lockstep/worker/clock"
 	"lockstep/worker/deliver"
 	"lockstep/worker/links"
+	"lockstep/worker/listing"
 	"lockstep/worker/omit"
+	"lockstep/worker/poll"
 	"lockstep/worker/queue"
 	"lockstep/worker/track"
 )
@@ -27,6 +29,7 @@ type root struct {
 	rules   *rules.Set
 	inexact bool // some exclude has no exact counterpart in rsync's language
 	track   *track.Tracker
+	poll    *poll.Poller // nil: events tell of every change
 	links   *links.Index
 	targets []*deliver.Target
 	walks   []track.Walk
@@ -66,7 +69,8 @@ func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets m
 		failing: make(map[string]struct{}),
 	}
 	r.links.Left = r.nameLeft
-	r.track = track.New(track.Config{Excluded: r.excluded, Mounts: c.Mounts, Devices: c.Devices}, (*sink)(r))
+	r.track = track.New(track.Config{Excluded: r.excluded, Mounts: c.Mounts, Devices: c.Devices, Paths: c.Monitor.ByPath()}, (*sink)(r))
+	r.startPoll()
 	if r.inexact && c.Delete != settings.DeleteNever {
 		e.log.printf(deliver.Warn, "%s: rsync does not know all of the exclude patterns (those with ?, [, \\ or !): "+
 			"what they match in the source is left out as it should be, but what they match on the target alone is deleted", r.name)
@@ -122,6 +126,7 @@ func (r *root) advance() {
 		t.Advance()
 	}
 	r.settle()
+	r.stepPoll()
 	r.sendWalks() // last: what went before may want something listed
 }
 
@@ -151,7 +156,7 @@ func (r *root) settle() {
 	}
 	r.settling = true
 	began := r.e.now
-	r.e.barrier(func() {
+	r.barrier(func() {
 		r.settling = false
 		all := began
 		for _, t := range r.targets {
@@ -190,6 +195,7 @@ func (r *root) sendWalks() {
 }
 
 func (r *root) listed(batch []track.Walk) deliver.Flight {
+	asked := r.e.now
 	return func(m ipc.Message, final bool) error {
 		a, err := deliver.Answer[ipc.WatchAnswer](m)
 		if err != nil {
@@ -203,10 +209,10 @@ func (r *root) listed(batch []track.Walk) deliver.Flight {
 			if r.walking {
 				r.walked += uint64(len(d.Entries))
 			}
-			r.track.Listing(track.Listing{
-				Serial: batch[d.Index].Serial, Status: uint16(d.Status), WD: d.WD, Ctime: d.Ctime,
-				More: d.More, Entries: entries(d.Entries),
-			}, r.e.now)
+			part := partOf(d)
+			part.Serial = batch[d.Index].Serial
+			r.track.Listing(part, r.e.now)
+			r.compare(batch[d.Index].Rel, part, asked, false)
 		}
 		if final {
 			r.flying--
@@ -215,10 +221,15 @@ func (r *root) listed(batch []track.Walk) deliver.Flight {
 	}
 }
 
+// partOf is a directory's answer as the pure packages have it.
+func partOf(d *ipc.Dir) listing.Part {
+	return listing.Part{Status: uint16(d.Status), WD: d.WD, Ctime: d.Ctime, More: d.More, Entries: entries(d.Entries)}
+}
+
 func entries(in []ipc.Entry) []track.Entry {
 	out := make([]track.Entry, len(in))
 	for i, x := range in {
-		out[i] = track.Entry{Kind: uint8(x.Kind), Nlink: x.Nlink, Ino: x.Ino, Size: x.Size, Ctime: x.Ctime, Name: x.Name}
+		out[i] = track.Entry{Kind: uint8(x.Kind), Nlink: x.Nlink, Ino: x.Ino, Size: x.Size, Ctime: x.Ctime, Stamp: x.Stamp, Name: x.Name}
 	}
 	return out
 }
@@ -261,10 +272,10 @@ func (r *root) stepWhole() {
 func (r *root) startWalk() {
 	r.began = r.e.now
 	if !r.cfg.Beside || r.inexact {
-		r.track.Start(!r.rules.Empty(), 0)
+		r.track.Start(r.listsAll(), 0)
 		return
 	}
-	r.track.Start(!r.rules.Empty(), clock.Since(r.began))
+	r.track.Start(r.listsAll(), clock.Since(r.began))
 	rules, _ := r.omit.Rules()
 	r.known = len(rules)
 	for _, t := range r.targets {
@@ -355,7 +366,7 @@ func (r *root) next() time.Time {
 	if at, ok := r.track.Next(); ok {
 		next = at
 	}
-	next = deliver.Earlier(next, r.retryAt)
+	next = deliver.Earlier(deliver.Earlier(next, r.retryAt), r.nextPoll())
 	if !r.walking {
 		next = deliver.Earlier(next, r.limitAt)
 	}

@@ -25,6 +25,7 @@ const (
 	ENAMETOOLONG uint16 = 36
 	ELOOP        uint16 = 40
 	EIO          uint16 = 5
+	ESTALE       uint16 = 116
 )
 
 // Entry is one name in a directory.
@@ -34,6 +35,7 @@ type Entry struct {
 	Ino   uint64
 	Size  uint64
 	Ctime uint64 // nanoseconds since 1970; of a directory it may be 0: its own listing tells
+	Stamp uint64 // another one when mode, owner or time of modification is another; of a directory it may be 0
 	Name  string
 }
 

@@ -36,9 +36,10 @@ type kernel struct {
 	maxMarks   int
 	queue      []monitor.Event
 	maxQueue   int
-	overflowed bool   // the overflow mark is in the queue
-	emit       []emit // of the operation that is under way: see (*kernel).step
-	version    int    // of contents and attributes
+	overflowed bool      // the overflow mark is in the queue
+	emit       []emit    // of the operation that is under way: see (*kernel).step
+	version    int       // of contents and attributes
+	fan        *fanotify // hears of everything; nil: there is none
 }
 
 // emit is one event that an operation has not sent yet.
@@ -47,6 +48,8 @@ type emit struct {
 	mask   monitor.Op
 	cookie uint32
 	name   string
+	to     *inode // of a MovedFrom: where it went
+	as     string
 	evict  bool // not an event: the inode loses its last reference
 }
 
@@ -123,6 +126,8 @@ func (k *kernel) step() bool {
 	switch {
 	case e.evict:
 		k.release(e.node)
+	case k.fan != nil:
+		k.fan.take(e)
 	case e.node.wd != 0:
 		k.send(monitor.Event{WD: e.node.wd, Mask: e.mask, Cookie: e.cookie, Name: []byte(e.name)})
 	}
@@ -273,7 +278,7 @@ func (k *kernel) rename(from *inode, name string, to *inode, as string, exchange
 
 func (k *kernel) moveEvents(from *inode, name string, to *inode, as string, n *inode) {
 	k.cookie++
-	k.event(from, monitor.MovedFrom|isDir(n), name, k.cookie)
+	k.emit = append(k.emit, emit{node: from, mask: monitor.MovedFrom | isDir(n), name: name, cookie: k.cookie, to: to, as: as})
 	k.event(to, monitor.MovedTo|isDir(n), as, k.cookie)
 	k.event(n, monitor.MoveSelf, "", 0)
 }
@@ -333,6 +338,7 @@ type helper struct {
 	answers []Listing
 	flaky   int // one of so many walks fails; 0: none
 	refuse  map[string]uint16
+	asks    func(Walk) // is told of each; nil: nobody
 }
 
 func (h *helper) idle() bool { return len(h.asked) == 0 && h.now == nil }
@@ -344,6 +350,9 @@ func (h *helper) step() {
 		}
 		w := h.asked[0]
 		h.asked = h.asked[1:]
+		if h.asks != nil {
+			h.asks(w)
+		}
 		h.now, h.stage, h.wd, h.status, h.after, h.parts = &w, 0, -1, 0, "", nil
 	}
 	h.stage++
