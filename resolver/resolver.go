@@ -32,7 +32,7 @@ const (
 
 	// maxQueued bounds the kernel's queue, which has no bound of its own: some
 	// 0.8 KB of kernel memory an event. It is looked at every so many full reads.
-	maxQueued = 1 << 18
+	maxQueued = 1 << 17
 	lookEvery = 64
 
 	// passedOn are the words that the worker hears.

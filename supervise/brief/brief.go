@@ -71,6 +71,7 @@ func Worker(cfg config.Config, o rsync.Options, roots rootid.Roots) settings.Wor
 		RetryMin: cfg.RetryInitial, RetryMax: cfg.RetryMax,
 		Once:   cfg.Once || cfg.DryRun,
 		Delete: settings.Delete(cfg.Delete), FullSyncEvery: cfg.FullSyncEvery,
+		Monitor: Monitor(cfg),
 	}
 	for i := range cfg.Targets {
 		sync.Targets = append(sync.Targets, TargetID(i))
@@ -82,6 +83,14 @@ func Worker(cfg config.Config, o rsync.Options, roots rootid.Roots) settings.Wor
 		sync.Beside = roots.Source.KeepsCtime() && !cfg.DryRun && sync.Delete == settings.DeleteAlways
 	}
 	return settings.Worker{Syncs: []settings.Sync{sync}}
+}
+
+// Monitor is how the worker hears of changes.
+func Monitor(cfg config.Config) settings.Monitor {
+	if cfg.Monitor == settings.MonitorFanotify.String() {
+		return settings.MonitorFanotify
+	}
+	return settings.MonitorInotify
 }
 
 // Helper is the helper's configuration, encoded. rootFD is the number at which

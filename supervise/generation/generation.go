@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -57,6 +58,7 @@ type Plan struct {
 	Options rsync.Options
 	Roots   rootid.Roots
 	Source  jail.Tree
+	Monitor settings.Monitor
 }
 
 // RunnerPlan is what a runner is for.
@@ -92,19 +94,30 @@ type Generation struct {
 	Last   status.Report // set by the owner
 	Helper *proc.Process
 	Worker *proc.Process
+	// Resolver is nil but with fanotify.
+	Resolver *proc.Process
 
 	inotify *os.File // until the worker has it
+	events  *os.File // the worker's end of the resolver's socket, until it has it
 	control *os.File // to the helper
 	status  *os.File // numbers from the worker, commands to it
 }
 
-// Has says that a process is the generation's helper or worker.
-func (g *Generation) Has(p *proc.Process) bool {
-	return p != nil && (p == g.Helper || p == g.Worker)
+// All are the processes of which none outlives another.
+func (g *Generation) All() []*proc.Process {
+	all := []*proc.Process{g.Worker, g.Helper}
+	if g.Resolver != nil {
+		all = append(all, g.Resolver)
+	}
+	return all
 }
 
-// Begin starts the helper; then come the runners, then Finish. On an error the
-// generation is there to be ended.
+// Has says that a process is one of All.
+func (g *Generation) Has(p *proc.Process) bool { return p != nil && slices.Contains(g.All(), p) }
+
+// Begin makes the event queue and starts the helper, and what else the worker
+// needs; then come the runners, then Finish. On an error the generation is there
+// to be ended.
 func (m *Maker) Begin(plan Plan) (g *Generation, err error) {
 	g = &Generation{Roots: plan.Roots, Begun: time.Now()}
 	if g.inotify, err = newInotify(); err != nil {
@@ -112,16 +125,26 @@ func (m *Maker) Begin(plan Plan) (g *Generation, err error) {
 	}
 	var files proc.Files
 	defer func() { err = errors.Join(err, files.Close()) }()
+	if plan.Monitor == settings.MonitorFanotify {
+		// The mark first: it is the one step that needs what no process below has.
+		err = m.resolver(g, plan, &files)
+	}
+	if err != nil {
+		return g, err
+	}
 	return g, m.helper(g, plan, &files)
 }
 
 // Finish starts the worker.
 func (m *Maker) Finish(g *Generation) (err error) {
 	var files proc.Files
-	files.Take(g.inotify, nil)
-	g.inotify = nil
+	donations := []sandbox.Donation{proc.Donate("inotify", files.Take(g.inotify, nil))}
+	if g.events != nil {
+		donations = append(donations, proc.Donate("resolver", files.Take(g.events, nil)))
+	}
+	g.inotify, g.events = nil, nil
 	defer func() { err = errors.Join(err, files.Close()) }()
-	return m.worker(g, &files)
+	return m.worker(g, &files, donations)
 }
 
 // newInotify makes the event queue that the helper fills with watches and the
@@ -163,8 +186,7 @@ func (m *Maker) helper(g *Generation, plan Plan, files *proc.Files) error {
 	return err
 }
 
-func (m *Maker) worker(g *Generation, files *proc.Files) error {
-	inotify := files.First()
+func (m *Maker) worker(g *Generation, files *proc.Files, events []sandbox.Donation) error {
 	toHelper, toWorker, err := proc.Pair("worker")
 	files.Take(toHelper, err)
 	files.Take(toWorker, err)
@@ -179,10 +201,9 @@ func (m *Maker) worker(g *Generation, files *proc.Files) error {
 	}
 	spec := jail.Worker(m.Machine, m.UID, m.GID)
 	m.named(&spec, m.Name)
-	g.Worker, err = m.Starter.Start(spec, "", m.Programs.Worker, []sandbox.Donation{
-		proc.Donate("helper", toWorker), proc.Donate("status", theirs),
-		proc.Donate("inotify", inotify), proc.Donate("filter", m.Filters[seccomp.Worker]),
-	}, brief.Limits(spec.Role, 0, false))
+	g.Worker, err = m.Starter.Start(spec, "", m.Programs.Worker, append(events,
+		proc.Donate("helper", toWorker), proc.Donate("status", theirs), proc.Donate("filter", m.Filters[seccomp.Worker]),
+	), brief.Limits(spec.Role, 0, false))
 	if err != nil {
 		return err
 	}
@@ -346,7 +367,7 @@ func (g *Generation) end(all []*proc.Process) error {
 		ends.Go(func() { errs[i] = errors.Join(errs[i], p.End()) })
 	}
 	ends.Wait()
-	for _, f := range []*os.File{g.inotify, g.control, g.status} {
+	for _, f := range []*os.File{g.inotify, g.events, g.control, g.status} {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}
@@ -365,7 +386,7 @@ const hurryTime = time.Second
 // what is left when it can.
 func (g *Generation) End(runners []*proc.Process, signals <-chan os.Signal, hurry func(os.Signal) bool) error {
 	done := make(chan error, 1)
-	all := append([]*proc.Process{g.Worker, g.Helper}, runners...)
+	all := append(g.All(), runners...)
 	go func() { done <- g.end(all) }()
 	var limit <-chan time.Time
 	for hurried := hurry(nil); ; {

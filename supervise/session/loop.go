@@ -12,6 +12,7 @@ import (
 	"lockstep/console"
 	"lockstep/ipc/status"
 	"lockstep/rootid"
+	"lockstep/supervise/brief"
 	"lockstep/supervise/deaths"
 	"lockstep/supervise/exit"
 	"lockstep/supervise/generation"
@@ -147,7 +148,7 @@ func (s *Session) startGeneration(now rootid.Roots) error {
 		err = errors.Join(err, t.pair.Grow(now))
 	}
 	if err == nil {
-		s.gen, err = s.maker.Begin(generation.Plan{Config: s.cfg, Options: s.options, Roots: now, Source: s.targets[0].pair.Source(now)})
+		s.gen, err = s.maker.Begin(generation.Plan{Config: s.cfg, Options: s.options, Roots: now, Source: s.targets[0].pair.Source(now), Monitor: brief.Monitor(s.cfg)})
 		s.phase = phaseUp
 	}
 	if err == nil {
@@ -203,7 +204,7 @@ func (s *Session) stopGeneration() error {
 			return e
 		}
 	}
-	return s.bury(err, &s.hung, g.Helper, g.Worker)
+	return s.bury(err, &s.hung, g.All()...)
 }
 
 // heard takes note of a signal that comes while a generation is ended (nil: no
