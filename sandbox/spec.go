@@ -168,9 +168,6 @@ func (s *Spec) check() error {
 			return fmt.Errorf("%s is set by stage one", fdsVar)
 		}
 	}
-	if s.Unrestricted&^unix.LANDLOCK_ACCESS_FS_READ_DIR != 0 {
-		return fmt.Errorf("rights %#x cannot be left unrestricted", s.Unrestricted)
-	}
 	if s.DeviceProbe < ProbeSkip || s.DeviceProbe > ProbeBasic {
 		return fmt.Errorf("device probe %d is unknown", s.DeviceProbe)
 	}

@@ -106,6 +106,9 @@ func Ruleset(rules []Rule, free uint64, connect ...uint16) (int, error) {
 	if abi == 0 {
 		return -1, ErrNone
 	}
+	if free&^unix.LANDLOCK_ACCESS_FS_READ_DIR != 0 {
+		return -1, fmt.Errorf("landlock: rights %#x on any file: only listing directories is ever left free", free)
+	}
 	attr := handled(abi)
 	attr.Handled_access_fs &^= free
 	ruleset, err := create(&attr)

@@ -55,6 +55,10 @@ func TestRuleset(t *testing.T) {
 	if err := unix.Close(fd); err != nil {
 		t.Error(err)
 	}
+	if fd, err := Ruleset(nil, unix.LANDLOCK_ACCESS_FS_READ_FILE); err == nil {
+		t.Error("reading was left free")
+		_ = unix.Close(fd)
+	}
 	for _, path := range []string{"/none", "/proc/self/exe"} {
 		if fd, err := Ruleset([]Rule{{Path: path, Access: 1}}, 0); err == nil {
 			t.Errorf("a rule for %s was accepted", path)

@@ -25,18 +25,46 @@ const (
 // It has an epoll instance of its own: the runtime's poller would be woken by
 // each single event, also while the source waits for more of them (see pace).
 type Source struct {
+	buffers
 	fd, poll, wake int
-	Full           chan []byte // a nil buffer says: the queue was empty after Mark was called
-	Empty          chan []byte // where buffers go back
 	asked          atomic.Bool
-	made           int
 	wait           [2]unix.EpollEvent
+}
+
+// buffers circulate between a reader and the engine.
+type buffers struct {
+	Full  chan []byte // a nil buffer says: the queue was empty after Mark was called
+	Empty chan []byte // where buffers go back
+	made  int
+}
+
+func newBuffers() buffers {
+	return buffers{Full: make(chan []byte, eventBuffers), Empty: make(chan []byte, eventBuffers)}
+}
+
+// Filled is where full buffers come.
+func (s *buffers) Filled() <-chan []byte { return s.Full }
+
+// Release takes a buffer back.
+func (s *buffers) Release(b []byte) { s.Empty <- b[:cap(b)] }
+
+func (s *buffers) buffer() []byte {
+	select {
+	case buf := <-s.Empty:
+		return buf
+	default:
+	}
+	if s.made < eventBuffers {
+		s.made++
+		return make([]byte, eventBuffer)
+	}
+	return <-s.Empty
 }
 
 // NewSource makes a source of an inotify descriptor; Run starts it. It makes
 // descriptors, so that it has to be called before the filter is entered.
 func NewSource(fd int) (*Source, error) {
-	s := &Source{fd: fd, poll: -1, Full: make(chan []byte, eventBuffers), Empty: make(chan []byte, eventBuffers)}
+	s := &Source{fd: fd, poll: -1, buffers: newBuffers()}
 	err := unix.SetNonblock(fd, true)
 	if err == nil {
 		s.poll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC)
@@ -54,12 +82,6 @@ func NewSource(fd int) (*Source, error) {
 	}
 	return s, nil
 }
-
-// Filled is where full buffers come.
-func (s *Source) Filled() <-chan []byte { return s.Full }
-
-// Release takes a buffer back.
-func (s *Source) Release(b []byte) { s.Empty <- b[:cap(b)] }
 
 // Decode calls to.Event for what the kernel wrote into a buffer.
 func (s *Source) Decode(b []byte, to monitor.Takers) error { return monitor.Decode(b, to.Event) }
@@ -95,19 +117,6 @@ func (s *Source) Run() error {
 			s.rest(wait)
 		}
 	}
-}
-
-func (s *Source) buffer() []byte {
-	select {
-	case buf := <-s.Empty:
-		return buf
-	default:
-	}
-	if s.made < eventBuffers {
-		s.made++
-		return make([]byte, eventBuffer)
-	}
-	return <-s.Empty
 }
 
 // read waits for events. When it sees the queue empty it answers a mark that
