@@ -19,10 +19,11 @@ const (
 	Auto    = "auto"
 	Inotify = "inotify"
 	Poll    = "poll"
+	Dnotify = "dnotify"
 )
 
 // Words are what a sync and a rule may ask for.
-func Words() []string { return []string{Auto, Inotify, Poll} }
+func Words() []string { return []string{Auto, Inotify, Poll, Dnotify} }
 
 // Limits of an interval.
 const (

@@ -8,11 +8,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"lockstep/internal/testenv"
 	"lockstep/monitor"
+	"lockstep/seccomp"
 )
 
 const nobody = 65534
@@ -25,8 +27,12 @@ func TestOrdinaryUser(t *testing.T) {
 
 func TestConstants(t *testing.T) {
 	// struct signalfd_siginfo, as x/sys has it.
-	if infoSize != 128 || notifySignal < 35 || notifySignal > 64 {
+	if int(unsafe.Sizeof(unix.SignalfdSiginfo{})) != infoSize || unsafe.Offsetof(unix.SignalfdSiginfo{}.Fd) != atFD ||
+		unsafe.Offsetof(unix.SignalfdSiginfo{}.Code) != atCode || unsafe.Offsetof(unix.SignalfdSiginfo{}.Signo) != atSigno {
 		t.Error("not the kernel's")
+	}
+	if notifySignal != seccomp.DnotifySignal || uint32(notifyMask) != uint32(seccomp.DnotifyMask) {
+		t.Error("not what the filter allows")
 	}
 }
 

@@ -130,9 +130,12 @@ func (m *Maker) Begin(plan Plan) (g *Generation, err error) {
 	}
 	var files proc.Files
 	defer func() { err = errors.Join(err, files.Close()) }()
-	if g.Watching.Monitor == settings.MonitorFanotify.String() {
+	switch g.Watching.Monitor {
+	case settings.MonitorFanotify.String():
 		// The mark first: it is the one step that needs what no process below has.
 		err = m.resolver(g, plan, &files)
+	case settings.MonitorDnotify.String():
+		err = m.dnotify(g, plan, &files)
 	}
 	if err != nil {
 		return g, err
