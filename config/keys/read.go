@@ -105,10 +105,10 @@ func readExclude(c *config.Config, v string) error {
 
 func readMonitor(c *config.Config, v string) error {
 	switch v {
-	case "auto", "inotify":
+	case "auto", "inotify", "fanotify":
 		c.Monitor = v
 		return nil
-	case "fanotify", "poll", "dnotify":
+	case "poll", "dnotify":
 		return fmt.Errorf("%q is not in this version", v)
 	}
 	return fmt.Errorf("%q is unknown", v)
