@@ -16,14 +16,15 @@ import (
 
 // The words of a configuration.
 const (
-	Auto    = "auto"
-	Inotify = "inotify"
-	Poll    = "poll"
-	Dnotify = "dnotify"
+	Auto     = "auto"
+	Inotify  = "inotify"
+	Poll     = "poll"
+	Fanotify = "fanotify"
+	Dnotify  = "dnotify"
 )
 
 // Words are what a sync and a rule may ask for.
-func Words() []string { return []string{Auto, Inotify, Poll, Dnotify} }
+func Words() []string { return []string{Auto, Inotify, Fanotify, Poll, Dnotify} }
 
 // Limits of an interval.
 const (

@@ -146,13 +146,13 @@ func (m *Maker) Begin(plan Plan) (g *Generation, err error) {
 // Finish starts the worker.
 func (m *Maker) Finish(g *Generation) (err error) {
 	var files proc.Files
-	donations := []sandbox.Donation{proc.Donate("inotify", files.Take(g.inotify, nil))}
+	events := proc.Donate("inotify", files.Take(g.inotify, nil))
 	if g.events != nil {
-		donations = append(donations, proc.Donate("resolver", files.Take(g.events, nil)))
+		events = proc.Donate("resolver", files.Take(g.events, nil))
 	}
 	g.inotify, g.events = nil, nil
 	defer func() { err = errors.Join(err, files.Close()) }()
-	return m.worker(g, &files, donations)
+	return m.worker(g, &files, events)
 }
 
 // newInotify makes the event queue that the helper fills with watches and the
@@ -194,7 +194,7 @@ func (m *Maker) helper(g *Generation, plan Plan, files *proc.Files) error {
 	return err
 }
 
-func (m *Maker) worker(g *Generation, files *proc.Files, events []sandbox.Donation) error {
+func (m *Maker) worker(g *Generation, files *proc.Files, events sandbox.Donation) error {
 	toHelper, toWorker, err := proc.Pair("worker")
 	files.Take(toHelper, err)
 	files.Take(toWorker, err)
@@ -209,9 +209,10 @@ func (m *Maker) worker(g *Generation, files *proc.Files, events []sandbox.Donati
 	}
 	spec := jail.Worker(m.Machine, m.UID, m.GID)
 	m.named(&spec, m.Name)
-	g.Worker, err = m.Starter.Start(spec, "", m.Programs.Worker, append(events,
-		proc.Donate("helper", toWorker), proc.Donate("status", theirs), proc.Donate("filter", m.Filters[seccomp.Worker]),
-	), brief.Limits(spec.Role, 0, false))
+	g.Worker, err = m.Starter.Start(spec, "", m.Programs.Worker, []sandbox.Donation{
+		proc.Donate("helper", toWorker), proc.Donate("status", theirs),
+		events, proc.Donate("filter", m.Filters[seccomp.Worker]),
+	}, brief.Limits(spec.Role, 0, false))
 	if err != nil {
 		return err
 	}
