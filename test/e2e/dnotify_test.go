@@ -126,6 +126,7 @@ func TestDnotifyLimit(t *testing.T) {
 	if err := syscall.Kill(m.the("lockstep-resolver").pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	m.expect(at, "dnotify: 301 directories need a limit of 333 open files (RLIMIT_NOFILE), which is 200 here")
+	m.await(at, "word of the limit", limit,
+		says("dnotify: 301 directories need a limit of 333 open files (RLIMIT_NOFILE), which is 200 here"))
 	m.stop()
 }
