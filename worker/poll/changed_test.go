@@ -112,3 +112,23 @@ func TestAskedOnce(t *testing.T) {
 		t.Error("what changes while it is being listed is not listed again")
 	}
 }
+
+// TestMarkWithoutRounds: what waits for listings is called after them, late changes
+// or not.
+func TestMarkWithoutRounds(t *testing.T) {
+	w := newTold()
+	w.list("", 0, file("f", w.now))
+	called := 0
+	w.p.Mark(func() { called++ })
+	if called != 1 {
+		t.Fatal("nothing was asked for, and it is not called")
+	}
+	w.p.Ask("")
+	w.p.Mark(func() { called++ })
+	if called != 1 {
+		t.Fatal("called before the listing")
+	}
+	if w.list("", 0, file("f", w.now)); called != 2 {
+		t.Fatal("not called after the listing")
+	}
+}
