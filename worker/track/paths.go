@@ -32,17 +32,6 @@ func (t *Tracker) Path(e monitor.PathEvent, now time.Time) {
 	t.finish()
 }
 
-// Has says whether the tree has a directory.
-func (t *Tracker) Has(rel string) bool {
-	at := t.tree.Root()
-	for name := range strings.SplitSeq(rel, "/") {
-		if rel != "" {
-			at = t.tree.Child(at, name)
-		}
-	}
-	return at != tree.None
-}
-
 // known finds the directory, which is t.last then, or makes the nodes that lead
 // there. Not below one that is ignored.
 func (t *Tracker) known(rel string) bool {

@@ -64,7 +64,7 @@ func newPollSim(tb testing.TB, next func(int) int) *sim {
 			})
 			return rels
 		},
-		Known: s.t.Has,
+		Known: func(rel string) bool { return s.t.tree.Find(rel) != tree.None },
 		Emit: func(e monitor.PathEvent) {
 			s.logf("event %q %q %v", e.Dir, e.Name, e.Mask)
 			s.t.Path(e, s.now)

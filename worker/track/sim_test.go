@@ -214,29 +214,6 @@ func (s *sim) readEvents(n int) {
 	}
 }
 
-// readPath lets the resolver do one thing, or applies what it has sent; false:
-// there is nothing.
-func (s *sim) readPath() bool {
-	f := s.k.fan
-	if f == nil || f.idle() {
-		return false
-	}
-	if len(f.sent) == 0 || s.next(2) == 0 && len(f.queue)+len(f.read) > 0 {
-		f.step()
-		return true
-	}
-	e := f.sent[0]
-	f.sent = f.sent[1:]
-	s.logf("event %q %q %v cookie %d", e.Dir, e.Name, e.Mask, e.Cookie)
-	s.t.Path(e, s.now)
-	return true
-}
-
-// queued says whether there are events that were not applied.
-func (s *sim) queued() bool {
-	return len(s.k.queue) > 0 || s.k.fan != nil && !s.k.fan.idle()
-}
-
 // slow is what happens less often: time, the timer, work on the target.
 func (s *sim) slow() {
 	s.now = s.now.Add(time.Duration(s.next(100)) * time.Millisecond)
