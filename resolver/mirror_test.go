@@ -125,6 +125,13 @@ func TestWhoLooksWhereToldMissesNothing(t *testing.T) {
 			done := make(chan struct{})
 			go func() {
 				busy.Wait()
+				// What no rename follows shows a place that is out of date.
+				g.do(filepath.WalkDir(g.root, func(path string, d fs.DirEntry, err error) error {
+					if err == nil && d.IsDir() {
+						err = os.WriteFile(path+"/last", nil, 0o600)
+					}
+					return err
+				}))
 				close(done)
 			}()
 			m := &mirror{root: g.root, has: map[string]string{}}
