@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"slices"
 	"sync"
@@ -22,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/config"
+	"lockstep/config/choose"
 	"lockstep/internal/escape"
 	"lockstep/internal/memfd"
 	"lockstep/ipc"
@@ -38,6 +40,7 @@ import (
 	"lockstep/supervise/jail"
 	"lockstep/supervise/proc"
 	"lockstep/supervise/slots"
+	"lockstep/supervise/words"
 )
 
 // Maker is what all generations of a session have in common.
@@ -50,6 +53,7 @@ type Maker struct {
 	UID, GID int    // the worker's
 	Inbox    *Inbox
 	Slots    *slots.Pool // of the commands of all sessions
+	Log      *slog.Logger
 }
 
 // Plan is what one generation is for.
@@ -58,7 +62,6 @@ type Plan struct {
 	Options rsync.Options
 	Roots   rootid.Roots
 	Source  jail.Tree
-	Monitor settings.Monitor
 }
 
 // RunnerPlan is what a runner is for.
@@ -88,14 +91,14 @@ type Report struct {
 // Generation is a helper and a worker that live and die together. Runners come
 // and go beside them, but do not outlive them.
 type Generation struct {
-	Roots  rootid.Roots
-	Begun  time.Time
-	Ready  time.Time     // set by the owner; zero before
-	Last   status.Report // set by the owner
-	Helper *proc.Process
-	Worker *proc.Process
-	// Resolver is nil but with fanotify.
-	Resolver *proc.Process
+	Roots    rootid.Roots
+	Begun    time.Time
+	Watching choose.Choice
+	Ready    time.Time     // set by the owner; zero before
+	Last     status.Report // set by the owner
+	Helper   *proc.Process
+	Worker   *proc.Process
+	Resolver *proc.Process // nil but with fanotify
 
 	inotify *os.File // until the worker has it
 	events  *os.File // the worker's end of the resolver's socket, until it has it
@@ -119,13 +122,14 @@ func (g *Generation) Has(p *proc.Process) bool { return p != nil && slices.Conta
 // needs; then come the runners, then Finish. On an error the generation is there
 // to be ended.
 func (m *Maker) Begin(plan Plan) (g *Generation, err error) {
-	g = &Generation{Roots: plan.Roots, Begun: time.Now()}
+	g = &Generation{Roots: plan.Roots, Begun: time.Now(), Watching: plan.Config.Watching(plan.Roots.Source.Blind())}
+	m.Log.Info(words.Watching(g.Watching))
 	if g.inotify, err = newInotify(); err != nil {
 		return g, err
 	}
 	var files proc.Files
 	defer func() { err = errors.Join(err, files.Close()) }()
-	if plan.Monitor == settings.MonitorFanotify {
+	if g.Watching.Monitor == choose.Fanotify {
 		// The mark first: it is the one step that needs what no process below has.
 		err = m.resolver(g, plan, &files)
 	}
@@ -169,7 +173,7 @@ func (m *Maker) helper(g *Generation, plan Plan, files *proc.Files) error {
 	files.Take(theirs, err)
 	// After 0 to 2 and the four donations below; see sandbox's package comment.
 	const firstOpen = 7
-	data, err := brief.Helper(plan.Config, plan.Options, plan.Roots, firstOpen)
+	data, err := brief.Helper(plan.Config, plan.Options, plan.Roots, g.Watching, firstOpen)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,6 @@ import (
 	"lockstep/console"
 	"lockstep/ipc/status"
 	"lockstep/rootid"
-	"lockstep/supervise/brief"
 	"lockstep/supervise/deaths"
 	"lockstep/supervise/exit"
 	"lockstep/supervise/generation"
@@ -148,7 +147,7 @@ func (s *Session) startGeneration(now rootid.Roots) error {
 		err = errors.Join(err, t.pair.Grow(now))
 	}
 	if err == nil {
-		s.gen, err = s.maker.Begin(generation.Plan{Config: s.cfg, Options: s.options, Roots: now, Source: s.targets[0].pair.Source(now), Monitor: brief.Monitor(s.cfg)})
+		s.gen, err = s.maker.Begin(generation.Plan{Config: s.cfg, Options: s.options, Roots: now, Source: s.targets[0].pair.Source(now)})
 		s.phase = phaseUp
 	}
 	if err == nil {
