@@ -175,7 +175,11 @@ func Make(set config.Set, m Machine) Plan {
 		p.Syncs = append(p.Syncs, makeSync(set.Config(i), m))
 		most = max(most, len(set.Syncs[i].Targets))
 	}
-	for _, role := range []seccomp.Role{seccomp.Helper, seccomp.Worker, seccomp.Runner} {
+	roles := []seccomp.Role{seccomp.Helper, seccomp.Worker, seccomp.Runner}
+	if slices.ContainsFunc(p.Syncs, func(s Sync) bool { return s.Watching.Monitor == choose.Fanotify }) {
+		roles = append(roles, seccomp.Resolver)
+	}
+	for _, role := range roles {
 		p.Roles = append(p.Roles, makeRole(role, m.Limits(string(role), most)))
 	}
 	for i := range p.Machine.Missing {
