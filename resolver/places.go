@@ -29,7 +29,7 @@ type places struct {
 	mount int    // the root's descriptor, open for more than O_PATH
 	at    []byte // where the jail shows the root
 
-	known map[string]place
+	known map[string]*place
 	size  int    // of handles and paths
 	epoch uint64 // what is of an earlier one is forgotten
 	moved bool   // the working directory is not the root
@@ -43,7 +43,7 @@ type place struct {
 }
 
 func newPlaces(mount int) (*places, error) {
-	p := &places{mount: mount, known: map[string]place{}, epoch: 1, buf: make([]byte, unix.PathMax), moved: true}
+	p := &places{mount: mount, known: map[string]*place{}, epoch: 1, buf: make([]byte, unix.PathMax), moved: true}
 	if err := p.leave(); err != nil {
 		return nil, err
 	}
@@ -61,25 +61,26 @@ func (p *places) forget() { p.epoch++ }
 // find returns the path of a directory below the root ("" is the root itself),
 // valid until forget, or that it is not there: outside, or deleted.
 func (p *places) find(h monitor.Handle) (path []byte, inside bool, err error) {
-	old, known := p.known[string(h)]
-	if known && old.epoch == p.epoch {
-		return old.path, old.inside, nil
+	known := p.known[string(h)]
+	if known != nil && known.epoch == p.epoch {
+		return known.path, known.inside, nil
 	}
 	path, inside, err = p.ask(h)
 	if err != nil {
 		return nil, false, err
 	}
-	if !known && len(p.known) >= maxPlaces || p.size+len(h)+len(path) > maxKnown {
+	if known == nil && len(p.known) >= maxPlaces || p.size+len(h)+len(path) > maxKnown {
 		clear(p.known)
-		p.size, known, old = 0, false, place{}
+		p.size, known = 0, nil
 	}
-	if !known {
+	if known == nil {
+		known = &place{}
+		p.known[string(h)] = known
 		p.size += len(h)
 	}
-	p.size += len(path) - len(old.path)
-	now := place{path: append(old.path[:0], path...), inside: inside, epoch: p.epoch}
-	p.known[string(h)] = now
-	return now.path, inside, nil
+	p.size += len(path) - len(known.path)
+	known.path, known.inside, known.epoch = append(known.path[:0], path...), inside, p.epoch
+	return known.path, inside, nil
 }
 
 // ask has the kernel tell. The working directory is the process's: only the one

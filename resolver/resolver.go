@@ -4,7 +4,7 @@
 // Trust: confined, with CAP_DAC_READ_SEARCH: what it reads (names that anybody
 // on the file system has chosen) and what the worker asks is hostile. It opens
 // directories by handle, and can do nothing with them but ask for their path.
-// Imports: the standard library, x/sys, internal/sys and package monitor.
+// Imports: the standard library, x/sys, packages below internal, and package monitor.
 //
 // Invariants: nothing that is not below the root reaches the worker, not even by
 // name. What is read is passed on, or an overflow in its place. What is held has
@@ -17,9 +17,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/internal/pace"
 	"lockstep/internal/sys"
 	"lockstep/monitor"
 	"lockstep/resolver/outbox"
@@ -53,6 +55,7 @@ type Resolver struct {
 	self   monitor.Handle // the root's own
 	places *places
 	box    *outbox.Box
+	pace   pace.Pace
 
 	// Two sets to wait for: with nothing to send, and while the worker does not
 	// read, when its marks wait.
@@ -154,6 +157,11 @@ func (r *Resolver) step() error {
 	}
 	if more {
 		return nil
+	}
+	if n > 0 {
+		if rest := r.pace.After(n, time.Now()); rest > 0 {
+			pace.Rest(rest)
+		}
 	}
 	return r.wait()
 }

@@ -131,10 +131,10 @@ func (m *Maker) Begin(plan Plan) (g *Generation, err error) {
 	var files proc.Files
 	defer func() { err = errors.Join(err, files.Close()) }()
 	switch g.Watching.Monitor {
-	case settings.MonitorFanotify.String():
+	case choose.Fanotify:
 		// The mark first: it is the one step that needs what no process below has.
 		err = m.resolver(g, plan, &files)
-	case settings.MonitorDnotify.String():
+	case choose.Dnotify:
 		err = m.dnotify(g, plan, &files)
 	}
 	if err != nil {

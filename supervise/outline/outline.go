@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -26,6 +27,7 @@ import (
 	"lockstep/rsync"
 	"lockstep/seccomp"
 	"lockstep/supervise/brief"
+	"lockstep/supervise/fanotify"
 	"lockstep/supervise/host"
 	"lockstep/supervise/words"
 )
@@ -107,7 +109,13 @@ type Watching struct {
 // be told another thing than the supervisor, of a file system without a type.
 func watching(cfg config.Config) choose.Choice {
 	id, _ := rootid.Read(cfg.Source)
-	return cfg.Watching(id.Blind())
+	c := cfg.Watching(id.Blind())
+	if c.Monitor == choose.Fanotify && os.Geteuid() == 0 {
+		if err := fanotify.Probe(cfg.Source); err != nil {
+			c.Why += ", but it would not start: " + err.Error()
+		}
+	}
+	return c
 }
 
 func makeWatching(c choose.Choice) Watching {
@@ -167,7 +175,11 @@ func Make(set config.Set, m Machine) Plan {
 		p.Syncs = append(p.Syncs, makeSync(set.Config(i), m))
 		most = max(most, len(set.Syncs[i].Targets))
 	}
-	for _, role := range []seccomp.Role{seccomp.Helper, seccomp.Worker, seccomp.Runner} {
+	roles := []seccomp.Role{seccomp.Helper, seccomp.Worker, seccomp.Runner}
+	if slices.ContainsFunc(p.Syncs, func(s Sync) bool { return s.Watching.Monitor == choose.Fanotify }) {
+		roles = append(roles, seccomp.Resolver)
+	}
+	for _, role := range roles {
 		p.Roles = append(p.Roles, makeRole(role, m.Limits(string(role), most)))
 	}
 	for i := range p.Machine.Missing {
