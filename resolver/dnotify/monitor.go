@@ -25,12 +25,11 @@ type Config struct {
 	Say    func(line string) // for the log; no byte of it comes from a name
 }
 
-// Stats are totals since the start.
-type Stats struct {
-	Directories int // held now
-	Signals     int // of directories
-	Overflows   int // of the queue of signals
-	Moves       int // directories found in another place
+// stats are totals since the start.
+type stats struct {
+	Signals   int // of directories
+	Overflows int // of the queue of signals
+	Moves     int // directories found in another place
 }
 
 // Monitor watches the trees. All of it runs on one thread: see Run.
@@ -53,7 +52,7 @@ type Monitor struct {
 	lost     bool      // the kernel's queue was full
 	starting bool      // the worker has seen nothing yet, so nothing has changed
 	next     time.Time // no update before
-	stats    Stats
+	stats    stats
 }
 
 // New makes a monitor. Descriptors are made here, so that a filter can be
