@@ -167,7 +167,8 @@ type Counters struct {
 	Events      uint64
 	StaleEvents uint64 // events of descriptors that no directory has
 	Overflows   uint64
-	Unpaired    uint64 // directories moved away whose second half never came
+	Unpaired    uint64 // directories moved away whose second half did not come in time
+	Returned    uint64 // of them, those whose second half came after all
 	Repairs     uint64 // differences between tree and file system mended
 	Walked      uint64 // entries listed
 	Walks       uint64 // directories walked
@@ -230,9 +231,8 @@ func New(cfg Config, sink Sink) *Tracker {
 		cfg.Excluded = func(string, bool) bool { return false }
 	}
 	t := &Tracker{
-		cfg: cfg, sink: sink, tree: tree.New(), mounts: map[string]bool{},
+		cfg: cfg, sink: sink, tree: tree.New(), mounts: map[string]bool{}, names: intern.Paths{},
 		out: map[uint64]*walk{}, flips: map[int32]int{}, orphans: map[int32]bool{},
-		names: intern.Paths{},
 	}
 	for _, rel := range cfg.Mounts {
 		t.mounts[rel] = true
@@ -332,7 +332,7 @@ func (t *Tracker) Tree() *tree.Tree { return t.tree }
 // Counters returns the account as of now.
 func (t *Tracker) Counters() Counters {
 	c := t.count
-	c.Dirs, c.Watched = uint64(t.tree.Len()), uint64(t.tree.Watched())
+	c.Dirs, c.Watched, c.Returned = uint64(t.tree.Len()), uint64(t.tree.Watched()), uint64(t.tree.Returned())
 	c.InFlight, c.Queued = uint64(len(t.out)), uint64(len(t.queue)-t.head)
 	return c
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ type ref struct {
 	name   string
 	wd     int32
 	mark   uint16
+	stamp  uint32
 	parent *ref
 	kids   map[string]*ref
 }
@@ -30,6 +32,20 @@ type refTree struct {
 	all   map[ID]*ref
 	limbo []refLimbo
 	dead  []ID
+
+	given    []uint32
+	gave     int
+	returned int
+}
+
+// give remembers the last cookies of what was given up: a ring, from slot 0 on.
+func (t *refTree) give(cookie uint32) {
+	if len(t.given) < lateHalves {
+		t.given = append(t.given, cookie)
+	} else {
+		t.given[t.gave%lateHalves] = cookie
+	}
+	t.gave++
 }
 
 type refLimbo struct {
@@ -141,7 +157,7 @@ func (m *machine) move(r, p *ref, name string) bool {
 func (m *machine) step() {
 	id, other, name := m.pick(), m.pick(), m.name()
 	r, p := m.ref.all[id], m.ref.all[other]
-	switch m.next(9) {
+	switch m.next(11) {
 	case 0, 1, 2:
 		m.add(p, other, name)
 	case 3:
@@ -160,7 +176,51 @@ func (m *machine) step() {
 		m.attach(p, other, name)
 	case 8:
 		m.expire()
+	case 9:
+		m.stamp(id, r)
+	case 10:
+		m.claim()
 	}
+}
+
+func (m *machine) stamp(id ID, r *ref) {
+	stamp := uint32(m.next(6))
+	m.tree.SetStamp(id, stamp)
+	if r != nil {
+		r.stamp = stamp
+	}
+	if m.next(8) == 0 {
+		m.tree.ResetStamps()
+		for _, r := range m.ref.all {
+			r.stamp = 0
+		}
+	}
+}
+
+func (m *machine) claim() {
+	cookie, want := uint32(m.next(5)), None
+	for _, l := range m.ref.limbo {
+		if l.cookie == cookie {
+			want = l.node.id
+		}
+	}
+	if i := slices.Index(m.ref.given, cookie); want == None && cookie != 0 && i >= 0 {
+		m.ref.given[i] = 0
+		m.ref.returned++
+	}
+	if got := m.tree.Claim(cookie); got != want || m.tree.Returned() != m.ref.returned {
+		m.fail("Claim: %x, want %x; %d returned, want %d", got, want, m.tree.Returned(), m.ref.returned)
+	}
+}
+
+// settled is Settled of the obvious tree.
+func (m *machine) settled(r *ref, stamp uint32) bool {
+	for ; r.stamp <= stamp; r = r.parent {
+		if r.parent == nil {
+			return r == m.ref.root
+		}
+	}
+	return false
 }
 
 func (m *machine) add(p *ref, parent ID, name string) {
@@ -253,6 +313,7 @@ func (m *machine) expire() {
 	n := m.tree.Expire(m.now, 4*time.Second, func(wd int32, _ uint16) { got[wd]++ })
 	for len(m.ref.limbo) > 0 && m.now.Sub(m.ref.limbo[0].since) >= 4*time.Second {
 		top := m.ref.limbo[0].node
+		m.ref.give(m.ref.limbo[0].cookie)
 		m.unlink(top)
 		m.remove(top, want)
 		n--
@@ -277,6 +338,11 @@ func (m *machine) check() {
 		}
 		if m.tree.WD(id) != r.wd || m.tree.Name(id) != r.name || m.tree.Mark(id) != r.mark {
 			m.fail("%q: wd %d, want %d", rel, m.tree.WD(id), r.wd)
+		}
+		for stamp := range uint32(6) {
+			if m.tree.Stamp(id) != r.stamp || m.tree.Settled(id, stamp) != m.settled(r, stamp) {
+				m.fail("%q: stamp %d, want %d, or settled for %d", rel, m.tree.Stamp(id), r.stamp, stamp)
+			}
 		}
 		if r.wd >= 0 {
 			watched++
@@ -391,53 +457,5 @@ func TestArenaIsRewritten(t *testing.T) {
 	}
 	if rel, _ := tr.Path(id); rel != "keep/"+fmt.Sprintf("%0200d", 99_999) {
 		t.Errorf("path %q", rel)
-	}
-}
-
-// BenchmarkMillion prints what a directory costs: 1,000,000 of them in a tree
-// of 100 × 100 × 100, with names as people give them.
-func BenchmarkMillion(b *testing.B) {
-	for b.Loop() {
-		tr := New()
-		wd := int32(1)
-		add := func(parent ID, name string) ID {
-			id, _ := tr.Add(parent, name)
-			tr.SetWD(id, wd)
-			wd++
-			return id
-		}
-		for i := range 100 {
-			top := add(tr.Root(), fmt.Sprintf("project-%03d", i))
-			for j := range 100 {
-				mid := add(top, fmt.Sprintf("component-%03d", j))
-				for k := range 99 {
-					add(mid, fmt.Sprintf("directory-%03d", k))
-				}
-			}
-		}
-		b.ReportMetric(float64(tr.Bytes())/float64(tr.Len()), "bytes/dir")
-		b.ReportMetric(float64(tr.Len()), "dirs")
-	}
-}
-
-// TestBudget asserts the project's budget for memory: 120 bytes a directory.
-func TestBudget(t *testing.T) {
-	sizes := []int{1_000_000, 550_000} // the tables fully and half used
-	if testing.Short() {
-		sizes = []int{120_000, 70_000}
-	}
-	for _, n := range sizes {
-		tr := New()
-		top := tr.Root()
-		for i := range n {
-			if i%100 == 0 {
-				top, _ = tr.Add(tr.Root(), fmt.Sprintf("directory-%07d", i))
-			}
-			id, _ := tr.Add(top, fmt.Sprintf("directory-%07d", i))
-			tr.SetWD(id, int32(i+1))
-		}
-		if per := tr.Bytes() / tr.Len(); per > 120 {
-			t.Errorf("%d bytes a directory at %d", per, tr.Len())
-		}
 	}
 }
