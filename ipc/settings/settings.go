@@ -47,6 +47,12 @@ type Sync struct {
 	// Beside: the first pass may begin beside the first walk, because the source's
 	// file system tells by ctime what has changed meanwhile.
 	Beside bool
+	// VerifyEvery is how long after the whole tree was listed it is verified; 0: only
+	// when asked for. UnwatchedEvery is how often it is compared while directories
+	// have no watch; 0: that is only said.
+	VerifyEvery    time.Duration
+	UnwatchedEvery time.Duration
+	WatchLimit     uint64 // fs.inotify.max_user_watches, for messages; 0: unknown
 }
 
 // Delete says what is deleted on the targets, in the order of rsync.Delete. What
@@ -111,6 +117,9 @@ func (w *Worker) Layout(c *wire.Codec) {
 		wire.Enum(c, &s.Delete, numDeletes)
 		wire.Span(c, &s.FullSyncEvery)
 		wire.Flag(c, &s.Beside)
+		wire.Span(c, &s.VerifyEvery)
+		wire.Span(c, &s.UnwatchedEvery)
+		wire.U64(c, &s.WatchLimit)
 	})
 }
 

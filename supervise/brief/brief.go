@@ -1,8 +1,8 @@
 // Package brief turns the configuration into what each confined process is
 // told.
 //
-// Trust: linked into the supervisor; reads nothing but two numbers of the
-// kernel's.
+// Trust: linked into the supervisor; reads nothing but a few numbers
+// of the kernel's.
 //
 // Invariant: least knowledge. The worker learns no path of the host and no
 // command line, the helper no path; a command line is fixed here, before
@@ -71,6 +71,7 @@ func Worker(cfg config.Config, o rsync.Options, roots rootid.Roots) settings.Wor
 		RetryMin: cfg.RetryInitial, RetryMax: cfg.RetryMax,
 		Once:   cfg.Once || cfg.DryRun,
 		Delete: settings.Delete(cfg.Delete), FullSyncEvery: cfg.FullSyncEvery,
+		VerifyEvery: cfg.VerifyEvery, UnwatchedEvery: cfg.UnwatchedEvery, WatchLimit: host.WatchLimit(),
 	}
 	for i := range cfg.Targets {
 		sync.Targets = append(sync.Targets, TargetID(i))
