@@ -2,8 +2,14 @@ package tree
 
 import "time"
 
-// lateHalves is how many cookies are remembered of what was given up.
+// lateHalves is how much is remembered of what was given up.
 const lateHalves = 256
+
+// given is a subtree that was given up: how it can be known again.
+type given struct {
+	cookie uint32
+	wd     int32
+}
 
 // limbo is a detached subtree that waits for the other half of its rename.
 type limbo struct {
@@ -47,23 +53,30 @@ func (t *Tree) InLimbo(cookie uint32) ID {
 	return None
 }
 
-// Claim is InLimbo for a rename's second half that has come. Of a subtree that
-// Expire has given up before that, Returned keeps count: it was within the root
-// all the time.
+// Claim is InLimbo for a rename's second half that has come.
 func (t *Tree) Claim(cookie uint32) ID {
 	id := t.InLimbo(cookie)
-	for i := range min(t.givenUp, len(t.given)) {
-		if id == None && t.given[i] == cookie && cookie != 0 {
-			t.given[i] = 0
-			t.returned++
-			break
-		}
+	if id == None {
+		t.again(func(g given) bool { return g.cookie == cookie })
 	}
 	return id
 }
 
-// Returned counts what Claim has found given up, as far back as 256 cookies are.
+// Returned counts subtrees that Expire has given up, and that were within the root
+// all the time: Claim was asked for their cookie later, or SetWD told their
+// descriptor. So much is known of the last 256.
 func (t *Tree) Returned() int { return t.returned }
+
+// again counts what was given up and has come again.
+func (t *Tree) again(is func(given) bool) {
+	for i := range min(t.givenUp, len(t.given)) {
+		if g := &t.given[i]; g.wd >= 0 && is(*g) {
+			g.wd = NoWD
+			t.returned++
+			return
+		}
+	}
+}
 
 // Attach gives the node that was detached with the cookie its new place. It
 // returns None when there is none, or when Move would refuse.
@@ -76,16 +89,19 @@ func (t *Tree) Attach(cookie uint32, parent ID, name string) ID {
 }
 
 // Expire removes what has been in limbo for wait or longer, calling gone as
-// Remove does, and returns how many subtrees that were.
+// Remove does, and returns how many subtrees that were: those alone whose top has
+// its watch still, since what was found elsewhere meanwhile has it there.
 func (t *Tree) Expire(now time.Time, wait time.Duration, gone func(wd int32, mark uint16)) int {
 	n := 0
 	for len(t.limbo) > 0 && now.Sub(t.limbo[0].since) >= wait {
 		top := t.id(t.limbo[0].slot)
-		t.given[t.givenUp%len(t.given)] = t.limbo[0].cookie
-		t.givenUp++
+		if wd := t.WD(top); wd >= 0 {
+			t.given[t.givenUp%len(t.given)] = given{t.limbo[0].cookie, wd}
+			t.givenUp++
+			n++
+		}
 		t.limbo = t.limbo[1:]
 		t.Remove(top, gone)
-		n++
 	}
 	return n
 }

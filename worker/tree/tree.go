@@ -68,8 +68,8 @@ type Tree struct {
 	limbo   []limbo
 	buf     []byte
 
-	given    [lateHalves]uint32 // cookies of what Expire removed last, 0: claimed
-	givenUp  int                // how many that were
+	given    [lateHalves]given // what Expire removed last; NoWD: it has come again
+	givenUp  int               // how many that were
 	returned int
 }
 

@@ -33,19 +33,28 @@ type refTree struct {
 	limbo []refLimbo
 	dead  []ID
 
-	given    []uint32
+	given    []given
 	gave     int
 	returned int
 }
 
-// give remembers the last cookies of what was given up: a ring, from slot 0 on.
-func (t *refTree) give(cookie uint32) {
+// give remembers the last of what was given up: a ring, from slot 0 on.
+func (t *refTree) give(cookie uint32, wd int32) {
 	if len(t.given) < lateHalves {
-		t.given = append(t.given, cookie)
+		t.given = append(t.given, given{cookie, wd})
 	} else {
-		t.given[t.gave%lateHalves] = cookie
+		t.given[t.gave%lateHalves] = given{cookie, wd}
 	}
 	t.gave++
+}
+
+// again counts the first that has come again.
+func (t *refTree) again(is func(given) bool) {
+	i := slices.IndexFunc(t.given, func(g given) bool { return g.wd >= 0 && is(g) })
+	if i >= 0 {
+		t.given[i].wd = NoWD
+		t.returned++
+	}
 }
 
 type refLimbo struct {
@@ -204,9 +213,8 @@ func (m *machine) claim() {
 			want = l.node.id
 		}
 	}
-	if i := slices.Index(m.ref.given, cookie); want == None && cookie != 0 && i >= 0 {
-		m.ref.given[i] = 0
-		m.ref.returned++
+	if want == None {
+		m.ref.again(func(g given) bool { return g.cookie == cookie })
 	}
 	if got := m.tree.Claim(cookie); got != want || m.tree.Returned() != m.ref.returned {
 		m.fail("Claim: %x, want %x; %d returned, want %d", got, want, m.tree.Returned(), m.ref.returned)
@@ -261,6 +269,9 @@ func (m *machine) watch(id ID, r *ref) {
 			want, o.wd = o.id, NoWD
 		}
 	}
+	if want == None && wd >= 0 && r.wd != wd {
+		m.ref.again(func(g given) bool { return g.wd == wd })
+	}
 	r.wd = wd
 	if before != want {
 		m.fail("SetWD: before %x, want %x", before, want)
@@ -313,10 +324,12 @@ func (m *machine) expire() {
 	n := m.tree.Expire(m.now, 4*time.Second, func(wd int32, _ uint16) { got[wd]++ })
 	for len(m.ref.limbo) > 0 && m.now.Sub(m.ref.limbo[0].since) >= 4*time.Second {
 		top := m.ref.limbo[0].node
-		m.ref.give(m.ref.limbo[0].cookie)
+		if top.wd >= 0 {
+			m.ref.give(m.ref.limbo[0].cookie, top.wd)
+			n--
+		}
 		m.unlink(top)
 		m.remove(top, want)
-		n--
 	}
 	if n != 0 || !reflect.DeepEqual(got, want) {
 		m.fail("Expire: %d too many, %v, want %v", n, got, want)
