@@ -117,3 +117,22 @@ func (m *mirror) ticks() string {
 	}
 	return b.String()
 }
+
+// verify_every: the tree is compared with the file system at an interval, while
+// it changes and while it does not, and that is told with its numbers.
+func TestVerifyEvery(t *testing.T) {
+	m := newMirror(t, "--verify-every", "1s")
+	hundred(t, m.src, 100)
+	m.start().ready()
+	at := m.mark()
+	for i := range 3 {
+		r := m.await(at, "word of a verification", limit, says("verified 101 directories"))
+		if !strings.Contains(r.str("msg"), ": 0 stale, 0 missing, 0 mended") {
+			t.Errorf("nothing changes, and it says %s", r)
+		}
+		at = m.mark()
+		write(t, m.src+"/d001/"+strconv.Itoa(i), "x")
+	}
+	m.equal()
+	m.stop()
+}
