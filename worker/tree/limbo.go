@@ -9,12 +9,14 @@ const lateHalves = 256
 type given struct {
 	cookie uint32
 	wd     int32
+	away   bool // it has not come again
 }
 
 // limbo is a detached subtree that waits for the other half of its rename.
 type limbo struct {
 	slot   int32
 	cookie uint32
+	wd     int32 // when it was detached
 	since  time.Time
 }
 
@@ -38,7 +40,7 @@ func (t *Tree) Detach(id ID, cookie uint32, now time.Time) bool {
 	}
 	t.unlink(slot)
 	t.forget(slot)
-	t.limbo = append(t.limbo, limbo{slot: slot, cookie: cookie, since: now})
+	t.limbo = append(t.limbo, limbo{slot: slot, cookie: cookie, wd: t.at(slot).wd, since: now})
 	return true
 }
 
@@ -70,8 +72,8 @@ func (t *Tree) Returned() int { return t.returned }
 // again counts what was given up and has come again.
 func (t *Tree) again(is func(given) bool) {
 	for i := range min(t.givenUp, len(t.given)) {
-		if g := &t.given[i]; g.wd >= 0 && is(*g) {
-			g.wd = NoWD
+		if g := &t.given[i]; g.away && is(*g) {
+			g.away = false
 			t.returned++
 			return
 		}
@@ -89,14 +91,14 @@ func (t *Tree) Attach(cookie uint32, parent ID, name string) ID {
 }
 
 // Expire removes what has been in limbo for wait or longer, calling gone as
-// Remove does, and returns how many subtrees that were: those alone whose top has
-// its watch still, since what was found elsewhere meanwhile has it there.
+// Remove does, and returns how many subtrees that were, without those whose top
+// has lost its watch meanwhile: it was found elsewhere, and has it there.
 func (t *Tree) Expire(now time.Time, wait time.Duration, gone func(wd int32, mark uint16)) int {
 	n := 0
 	for len(t.limbo) > 0 && now.Sub(t.limbo[0].since) >= wait {
 		top := t.id(t.limbo[0].slot)
-		if wd := t.WD(top); wd >= 0 {
-			t.given[t.givenUp%len(t.given)] = given{t.limbo[0].cookie, wd}
+		if l := t.limbo[0]; t.WD(top) == l.wd {
+			t.given[t.givenUp%len(t.given)] = given{l.cookie, l.wd, true}
 			t.givenUp++
 			n++
 		}

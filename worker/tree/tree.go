@@ -68,7 +68,7 @@ type Tree struct {
 	limbo   []limbo
 	buf     []byte
 
-	given    [lateHalves]given // what Expire removed last; NoWD: it has come again
+	given    [lateHalves]given // what Expire removed last; see again
 	givenUp  int               // how many that were
 	returned int
 }

@@ -41,18 +41,18 @@ type refTree struct {
 // give remembers the last of what was given up: a ring, from slot 0 on.
 func (t *refTree) give(cookie uint32, wd int32) {
 	if len(t.given) < lateHalves {
-		t.given = append(t.given, given{cookie, wd})
+		t.given = append(t.given, given{cookie, wd, true})
 	} else {
-		t.given[t.gave%lateHalves] = given{cookie, wd}
+		t.given[t.gave%lateHalves] = given{cookie, wd, true}
 	}
 	t.gave++
 }
 
 // again counts the first that has come again.
 func (t *refTree) again(is func(given) bool) {
-	i := slices.IndexFunc(t.given, func(g given) bool { return g.wd >= 0 && is(g) })
+	i := slices.IndexFunc(t.given, func(g given) bool { return g.away && is(g) })
 	if i >= 0 {
-		t.given[i].wd = NoWD
+		t.given[i].away = false
 		t.returned++
 	}
 }
@@ -60,6 +60,7 @@ func (t *refTree) again(is func(given) bool) {
 type refLimbo struct {
 	node   *ref
 	cookie uint32
+	wd     int32
 	since  time.Time
 }
 
@@ -298,7 +299,7 @@ func (m *machine) detach(id ID, r *ref) {
 	}
 	if got {
 		m.unlink(r)
-		m.ref.limbo = append(m.ref.limbo, refLimbo{r, cookie, m.now})
+		m.ref.limbo = append(m.ref.limbo, refLimbo{r, cookie, r.wd, m.now})
 	}
 }
 
@@ -324,7 +325,7 @@ func (m *machine) expire() {
 	n := m.tree.Expire(m.now, 4*time.Second, func(wd int32, _ uint16) { got[wd]++ })
 	for len(m.ref.limbo) > 0 && m.now.Sub(m.ref.limbo[0].since) >= 4*time.Second {
 		top := m.ref.limbo[0].node
-		if top.wd >= 0 {
+		if top.wd == m.ref.limbo[0].wd {
 			m.ref.give(m.ref.limbo[0].cookie, top.wd)
 			n--
 		}
