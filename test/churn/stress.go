@@ -24,6 +24,13 @@ const (
 	samers        = 3  // within a directory
 	churners      = 2  // what is in the directories
 	outers        = 2  // out of the tree, and back
+
+	// away is how long what has been moved out stays there: who comes back sooner
+	// could be taken for one that never left.
+	away = 2 * time.Second
+	// seldom is how long each of those who move out waits before each move, so that
+	// there are still directories inside.
+	seldom = 60 * time.Millisecond
 )
 
 // Stress renames directories: many at once, most of them among 200, which also
@@ -48,6 +55,7 @@ type stress struct {
 	Stress
 	places                                [stressDirs]atomic.Pointer[string] // where each was seen last
 	find                                  sync.Mutex                         // one looks for them at a time
+	left                                  [stressDirs]atomic.Int64           // when each was moved out
 	moved, same, out, in, changed, missed atomic.Int64
 }
 
@@ -105,6 +113,9 @@ func (w *stress) prepare() error {
 
 // one is a worker's next change.
 func (w *stress) one(n int, r *rand.Rand, i int) error {
+	if n >= movers+samers+churners {
+		time.Sleep(seldom)
+	}
 	which := r.IntN(stressDirs)
 	at := *w.places[which].Load()
 	switch {
@@ -123,8 +134,12 @@ func (w *stress) one(n int, r *rand.Rand, i int) error {
 	}
 	out := filepath.Join(w.Outside, fmt.Sprintf("n%03d", which))
 	if _, err := os.Lstat(out); err == nil {
+		if time.Since(time.Unix(0, w.left[which].Load())) < away {
+			return nil
+		}
 		return w.rename(which, out, filepath.Join(w.parent(r), filepath.Base(out)), &w.in)
 	}
+	w.left[which].Store(time.Now().UnixNano())
 	return w.rename(-1, at, out, &w.out)
 }
 
