@@ -92,12 +92,13 @@ func (t *Tree) Attach(cookie uint32, parent ID, name string) ID {
 
 // Expire removes what has been in limbo for wait or longer, calling gone as
 // Remove does, and returns how many subtrees that were, without those whose top
-// has lost its watch meanwhile: it was found elsewhere, and has it there.
+// has lost its watch meanwhile (it was found elsewhere, and has it there) or had
+// none yet (nothing was known of it).
 func (t *Tree) Expire(now time.Time, wait time.Duration, gone func(wd int32, mark uint16)) int {
-	n := 0
+	n, none := 0, t.watched == 0 // when events come by path, nobody has a watch
 	for len(t.limbo) > 0 && now.Sub(t.limbo[0].since) >= wait {
 		top := t.id(t.limbo[0].slot)
-		if l := t.limbo[0]; t.WD(top) == l.wd {
+		if l := t.limbo[0]; t.WD(top) == l.wd && (l.wd >= 0 || none) {
 			t.given[t.givenUp%len(t.given)] = given{l.cookie, l.wd, true}
 			t.givenUp++
 			n++

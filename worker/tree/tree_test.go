@@ -331,10 +331,11 @@ func (m *machine) attach(p *ref, parent ID, name string) {
 func (m *machine) expire() {
 	m.now = m.now.Add(time.Duration(m.next(3)) * time.Second)
 	got, want := map[int32]int{}, map[int32]int{}
+	none := m.tree.Watched() == 0
 	n := m.tree.Expire(m.now, 4*time.Second, func(wd int32, _ uint16) { got[wd]++ })
 	for len(m.ref.limbo) > 0 && m.now.Sub(m.ref.limbo[0].since) >= 4*time.Second {
 		top := m.ref.limbo[0].node
-		if top.wd == m.ref.limbo[0].wd {
+		if top.wd == m.ref.limbo[0].wd && (top.wd >= 0 || none) {
 			m.ref.give(m.ref.limbo[0].cookie, top.wd)
 			n--
 		}
