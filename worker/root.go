@@ -10,10 +10,13 @@ import (
 	"lockstep/ipc/settings"
 	"lockstep/rsync"
 	"lockstep/rules"
+	"lockstep/worker/account"
 	"lockstep/worker/clock"
 	"lockstep/worker/deliver"
 	"lockstep/worker/links"
+	"lockstep/worker/listing"
 	"lockstep/worker/omit"
+	"lockstep/worker/poll"
 	"lockstep/worker/queue"
 	"lockstep/worker/track"
 )
@@ -27,6 +30,7 @@ type root struct {
 	rules   *rules.Set
 	inexact bool // some exclude has no exact counterpart in rsync's language
 	track   *track.Tracker
+	poll    *poll.Poller // nil: events tell of every change
 	links   *links.Index
 	targets []*deliver.Target
 	walks   []track.Walk
@@ -41,17 +45,16 @@ type root struct {
 	began   time.Time // when the initial walk did
 	known   int       // bytes of the rules that were known before it
 
-	special   omit.Tally // sockets and devices seen by the last walk or since
-	tooLong   omit.Tally // paths that cannot be named
-	walked    uint64
-	rescans   uint64
-	limitAt   time.Time           // next rescan because of directories without a watch
-	limitSaid uint64              // directories without a watch, as last told
-	settling  bool                // the event queue is being read until it is empty, for settle
-	failing   map[string]struct{} // directories that could not be listed
-	names     int                 // in links, when it was last made anew
-	retryAt   time.Time           // when directories that failed are listed again
-	verified  uint64              // verifications ended when the pass's walk began
+	special  omit.Tally // sockets and devices seen by the last walk or since
+	tooLong  omit.Tally // paths that cannot be named
+	walked   uint64
+	account  account.Account
+	limit    account.Limit
+	settling bool                // the event queue is being read until it is empty, for settle
+	failing  map[string]struct{} // directories that could not be listed
+	names    int                 // in links, when it was last made anew
+	retryAt  time.Time           // when directories that failed are listed again
+	verified uint64              // verifications ended when the pass's walk began
 }
 
 func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets map[ipc.TargetID]string) (*root, error) {
@@ -63,10 +66,12 @@ func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets m
 		e: e, id: c.Root, name: escape.Name(names[c.Root]), cfg: c, rules: set,
 		inexact: !rsync.Covers(c.Exclude),
 		links:   links.New(),
+		account: account.Account{Every: c.VerifyEvery}, limit: account.Limit{Every: c.UnwatchedEvery, Watch: c.WatchLimit},
 		failing: make(map[string]struct{}),
 	}
 	r.links.Left = r.nameLeft
-	r.track = track.New(track.Config{Excluded: r.excluded, Mounts: c.Mounts, Devices: c.Devices}, (*sink)(r))
+	r.track = track.New(track.Config{Excluded: r.excluded, Mounts: c.Mounts, Devices: c.Devices, Paths: c.Monitor.ByPath()}, (*sink)(r))
+	r.startPoll()
 	if r.inexact && c.Delete != settings.DeleteNever {
 		e.log.printf(deliver.Warn, "%s: rsync does not know all of the exclude patterns (those with ?, [, \\ or !): "+
 			"what they match in the source is left out as it should be, but what they match on the target alone is deleted", r.name)
@@ -103,7 +108,7 @@ func (r *root) demand(cause string, targets ...*deliver.Target) {
 		targets = r.targets
 	}
 	if cause != "start" {
-		r.rescans++
+		r.account.Called(cause)
 		r.e.log.printf(deliver.Notice, "%s: comparing the whole tree: %s", r.name, cause)
 	}
 	for _, t := range targets {
@@ -113,6 +118,7 @@ func (r *root) demand(cause string, targets ...*deliver.Target) {
 
 func (r *root) advance() {
 	r.track.Tick(r.e.now)
+	r.stepAccount()
 	r.stepWhole()
 	r.stepLimit()
 	if !r.retryAt.IsZero() && !r.e.now.Before(r.retryAt) {
@@ -122,6 +128,7 @@ func (r *root) advance() {
 		t.Advance()
 	}
 	r.settle()
+	r.stepPoll()
 	r.sendWalks() // last: what went before may want something listed
 }
 
@@ -136,7 +143,7 @@ func (r *root) stepFailed() {
 	r.retryAt = time.Time{}
 	if len(r.failing) > 0 {
 		clear(r.failing)
-		r.demand("all directories can be listed again")
+		r.demand(account.Refused)
 	}
 }
 
@@ -151,7 +158,7 @@ func (r *root) settle() {
 	}
 	r.settling = true
 	began := r.e.now
-	r.e.barrier(func() {
+	r.barrier(func() {
 		r.settling = false
 		all := began
 		for _, t := range r.targets {
@@ -190,6 +197,7 @@ func (r *root) sendWalks() {
 }
 
 func (r *root) listed(batch []track.Walk) deliver.Flight {
+	asked := r.e.now
 	return func(m ipc.Message, final bool) error {
 		a, err := deliver.Answer[ipc.WatchAnswer](m)
 		if err != nil {
@@ -203,10 +211,10 @@ func (r *root) listed(batch []track.Walk) deliver.Flight {
 			if r.walking {
 				r.walked += uint64(len(d.Entries))
 			}
-			r.track.Listing(track.Listing{
-				Serial: batch[d.Index].Serial, Status: uint16(d.Status), WD: d.WD, Ctime: d.Ctime,
-				More: d.More, Entries: entries(d.Entries),
-			}, r.e.now)
+			part := partOf(d)
+			part.Serial = batch[d.Index].Serial
+			r.track.Listing(part, r.e.now)
+			r.compare(batch[d.Index].Rel, part, asked, false)
 		}
 		if final {
 			r.flying--
@@ -215,10 +223,15 @@ func (r *root) listed(batch []track.Walk) deliver.Flight {
 	}
 }
 
+// partOf is a directory's answer as the pure packages have it.
+func partOf(d *ipc.Dir) listing.Part {
+	return listing.Part{Status: uint16(d.Status), WD: d.WD, Ctime: d.Ctime, More: d.More, Entries: entries(d.Entries)}
+}
+
 func entries(in []ipc.Entry) []track.Entry {
 	out := make([]track.Entry, len(in))
 	for i, x := range in {
-		out[i] = track.Entry{Kind: uint8(x.Kind), Nlink: x.Nlink, Ino: x.Ino, Size: x.Size, Ctime: x.Ctime, Name: x.Name}
+		out[i] = track.Entry{Kind: uint8(x.Kind), Nlink: x.Nlink, Ino: x.Ino, Size: x.Size, Ctime: x.Ctime, Stamp: x.Stamp, Name: x.Name}
 	}
 	return out
 }
@@ -261,10 +274,10 @@ func (r *root) stepWhole() {
 func (r *root) startWalk() {
 	r.began = r.e.now
 	if !r.cfg.Beside || r.inexact {
-		r.track.Start(!r.rules.Empty(), 0)
+		r.track.Start(r.listsAll(), 0)
 		return
 	}
-	r.track.Start(!r.rules.Empty(), clock.Since(r.began))
+	r.track.Start(r.listsAll(), clock.Since(r.began))
 	rules, _ := r.omit.Rules()
 	r.known = len(rules)
 	for _, t := range r.targets {
@@ -309,55 +322,18 @@ func (r *root) walkEnded() bool {
 	return r.track.Complete() && r.track.Counters().Verified > r.verified
 }
 
-// verify begins a comparison of tree and file system, both ways.
-func (r *root) verify() {
-	if r.ready && !r.track.Counters().Verifying {
-		r.track.Verify()
-	}
-}
-
 // maxStaleNames bounds what links holds of trees that have been moved away,
 // whose names no event tells.
 const maxStaleNames = 100_000
-
-// limitEvery is how often a tree with unwatched directories is compared whole.
-const limitEvery = time.Minute
-
-// stepLimit keeps a tree in step by rescans when the kernel gives no more
-// watches, and says what a person can do about it.
-func (r *root) stepLimit() {
-	if !r.walking && r.links.Len() > 2*r.names+maxStaleNames {
-		r.names = r.links.Len()
-		r.demand("the index of names with one inode has outgrown the tree")
-	}
-	c := r.track.Counters()
-	if c.Unwatched == 0 {
-		r.limitAt, r.limitSaid = time.Time{}, 0
-		return
-	}
-	if r.track.Idle() && c.Unwatched != r.limitSaid {
-		r.limitSaid = c.Unwatched
-		r.e.log.printf(deliver.Warn, "%s: watch limit reached: %d of %d directories are not watched; "+
-			"they are compared every %v. Set sysctl fs.inotify.max_user_watches to at least %d more than now",
-			r.name, c.Unwatched, c.Dirs, limitEvery, c.Unwatched)
-	}
-	if r.limitAt.IsZero() {
-		r.limitAt = r.e.now.Add(limitEvery)
-	}
-	if !r.e.now.Before(r.limitAt) && !r.walking {
-		r.limitAt = r.e.now.Add(limitEvery)
-		r.demand("directories without a watch")
-	}
-}
 
 func (r *root) next() time.Time {
 	var next time.Time
 	if at, ok := r.track.Next(); ok {
 		next = at
 	}
-	next = deliver.Earlier(next, r.retryAt)
+	next = deliver.Earlier(deliver.Earlier(deliver.Earlier(next, r.retryAt), r.account.Next(r.seen())), r.nextPoll())
 	if !r.walking {
-		next = deliver.Earlier(next, r.limitAt)
+		next = deliver.Earlier(next, r.limit.Next())
 	}
 	for _, t := range r.targets {
 		at := t.Next()

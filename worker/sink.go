@@ -9,6 +9,7 @@ import (
 	"lockstep/internal/escape"
 	"lockstep/ipc"
 	"lockstep/rsync"
+	"lockstep/worker/account"
 	"lockstep/worker/deliver"
 	"lockstep/worker/doubt"
 	"lockstep/worker/plan"
@@ -49,7 +50,7 @@ func (s *sink) Forgotten(until time.Time) {
 		}
 	}
 	if len(behind) > 0 {
-		r.demand("more directories have gone than can be remembered", behind...)
+		r.demand(account.Vanished, behind...)
 	}
 }
 
@@ -82,7 +83,7 @@ func (s *sink) Seen(rel string, e track.Entry, excluded bool) {
 func (s *sink) Walk(w track.Walk) { s.walks = append(s.walks, w) }
 
 // Unwatch removes a watch.
-func (s *sink) Unwatch(wd int32) { s.e.source.Unwatch(wd) }
+func (s *sink) Unwatch(wd int32) { s.e.feed.Unwatch(wd) }
 
 // Rescan says that events were lost or are in doubt.
 func (s *sink) Rescan(cause string) { (*root)(s).demand(cause) }

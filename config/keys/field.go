@@ -34,6 +34,18 @@ func duration(low, high time.Duration, at func(*config.Config) *time.Duration) f
 	}, writeDuration(at)}
 }
 
+// orNever is an interval, of which "0" means never.
+func orNever(least time.Duration, at func(*config.Config) *time.Duration) field {
+	read := func(c *config.Config, v string) error {
+		if v == "0" {
+			*at(c) = 0
+			return nil
+		}
+		return duration(least, 366*24*time.Hour, at).read(c, v)
+	}
+	return field{read, writeDuration(at)}
+}
+
 func size(at func(*config.Config) *uint64) field {
 	return field{func(c *config.Config, v string) error {
 		n, err := ParseSize(v)

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"lockstep/config"
 	"lockstep/rules"
@@ -140,14 +139,6 @@ func readDelete(c *config.Config, v string) error {
 		return fmt.Errorf("%q is unknown", v)
 	}
 	return nil
-}
-
-func readFullSync(c *config.Config, v string) error {
-	if v == "0" {
-		c.FullSyncEvery = 0
-		return nil
-	}
-	return duration(time.Minute, 366*24*time.Hour, func(c *config.Config) *time.Duration { return &c.FullSyncEvery }).read(c, v)
 }
 
 func readSSHPort(c *config.Config, v string) error {
