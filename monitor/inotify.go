@@ -214,6 +214,8 @@ func (o Op) word() string {
 		return "EXCL_UNLINK"
 	case IsDir:
 		return "ISDIR"
+	case Rename:
+		return "RENAME"
 	case Changed:
 		return "CHANGED"
 	}

@@ -29,7 +29,7 @@ func (s *stage) become() error {
 	if err != nil {
 		return err
 	}
-	ruleset, err := landlock.Ruleset(s.spec.Landlock, s.spec.Connect...)
+	ruleset, err := landlock.Ruleset(s.spec.Landlock, s.spec.Unrestricted, s.spec.Connect...)
 	if err != nil && !(s.spec.AllowNoLandlock && errors.Is(err, landlock.ErrNone)) {
 		return err
 	}

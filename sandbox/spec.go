@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -48,6 +49,10 @@ type Spec struct {
 	// network namespace reaches.
 	Landlock []Rule
 	Connect  []uint16
+	// Unrestricted are rights (LANDLOCK_ACCESS_FS_*) that Landlock leaves alone:
+	// for what the kernel itself does in the program's name, with objects that have
+	// no path, so that no rule can grant it.
+	Unrestricted uint64
 	// AllowNoLandlock: go on where the kernel has no Landlock at all.
 	AllowNoLandlock bool
 
@@ -121,11 +126,7 @@ const (
 
 // isOwn reports whether name is one of stage one's own descriptors.
 func isOwn(name string) bool {
-	switch name {
-	case nameSelf, nameImage, nameSpec, nameParent:
-		return true
-	}
-	return strings.HasPrefix(name, nameJoin)
+	return slices.Contains([]string{nameSelf, nameImage, nameSpec, nameParent}, name) || strings.HasPrefix(name, nameJoin)
 }
 
 // encode checks the spec and returns it as stage one reads it.

@@ -20,6 +20,8 @@ const (
 	Runner Role = "runner"
 	// Remote is a runner whose target is reached by TCP.
 	Remote Role = "remote"
+	// Resolver reads the events of a whole file system.
+	Resolver Role = "resolver"
 )
 
 // Architectures that have tables, by their Go names.
@@ -114,7 +116,7 @@ func not(arg uint, v uint64) Cond { return Cond{Arg: arg, Value: v, Not: true} }
 func when(c ...Cond) []Cond { return c }
 
 // Roles are all roles that have a table.
-func Roles() []Role { return []Role{Helper, Worker, Runner, Remote} }
+func Roles() []Role { return []Role{Helper, Worker, Runner, Remote, Resolver} }
 
 // Table returns the filter of a role. For an unknown role or architecture it
 // has no rules, and Compile refuses it.
@@ -128,6 +130,8 @@ func Table(role Role, arch string) Filter {
 		f.Allow = merge(arch, goRuntime(), worker())
 	case Helper:
 		f.Allow = merge(arch, goRuntime(), helper())
+	case Resolver:
+		f.Allow = merge(arch, goRuntime(), resolver())
 	case Runner:
 		// The filter cannot change at execve: only a further, narrower one
 		// could be added, by the command itself. So the runner may do what its

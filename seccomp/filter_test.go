@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 // TestGolden shows a change of what is allowed in a review.
 func TestGolden(t *testing.T) {
-	for _, role := range []Role{Worker, Helper, Runner, Remote} {
+	for _, role := range Roles() {
 		for _, arch := range []string{AMD64, ARM64} {
 			var buf bytes.Buffer
 			if err := Table(role, arch).Describe(&buf); err != nil {
@@ -51,7 +51,7 @@ func TestBudget(t *testing.T) {
 
 // TestLines: each line is whole, tells who needs it, and knows its arguments.
 func TestLines(t *testing.T) {
-	for _, set := range []Set{goRuntime(), worker(), helper(), runner(), command(), network(), denied(), deniedRemote()} {
+	for _, set := range []Set{goRuntime(), worker(), helper(), resolver(), runner(), command(), network(), denied(), deniedRemote()} {
 		for _, c := range set.Calls {
 			if c.Name == "" || len(c.Who) < 4 {
 				t.Errorf("%s: %q tells not who needs it", set.Name, c.Name)
@@ -76,8 +76,8 @@ func TestLines(t *testing.T) {
 // TestNeverAllowed: what is denied to a command is allowed to nobody; the same
 // name is in both lists only where arguments tell the good from the bad.
 func TestNeverAllowed(t *testing.T) {
-	byArgument := map[string][]Role{"clone": {Worker, Helper, Runner, Remote}, "ioctl": {Runner, Remote}, "memfd_create": {Helper}, "socket": {Remote}}
-	for _, role := range []Role{Worker, Helper, Runner, Remote} {
+	byArgument := map[string][]Role{"clone": Roles(), "ioctl": {Runner, Remote, Resolver}, "open_by_handle_at": {Resolver}, "memfd_create": {Helper}, "socket": {Remote}}
+	for _, role := range Roles() {
 		for _, arch := range []string{AMD64, ARM64} {
 			bad := map[string]bool{}
 			for _, d := range merge(arch, denied()) {
@@ -92,16 +92,23 @@ func TestNeverAllowed(t *testing.T) {
 	}
 }
 
-// TestConfinedCannotGrow: the worker's and helper's tables have no way to
+// TestConfinedCannotGrow: the tables of worker, helper and resolver have no way to
 // another program, process, socket, mapping that can execute, or signal.
 func TestConfinedCannotGrow(t *testing.T) {
 	forbidden := []string{"execve", "execveat", "fork", "vfork", "clone3", "socket", "socketpair", "connect", "open", "openat",
 		"mprotect", "pkey_mprotect", "mremap", "ptrace", "kill", "tkill", "rt_sigqueueinfo", "prctl", "ioctl", "dup", "seccomp"}
-	for _, role := range []Role{Worker, Helper} {
+	for _, role := range killing() {
 		for _, c := range Table(role, AMD64).Allow {
-			if slices.Contains(forbidden, c.Name) {
+			count := c.Name == "ioctl" && role == Resolver && slices.Equal(c.If, when(eq(1, unix.TIOCINQ)))
+			if slices.Contains(forbidden, c.Name) && !count {
 				t.Errorf("%s allows %s", role, c.Name)
 			}
+		}
+	}
+	// What the resolver opens it can neither list nor read, nor pass on.
+	for _, c := range Table(Resolver, AMD64).Allow {
+		if slices.Contains([]string{"openat2", "getdents64", "statx", "pread64", "sendmsg", "recvmsg", "name_to_handle_at"}, c.Name) {
+			t.Errorf("the resolver allows %s", c.Name)
 		}
 	}
 }

@@ -174,12 +174,14 @@ func sleeps(p *os.Process) (asleep, restarted bool) {
 	return asleep, restarted
 }
 
-// TestBenign: a Go program at work lives under the worker's and the helper's
-// filter.
+// killing are the roles whose filters kill whatever they do not allow.
+func killing() []Role { return []Role{Worker, Helper, Resolver} }
+
+// TestBenign: a Go program at work lives under each of these filters.
 func TestBenign(t *testing.T) {
 	testenv.NeedRoot(t)
 	v := buildVictims(t)
-	for _, role := range []Role{Worker, Helper} {
+	for _, role := range killing() {
 		t.Run(string(role), func(t *testing.T) {
 			o := run(t, Table(role, runtime.GOARCH), restartSleep, v.confined, "benign", string(role))
 			if !o.status.Exited() || o.status.ExitStatus() != 0 || !strings.HasSuffix(o.out, "DONE\n") {
@@ -189,18 +191,17 @@ func TestBenign(t *testing.T) {
 	}
 }
 
-// TestEachRuleIsNeeded: with any rule of the worker's or the helper's table
-// taken away (fallbacks apart), the well-behaved victim dies.
+// TestEachRuleIsNeeded: with any rule of such a table taken away (fallbacks apart), the well-behaved victim dies.
 func TestEachRuleIsNeeded(t *testing.T) {
 	testenv.NeedRoot(t)
 	if testing.Short() {
 		testenv.Lacks(t, "-short leaves no time for it")
 	}
 	v := buildVictims(t)
-	for _, role := range []Role{Worker, Helper} {
+	for _, role := range killing() {
 		f := Table(role, runtime.GOARCH)
 		for i, c := range f.Allow {
-			if c.Fallback || role == Helper && strings.HasPrefix(c.Who, "go: ") {
+			if c.Fallback || role != Worker && strings.HasPrefix(c.Who, "go: ") {
 				continue
 			}
 			t.Run(string(role)+"-"+c.Name+describeConds(c.If), func(t *testing.T) {
@@ -236,7 +237,7 @@ func attacks() []attack {
 		{"unshare", []uint64{unix.CLONE_NEWUSER}}, {"setns", nil}, {"mount", nil}, {"pivot_root", nil}, {"chroot", nil}, {"open_tree", nil},
 		{"bpf", nil}, {"perf_event_open", nil}, {"userfaultfd", nil}, {"io_uring_setup", nil}, {"keyctl", nil},
 		{"seccomp", []uint64{unix.SECCOMP_SET_MODE_FILTER}}, {"prctl", []uint64{unix.PR_SET_DUMPABLE, 1}}, {"capset", nil}, {"setresuid", nil}, {"ioctl", []uint64{0, unix.TIOCSTI}},
-		{"open_by_handle_at", nil}, {"init_module", nil}, {"epoll_ctl", nil}, {"epoll_create1", nil}, {"prlimit64", nil},
+		{"open_by_handle_at", nil}, {"open_by_handle_at", []uint64{0, 0, unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC}}, {"init_module", nil}, {"epoll_ctl", nil}, {"epoll_create1", nil}, {"prlimit64", nil},
 		{"rt_sigaction", nil}, {"dup", nil}, {"sched_getaffinity", nil},
 	}
 }
@@ -249,20 +250,19 @@ func (a attack) words(t *testing.T) []string {
 	return words
 }
 
-// TestKernelKills: each attack ends worker and helper after the attempt was
-// marked, and the kernel's record names the call; the unconfined twin returns
+// TestKernelKills: each attack ends its process after the attempt was marked, and the kernel's record names the call; the unconfined twin returns
 // from it.
 func TestKernelKills(t *testing.T) {
 	testenv.NeedRoot(t)
 	v := buildVictims(t)
 	log := openAudit(t)
-	for _, role := range []Role{Worker, Helper} {
+	for _, role := range killing() {
 		f := Table(role, runtime.GOARCH)
 		m := newModel(t, f)
 		for _, a := range attacks() {
 			d := a.data(t, f.Arch)
 			if m.verdict(d) == retAllow {
-				continue // the helper's own
+				continue // the role's own
 			}
 			t.Run(fmt.Sprintf("%s-%s-%x", role, a.name, a.args), func(t *testing.T) {
 				o := run(t, f, nil, v.confined, a.words(t)...)
@@ -303,7 +303,7 @@ func TestForeignDoors(t *testing.T) {
 	}
 	v := buildVictims(t)
 	log := openAudit(t)
-	for _, role := range []Role{Worker, Helper, Runner, Remote} {
+	for _, role := range Roles() {
 		f := Table(role, AMD64)
 		o := run(t, f, nil, v.confined, "call", strconv.Itoa(unix.SYS_GETPID|x32Bit))
 		if !o.sigsys() || o.out != "ATTEMPT\n" {
@@ -315,7 +315,7 @@ func TestForeignDoors(t *testing.T) {
 	if o := run(t, Table(Worker, AMD64), nil, v.twin, "int80"); o.out != "ATTEMPT\nRETURNED 1\n" {
 		testenv.Lacks(t, "this kernel has no i386 emulation: "+o.String())
 	}
-	for _, role := range []Role{Worker, Helper, Runner, Remote} {
+	for _, role := range Roles() {
 		o := run(t, Table(role, AMD64), nil, v.confined, "int80")
 		if !o.sigsys() || o.out != "ATTEMPT\n" {
 			t.Errorf("%s: int 0x80: %v", role, o)

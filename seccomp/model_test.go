@@ -144,7 +144,7 @@ func program(t *testing.T, f Filter) *bpfsim.Program {
 // numbers and many arguments, and wants what the table says; and every
 // instruction must have run.
 func TestFilterEqualsTable(t *testing.T) {
-	for _, role := range []Role{Worker, Helper, Runner, Remote} {
+	for _, role := range Roles() {
 		for _, arch := range []string{AMD64, ARM64} {
 			t.Run(string(role)+"-"+arch, func(t *testing.T) {
 				f := Table(role, arch)
@@ -212,7 +212,7 @@ func samples(t *testing.T, f Filter) []bpfsim.Data {
 // TestX32AndForeign pins the first checks by name: whatever a number or its
 // arguments, another architecture and the x32 numbers end the process.
 func TestX32AndForeign(t *testing.T) {
-	for _, role := range []Role{Worker, Helper, Runner, Remote} {
+	for _, role := range Roles() {
 		p := program(t, Table(role, AMD64))
 		for _, d := range []bpfsim.Data{
 			{NR: 0 | x32Bit, Arch: unix.AUDIT_ARCH_X86_64},

@@ -16,7 +16,7 @@ import (
 )
 
 func main() {
-	fds := lock.Begin("helper", "status", "inotify", "filter")
+	fds := lock.Begin("helper", "status", "filter")
 
 	// Every descriptor must be known to a poller before the filter closes the
 	// door on epoll_ctl(2).
@@ -29,9 +29,9 @@ func main() {
 		files[name] = f
 	}
 
-	events, err := pump.NewSource(fds["inotify"])
+	events, err := feed(fds)
 	if err != nil {
-		lock.Fail("inotify", err)
+		lock.Fail("events", err)
 	}
 
 	if err := lock.Enter(fds["filter"]); err != nil {
@@ -52,4 +52,16 @@ func main() {
 		os.Exit(75)
 	}
 	os.Exit(70)
+}
+
+// feed is what was donated to hear of changes by: a process that reads for this
+// one, or an event queue.
+func feed(fds map[string]int) (worker.Feed, error) {
+	if fd, there := fds["resolver"]; there {
+		return pump.NewPaths(fd)
+	}
+	if fd, there := fds["inotify"]; there {
+		return pump.NewSource(fd)
+	}
+	return nil, errors.New("nothing was donated that tells of changes")
 }

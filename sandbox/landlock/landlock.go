@@ -93,11 +93,12 @@ type Rule struct {
 // ErrNone: the kernel has no Landlock.
 var ErrNone = errors.New("the kernel has no Landlock")
 
-// Ruleset makes the ruleset that grants rules, and TCP connections to the ports
-// of connect on whatever host, and nothing else. It returns its descriptor.
+// Ruleset makes the ruleset that grants rules, the rights of free on whatever
+// file, and TCP connections to the ports of connect on whatever host, and nothing
+// else. It returns its descriptor.
 // Paths are looked up in the root as it is now, without following symbolic
 // links. Where the kernel cannot restrict TCP (see Missing), ports say nothing.
-func Ruleset(rules []Rule, connect ...uint16) (int, error) {
+func Ruleset(rules []Rule, free uint64, connect ...uint16) (int, error) {
 	abi, err := ABI()
 	if err != nil {
 		return -1, err
@@ -105,7 +106,11 @@ func Ruleset(rules []Rule, connect ...uint16) (int, error) {
 	if abi == 0 {
 		return -1, ErrNone
 	}
+	if free&^unix.LANDLOCK_ACCESS_FS_READ_DIR != 0 {
+		return -1, fmt.Errorf("landlock: rights %#x on any file: only listing directories is ever left free", free)
+	}
 	attr := handled(abi)
+	attr.Handled_access_fs &^= free
 	ruleset, err := create(&attr)
 	if err != nil {
 		return -1, fmt.Errorf("landlock: create the ruleset: %w", err)

@@ -48,15 +48,19 @@ func TestRuleset(t *testing.T) {
 		{Path: "/etc/passwd", Access: 1<<16 - 1}, // so are those that only directories have
 		{Path: "/etc/passwd", Access: unix.LANDLOCK_ACCESS_FS_READ_DIR},
 		{Path: "/", Access: 0},
-	})
+	}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := unix.Close(fd); err != nil {
 		t.Error(err)
 	}
+	if fd, err := Ruleset(nil, unix.LANDLOCK_ACCESS_FS_READ_FILE); err == nil {
+		t.Error("reading was left free")
+		_ = unix.Close(fd)
+	}
 	for _, path := range []string{"/none", "/proc/self/exe"} {
-		if fd, err := Ruleset([]Rule{{Path: path, Access: 1}}); err == nil {
+		if fd, err := Ruleset([]Rule{{Path: path, Access: 1}}, 0); err == nil {
 			t.Errorf("a rule for %s was accepted", path)
 			_ = unix.Close(fd)
 		}

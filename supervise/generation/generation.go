@@ -14,13 +14,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"lockstep/config"
+	"lockstep/config/choose"
 	"lockstep/internal/escape"
 	"lockstep/internal/memfd"
 	"lockstep/ipc"
@@ -37,6 +40,7 @@ import (
 	"lockstep/supervise/jail"
 	"lockstep/supervise/proc"
 	"lockstep/supervise/slots"
+	"lockstep/supervise/words"
 )
 
 // Maker is what all generations of a session have in common.
@@ -49,6 +53,7 @@ type Maker struct {
 	UID, GID int    // the worker's
 	Inbox    *Inbox
 	Slots    *slots.Pool // of the commands of all sessions
+	Log      *slog.Logger
 }
 
 // Plan is what one generation is for.
@@ -86,42 +91,64 @@ type Report struct {
 // Generation is a helper and a worker that live and die together. Runners come
 // and go beside them, but do not outlive them.
 type Generation struct {
-	Roots  rootid.Roots
-	Begun  time.Time
-	Ready  time.Time     // set by the owner; zero before
-	Last   status.Report // set by the owner
-	Helper *proc.Process
-	Worker *proc.Process
+	Roots    rootid.Roots
+	Begun    time.Time
+	Watching choose.Choice
+	Ready    time.Time     // set by the owner; zero before
+	Last     status.Report // set by the owner
+	Helper   *proc.Process
+	Worker   *proc.Process
+	Resolver *proc.Process // nil but with fanotify
 
 	inotify *os.File // until the worker has it
+	events  *os.File // the worker's end of the resolver's socket, until it has it
 	control *os.File // to the helper
 	status  *os.File // numbers from the worker, commands to it
 }
 
-// Has says that a process is the generation's helper or worker.
-func (g *Generation) Has(p *proc.Process) bool {
-	return p != nil && (p == g.Helper || p == g.Worker)
+// All are the processes of which none outlives another.
+func (g *Generation) All() []*proc.Process {
+	all := []*proc.Process{g.Worker, g.Helper}
+	if g.Resolver != nil {
+		all = append(all, g.Resolver)
+	}
+	return all
 }
 
-// Begin starts the helper; then come the runners, then Finish. On an error the
-// generation is there to be ended.
+// Has says that a process is one of All.
+func (g *Generation) Has(p *proc.Process) bool { return p != nil && slices.Contains(g.All(), p) }
+
+// Begin makes the event queue and starts the helper, and what else the worker
+// needs; then come the runners, then Finish. On an error the generation is there
+// to be ended.
 func (m *Maker) Begin(plan Plan) (g *Generation, err error) {
-	g = &Generation{Roots: plan.Roots, Begun: time.Now()}
+	g = &Generation{Roots: plan.Roots, Begun: time.Now(), Watching: plan.Config.Watching(plan.Roots.Source.Blind())}
+	m.Log.Info(words.Watching(g.Watching))
 	if g.inotify, err = newInotify(); err != nil {
 		return g, err
 	}
 	var files proc.Files
 	defer func() { err = errors.Join(err, files.Close()) }()
+	if g.Watching.Monitor == choose.Fanotify {
+		// The mark first: it is the one step that needs what no process below has.
+		err = m.resolver(g, plan, &files)
+	}
+	if err != nil {
+		return g, err
+	}
 	return g, m.helper(g, plan, &files)
 }
 
 // Finish starts the worker.
 func (m *Maker) Finish(g *Generation) (err error) {
 	var files proc.Files
-	files.Take(g.inotify, nil)
-	g.inotify = nil
+	events := proc.Donate("inotify", files.Take(g.inotify, nil))
+	if g.events != nil {
+		events = proc.Donate("resolver", files.Take(g.events, nil))
+	}
+	g.inotify, g.events = nil, nil
 	defer func() { err = errors.Join(err, files.Close()) }()
-	return m.worker(g, &files)
+	return m.worker(g, &files, events)
 }
 
 // newInotify makes the event queue that the helper fills with watches and the
@@ -146,7 +173,7 @@ func (m *Maker) helper(g *Generation, plan Plan, files *proc.Files) error {
 	files.Take(theirs, err)
 	// After 0 to 2 and the four donations below; see sandbox's package comment.
 	const firstOpen = 7
-	data, err := brief.Helper(plan.Config, plan.Options, plan.Roots, firstOpen)
+	data, err := brief.Helper(plan.Config, plan.Options, plan.Roots, g.Watching, firstOpen)
 	if err != nil {
 		return err
 	}
@@ -163,8 +190,7 @@ func (m *Maker) helper(g *Generation, plan Plan, files *proc.Files) error {
 	return err
 }
 
-func (m *Maker) worker(g *Generation, files *proc.Files) error {
-	inotify := files.First()
+func (m *Maker) worker(g *Generation, files *proc.Files, events sandbox.Donation) error {
 	toHelper, toWorker, err := proc.Pair("worker")
 	files.Take(toHelper, err)
 	files.Take(toWorker, err)
@@ -181,7 +207,7 @@ func (m *Maker) worker(g *Generation, files *proc.Files) error {
 	m.named(&spec, m.Name)
 	g.Worker, err = m.Starter.Start(spec, "", m.Programs.Worker, []sandbox.Donation{
 		proc.Donate("helper", toWorker), proc.Donate("status", theirs),
-		proc.Donate("inotify", inotify), proc.Donate("filter", m.Filters[seccomp.Worker]),
+		events, proc.Donate("filter", m.Filters[seccomp.Worker]),
 	}, brief.Limits(spec.Role, 0, false))
 	if err != nil {
 		return err
@@ -346,7 +372,7 @@ func (g *Generation) end(all []*proc.Process) error {
 		ends.Go(func() { errs[i] = errors.Join(errs[i], p.End()) })
 	}
 	ends.Wait()
-	for _, f := range []*os.File{g.inotify, g.control, g.status} {
+	for _, f := range []*os.File{g.inotify, g.events, g.control, g.status} {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}
@@ -365,7 +391,7 @@ const hurryTime = time.Second
 // what is left when it can.
 func (g *Generation) End(runners []*proc.Process, signals <-chan os.Signal, hurry func(os.Signal) bool) error {
 	done := make(chan error, 1)
-	all := append([]*proc.Process{g.Worker, g.Helper}, runners...)
+	all := append(g.All(), runners...)
 	go func() { done <- g.end(all) }()
 	var limit <-chan time.Time
 	for hurried := hurry(nil); ; {

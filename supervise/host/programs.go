@@ -19,7 +19,7 @@ import (
 // Programs are the sealed images of this program and its siblings. They serve
 // every restart, so that a package upgrade never mixes versions.
 type Programs struct {
-	Self, Helper, Worker, Runner *os.File
+	Self, Helper, Worker, Runner, Resolver *os.File
 }
 
 // libexec is where an installed package keeps the siblings.
@@ -55,6 +55,7 @@ func SealPrograms() (*Programs, error) {
 		{&p.Helper, filepath.Join(dir, "lockstep-helper"), ""},
 		{&p.Worker, filepath.Join(dir, "lockstep-worker"), ""},
 		{&p.Runner, filepath.Join(dir, "lockstep-runner"), ""},
+		{&p.Resolver, filepath.Join(dir, "lockstep-resolver"), ""},
 	} {
 		if one.open == "" {
 			one.open = one.path
@@ -69,7 +70,7 @@ func SealPrograms() (*Programs, error) {
 // Close gives the images back.
 func (p *Programs) Close() error {
 	var err error
-	for _, f := range []*os.File{p.Self, p.Helper, p.Worker, p.Runner} {
+	for _, f := range []*os.File{p.Self, p.Helper, p.Worker, p.Runner, p.Resolver} {
 		if f != nil {
 			err = errors.Join(err, f.Close())
 		}

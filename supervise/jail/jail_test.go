@@ -37,6 +37,7 @@ func TestOnlyTheTargetIsWritable(t *testing.T) {
 	for _, dry := range []bool{false, true} {
 		for _, spec := range []sandbox.Spec{
 			Helper(Machine{}, []Tree{{Host: "/s", Dev: 1, Ino: 2}}), Worker(Machine{}, 61184, 61184), runner(Rights{DryRun: dry}),
+			Resolver(Machine{}, Tree{Host: "/s", Dev: 1, Ino: 2}),
 			remoteSpec(rsync.SSH), remoteSpec(rsync.Daemon),
 		} {
 			for _, b := range spec.Binds {
@@ -64,7 +65,7 @@ func TestOnlyTheTargetIsWritable(t *testing.T) {
 
 func TestOnlyProgramAndLoaderAreExecutable(t *testing.T) {
 	var got []string
-	for _, spec := range []sandbox.Spec{Helper(Machine{}, []Tree{{Host: "/s"}}), Worker(Machine{}, 1, 1), runner(Rights{Devices: true}),
+	for _, spec := range []sandbox.Spec{Helper(Machine{}, []Tree{{Host: "/s"}}), Worker(Machine{}, 1, 1), Resolver(Machine{}, Tree{Host: "/s"}), runner(Rights{Devices: true}),
 		remoteSpec(rsync.Daemon), remoteSpec(rsync.SSH)} {
 		for _, r := range spec.Landlock {
 			if r.Access&execute != 0 {

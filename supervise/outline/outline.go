@@ -12,19 +12,24 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
 
 	"lockstep/cgroup"
 	"lockstep/config"
+	"lockstep/config/choose"
 	"lockstep/config/keys"
 	"lockstep/internal/buildinfo"
 	"lockstep/ipc"
+	"lockstep/rootid"
 	"lockstep/rsync"
 	"lockstep/seccomp"
 	"lockstep/supervise/brief"
+	"lockstep/supervise/fanotify"
 	"lockstep/supervise/host"
+	"lockstep/supervise/words"
 )
 
 // Machine is what the running machine adds to a configuration.
@@ -35,6 +40,7 @@ type Machine struct {
 	Missing   []Feature
 	Unchecked []string // what could not be looked at, and why
 	Limits    func(role string, targets int) cgroup.Limits
+	Watching  func(config.Config) choose.Choice
 }
 
 // Feature is something that the kernel lacks.
@@ -47,7 +53,7 @@ type Feature struct {
 // Look looks at this machine.
 func Look(uid int) Machine {
 	kernel := host.CheckKernel()
-	m := Machine{Kernel: kernel.Release, Landlock: kernel.Landlock, Lacks: kernel.Lacks,
+	m := Machine{Kernel: kernel.Release, Landlock: kernel.Landlock, Lacks: kernel.Lacks, Watching: watching,
 		Limits: func(role string, targets int) cgroup.Limits { return brief.Limits(role, targets, false) }}
 	for _, f := range kernel.Missing() {
 		m.Missing = append(m.Missing, Feature{Name: f.Name, What: f.What})
@@ -85,8 +91,39 @@ type Sync struct {
 	Name     string         `json:"name"`
 	Source   string         `json:"source"`
 	Targets  []Target       `json:"targets"`
+	Watching Watching       `json:"watching"`
 	Settings []Setting      `json:"-"`
 	Values   map[string]any `json:"settings"`
+}
+
+// Watching is how the changes of a source would be heard of.
+type Watching struct {
+	Monitor string `json:"monitor"`
+	Every   string `json:"every,omitempty"`
+	Why     string `json:"why"`
+
+	text string
+}
+
+// watching is what the supervisor would choose. Who may not look at the source may
+// be told another thing than the supervisor, of a file system without a type.
+func watching(cfg config.Config) choose.Choice {
+	id, _ := rootid.Read(cfg.Source)
+	c := cfg.Watching(id.Blind())
+	if c.Monitor == choose.Fanotify && os.Geteuid() == 0 {
+		if err := fanotify.Probe(cfg.Source); err != nil {
+			c.Why += ", but it would not start: " + err.Error()
+		}
+	}
+	return c
+}
+
+func makeWatching(c choose.Choice) Watching {
+	w := Watching{Monitor: c.Monitor, Why: c.Why, text: words.Watching(c)}
+	if c.Monitor == choose.Poll {
+		w.Every = keys.FormatDuration(c.Every)
+	}
+	return w
 }
 
 // Setting is the value of one key, as it would be written.
@@ -135,10 +172,14 @@ func Make(set config.Set, m Machine) Plan {
 	p.Service, p.ServiceValues = settings(config.Config{Service: set.Service}, keys.ScopeService)
 	most := 0 // targets of one sync: limits grow with them
 	for i := range set.Syncs {
-		p.Syncs = append(p.Syncs, makeSync(set.Config(i)))
+		p.Syncs = append(p.Syncs, makeSync(set.Config(i), m))
 		most = max(most, len(set.Syncs[i].Targets))
 	}
-	for _, role := range []seccomp.Role{seccomp.Helper, seccomp.Worker, seccomp.Runner} {
+	roles := []seccomp.Role{seccomp.Helper, seccomp.Worker, seccomp.Runner}
+	if slices.ContainsFunc(p.Syncs, func(s Sync) bool { return s.Watching.Monitor == choose.Fanotify }) {
+		roles = append(roles, seccomp.Resolver)
+	}
+	for _, role := range roles {
 		p.Roles = append(p.Roles, makeRole(role, m.Limits(string(role), most)))
 	}
 	for i := range p.Machine.Missing {
@@ -155,8 +196,8 @@ func orEmpty[T any](list []T) []T {
 	return slices.Clone(list)
 }
 
-func makeSync(cfg config.Config) Sync {
-	s := Sync{Name: cfg.Name, Source: cfg.Source}
+func makeSync(cfg config.Config, m Machine) Sync {
+	s := Sync{Name: cfg.Name, Source: cfg.Source, Watching: makeWatching(m.Watching(cfg))}
 	s.Settings, s.Values = settings(cfg, keys.ScopeSync)
 	for _, t := range cfg.Targets {
 		one := Target{Target: t.String(), Kind: t.Kind.String(), Host: t.Host, Port: t.Port, User: t.User, Path: t.Path, Missing: t.Missing,

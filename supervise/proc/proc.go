@@ -223,9 +223,6 @@ func (l *Files) Take(f *os.File, err error) *os.File {
 	return f
 }
 
-// First is the file that was taken first.
-func (l *Files) First() *os.File { return l.list[0] }
-
 // Err is what went wrong so far.
 func (l *Files) Err() error { return l.err }
 

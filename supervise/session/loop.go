@@ -203,7 +203,7 @@ func (s *Session) stopGeneration() error {
 			return e
 		}
 	}
-	return s.bury(err, &s.hung, g.Helper, g.Worker)
+	return s.bury(err, &s.hung, g.All()...)
 }
 
 // heard takes note of a signal that comes while a generation is ended (nil: no

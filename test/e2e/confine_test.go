@@ -33,13 +33,20 @@ func confined() map[string]uint64 {
 		"lockstep-helper": capDACReadSearch,
 		"lockstep-worker": 0,
 		"lockstep-runner": capChown | capDACOverride | capFowner | capFsetid,
+		// Where a process reads for the worker.
+		"lockstep-resolver": capDACReadSearch,
 	}
 }
 
-// running starts a mirror that has done some work.
+// running starts a mirror that has done some work, with a process of every role.
 func running(t *testing.T) *mirror {
 	t.Helper()
-	m := newMirror(t)
+	return runningWith(t, "fanotify")
+}
+
+func runningWith(t *testing.T, monitor string) *mirror {
+	t.Helper()
+	m := newMirror(t, "--monitor", monitor)
 	write(t, m.src+"/f", "x")
 	m.start().ready()
 	write(t, m.src+"/g", "x")
@@ -163,10 +170,16 @@ func TestMountsOfTheJails(t *testing.T) {
 	if len(helper) != 2 {
 		t.Errorf("helper: %v, want the root and one source", helper)
 	}
-	for at, options := range helper {
-		for _, o := range []string{"ro", "nosuid", "nodev", "noexec"} {
-			if !hasOption(options, o) {
-				t.Errorf("helper: %s is not %s: %s", at, o, options)
+	resolver := mountsOf(t, m.the("lockstep-resolver").pid)
+	if len(resolver) != 2 {
+		t.Errorf("resolver: %v, want the root and one source", resolver)
+	}
+	for role, mounts := range map[string]map[string]string{"helper": helper, "resolver": resolver} {
+		for at, options := range mounts {
+			for _, o := range []string{"ro", "nosuid", "nodev", "noexec"} {
+				if !hasOption(options, o) {
+					t.Errorf("%s: %s is not %s: %s", role, at, o, options)
+				}
 			}
 		}
 	}
@@ -191,7 +204,7 @@ func TestNamespacesAndImage(t *testing.T) {
 	for role := range confined() {
 		pid := m.the(role).pid
 		spaces := []string{"mnt", "net", "ipc", "uts", "cgroup"}
-		if role != "lockstep-helper" { // which must see real pids
+		if role != "lockstep-helper" && role != "lockstep-resolver" { // which must see real pids
 			spaces = append(spaces, "pid")
 		}
 		for _, ns := range spaces {
@@ -250,7 +263,13 @@ func descriptors(t *testing.T, pid int) map[string]int {
 
 // No process holds a descriptor beyond its documented set.
 func TestDescriptors(t *testing.T) {
-	m := running(t)
+	for _, monitor := range []string{"inotify", "fanotify"} {
+		t.Run(monitor, func(t *testing.T) { holds(t, monitor) })
+	}
+}
+
+func holds(t *testing.T, monitor string) {
+	m := runningWith(t, monitor)
 	runtime := func(own map[string]int) map[string]int { // what every Go program has: 0 to 2 and its poller
 		for kind, n := range map[string]int{"/dev/null": 1, "pipe": 2, "anon_inode:[eventpoll]": 1, "anon_inode:[eventfd]": 1} {
 			own[kind] += n
@@ -261,6 +280,10 @@ func TestDescriptors(t *testing.T) {
 		"lockstep-helper": runtime(map[string]int{"socket": 3, "anon_inode:inotify": 1, "/roots/1": 1, "memfd": 1}),                              // supervisor, worker, runner; root; its config
 		"lockstep-worker": runtime(map[string]int{"socket": 2, "anon_inode:inotify": 1, "anon_inode:[eventpoll]": 1, "anon_inode:[eventfd]": 1}), // helper, supervisor; a poller of the event queue's own
 		"lockstep-runner": runtime(map[string]int{"socket": 2, "memfd": 1}),                                                                      // helper, supervisor; its config
+	}
+	if monitor == "fanotify" {
+		want["lockstep-worker"] = runtime(map[string]int{"socket": 3})                                                                     // helper, supervisor, resolver
+		want["lockstep-resolver"] = runtime(map[string]int{"socket": 1, "anon_inode:[fanotify]": 1, "/r": 1, "anon_inode:[eventpoll]": 2}) // worker; two pollers of its own
 	}
 	for role, most := range want {
 		got := descriptors(t, m.the(role).pid)
@@ -290,6 +313,7 @@ func TestDevicesAreForbidden(t *testing.T) {
 		refused      bool
 	}{
 		{"lockstep-helper", "/dev/null", true}, {"lockstep-helper", "/dev/zero", true}, {"lockstep-helper", "/dev/kmsg", true},
+		{"lockstep-resolver", "/dev/null", true}, {"lockstep-resolver", "/dev/kmsg", true},
 		{"lockstep-worker", "/dev/null", true}, {"lockstep-worker", "/dev/urandom", true}, {"lockstep-worker", "/dev/kmsg", true},
 		{"lockstep-runner", "/dev/null", false}, {"lockstep-runner", "/dev/kmsg", true}, {"lockstep-runner", "/dev/full", true},
 	}

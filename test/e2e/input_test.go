@@ -158,7 +158,7 @@ func TestNotRoot(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	command(t, "cp", program(t, "lockstep"), program(t, "lockstep-helper"), program(t, "lockstep-worker"), program(t, "lockstep-runner"), dir)
+	command(t, "cp", program(t, "lockstep"), program(t, "lockstep-helper"), program(t, "lockstep-worker"), program(t, "lockstep-runner"), program(t, "lockstep-resolver"), dir)
 	command(t, "chmod", "755", dir)
 	t.Setenv("LOCKSTEP_BIN", dir)
 	out, code := runs(t, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}, "mirror", "/usr/share/doc", "/tmp/never-made")

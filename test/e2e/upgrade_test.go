@@ -34,7 +34,7 @@ func contents(t *testing.T, path string) []byte {
 // next runner, and said.
 func TestUpgradeWhileRunning(t *testing.T) {
 	bin := t.TempDir()
-	for _, name := range []string{"lockstep", "lockstep-helper", "lockstep-worker", "lockstep-runner"} {
+	for _, name := range []string{"lockstep", "lockstep-helper", "lockstep-worker", "lockstep-runner", "lockstep-resolver"} {
 		replace(t, filepath.Join(bin, name), contents(t, program(t, name)))
 	}
 	rsync := filepath.Join(bin, "rsync")
@@ -46,7 +46,7 @@ func TestUpgradeWhileRunning(t *testing.T) {
 	m.start().ready()
 	m.equal()
 
-	for _, name := range []string{"lockstep", "lockstep-helper", "lockstep-worker", "lockstep-runner"} {
+	for _, name := range []string{"lockstep", "lockstep-helper", "lockstep-worker", "lockstep-runner", "lockstep-resolver"} {
 		replace(t, filepath.Join(bin, name), []byte("#!/bin/sh\nexit 99\n"))
 	}
 	replace(t, rsync, real)

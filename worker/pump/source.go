@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/internal/pace"
 	"lockstep/internal/sys"
 	"lockstep/monitor"
 )
@@ -23,20 +24,48 @@ const (
 // drained ahead of what the engine has applied.
 //
 // It has an epoll instance of its own: the runtime's poller would be woken by
-// each single event, also while the source waits for more of them (see pace).
+// each single event, also while the source waits for more of them (see package pace).
 type Source struct {
+	buffers
 	fd, poll, wake int
-	Full           chan []byte // a nil buffer says: the queue was empty after Mark was called
-	Empty          chan []byte // where buffers go back
 	asked          atomic.Bool
-	made           int
 	wait           [2]unix.EpollEvent
+}
+
+// buffers circulate between a reader and the engine.
+type buffers struct {
+	Full  chan []byte // a nil buffer says: the queue was empty after Mark was called
+	Empty chan []byte // where buffers go back
+	made  int
+}
+
+func newBuffers() buffers {
+	return buffers{Full: make(chan []byte, eventBuffers), Empty: make(chan []byte, eventBuffers)}
+}
+
+// Filled is where full buffers come.
+func (s *buffers) Filled() <-chan []byte { return s.Full }
+
+// Release takes a buffer back.
+func (s *buffers) Release(b []byte) { s.Empty <- b[:cap(b)] }
+
+func (s *buffers) buffer() []byte {
+	select {
+	case buf := <-s.Empty:
+		return buf
+	default:
+	}
+	if s.made < eventBuffers {
+		s.made++
+		return make([]byte, eventBuffer)
+	}
+	return <-s.Empty
 }
 
 // NewSource makes a source of an inotify descriptor; Run starts it. It makes
 // descriptors, so that it has to be called before the filter is entered.
 func NewSource(fd int) (*Source, error) {
-	s := &Source{fd: fd, poll: -1, Full: make(chan []byte, eventBuffers), Empty: make(chan []byte, eventBuffers)}
+	s := &Source{fd: fd, poll: -1, buffers: newBuffers()}
 	err := unix.SetNonblock(fd, true)
 	if err == nil {
 		s.poll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC)
@@ -54,12 +83,6 @@ func NewSource(fd int) (*Source, error) {
 	}
 	return s, nil
 }
-
-// Filled is where full buffers come.
-func (s *Source) Filled() <-chan []byte { return s.Full }
-
-// Release takes a buffer back.
-func (s *Source) Release(b []byte) { s.Empty <- b[:cap(b)] }
 
 // Decode calls to.Event for what the kernel wrote into a buffer.
 func (s *Source) Decode(b []byte, to monitor.Takers) error { return monitor.Decode(b, to.Event) }
@@ -83,7 +106,7 @@ func (s *Source) Unwatch(wd int32) { _, _ = unix.InotifyRmWatch(s.fd, uint32(wd)
 
 // Run reads until the descriptor fails.
 func (s *Source) Run() error {
-	var p pace
+	var p pace.Pace
 	for {
 		buf := s.buffer()
 		n, err := s.read(buf)
@@ -91,23 +114,10 @@ func (s *Source) Run() error {
 			return fmt.Errorf("reading events: %w", err)
 		}
 		s.Full <- buf[:n]
-		if wait := p.after(n, time.Now()); wait > 0 {
-			s.rest(wait)
+		if wait := p.After(n, time.Now()); wait > 0 {
+			pace.Rest(wait)
 		}
 	}
-}
-
-func (s *Source) buffer() []byte {
-	select {
-	case buf := <-s.Empty:
-		return buf
-	default:
-	}
-	if s.made < eventBuffers {
-		s.made++
-		return make([]byte, eventBuffer)
-	}
-	return <-s.Empty
 }
 
 // read waits for events. When it sees the queue empty it answers a mark that
@@ -150,57 +160,4 @@ func (s *Source) sleep() error {
 		}
 	}
 	return nil
-}
-
-// rest lets events gather. A timer of the runtime's would do so in its poller.
-func (s *Source) rest(d time.Duration) {
-	runtime.Gosched()
-	t := unix.NsecToTimespec(int64(d))
-	_ = unix.Nanosleep(&t, nil) // EINTR: then it was shorter
-}
-
-// A stream of changes is not read event by event but every few milliseconds:
-// that costs one wake-up for many of them, and the kernel merges equal ones
-// while they wait.
-const (
-	// freeReads after a rest follow at once: one change is several events, and
-	// it must meet no timer.
-	freeReads = 8
-	leastRest = time.Millisecond
-	mostRest  = 8 * time.Millisecond
-	// A read of less than few bytes makes the next rest longer, one of more than
-	// many shorter, and of more than flood there is none: even a queue of 1,024
-	// events must not fill meanwhile.
-	few, many, flood = 1 << 10, 4 << 10, 8 << 10
-)
-
-// pace says how long to rest before the next read. It grants freeReads, and one
-// more for each mostRest that was not spent resting.
-type pace struct {
-	credit int
-	rest   time.Duration
-	at     time.Time // up to when credit was given
-}
-
-func (p *pace) after(n int, now time.Time) time.Duration {
-	if earned := int(min(now.Sub(p.at)/mostRest, freeReads)); earned > 0 {
-		p.credit, p.at = min(p.credit+earned, freeReads), now
-	}
-	switch {
-	case n >= flood:
-		p.rest = 0
-	case p.credit > 0:
-		p.credit--
-		p.rest = 0
-	case n >= many:
-		p.rest = max(p.rest/2, leastRest)
-	case n < few:
-		p.rest = min(max(2*p.rest, leastRest), mostRest)
-	default:
-		p.rest = max(p.rest, leastRest)
-	}
-	if p.rest > 0 {
-		p.at = now.Add(p.rest)
-	}
-	return p.rest
 }

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/internal/pace"
 	"lockstep/monitor"
 )
 
@@ -96,37 +97,6 @@ func TestMarkComesBehindEvents(t *testing.T) {
 	}
 }
 
-// A single change, which is a few events, meets no timer; a stream is read in
-// rests that grow as long as little comes, and a flood without any.
-func TestPace(t *testing.T) {
-	now := time.Now()
-	var p pace
-	for i := range freeReads {
-		if wait := p.after(32, now); wait > 0 {
-			t.Fatalf("read %d after a rest is followed by %v", i, wait)
-		}
-	}
-	for _, want := range []time.Duration{leastRest, 2 * leastRest, 4 * leastRest, mostRest, mostRest} {
-		wait := p.after(32, now)
-		if wait != want {
-			t.Fatalf("%v, want %v", wait, want)
-		}
-		now = now.Add(wait)
-	}
-	if wait := p.after(many, now); wait != mostRest/2 {
-		t.Errorf("much to read, and %v", wait)
-	}
-	if wait := p.after(flood, now); wait != 0 {
-		t.Errorf("a flood, and %v", wait)
-	}
-	now = now.Add(100 * time.Millisecond)
-	for i := range freeReads {
-		if wait := p.after(32, now); wait > 0 {
-			t.Fatalf("read %d after another rest is followed by %v", i, wait)
-		}
-	}
-}
-
 // TestStreamIsReadInFewReads: the kernel's queue gathers what comes one by one.
 func TestStreamIsReadInFewReads(t *testing.T) {
 	dir := t.TempDir()
@@ -149,7 +119,7 @@ func TestStreamIsReadInFewReads(t *testing.T) {
 		}
 		s.Empty <- b[:cap(b)]
 	}
-	if most := freeReads + 4 + 2*int(time.Since(began)/mostRest); reads > most {
+	if most := pace.FreeReads + 4 + 2*int(time.Since(began)/pace.MostRest); reads > most {
 		t.Errorf("%d reads of %d events, at most %d are needed", reads, events, most)
 	}
 }

@@ -31,6 +31,7 @@ type prepared struct {
 	pipeR   *os.File
 	pipeW   *os.File
 	watches []uint32
+	handle  unix.FileHandle // of dir
 }
 
 func main() {
@@ -50,7 +51,7 @@ func main() {
 	}
 	switch os.Args[1] {
 	case "benign":
-		p.benign(os.Args[2] == "helper")
+		p.benign(os.Args[2])
 	case "call":
 		attempt(os.Args[2:])
 	case "int80":
@@ -80,6 +81,9 @@ func prepare() (*prepared, error) {
 		p.watches = append(p.watches, uint32(wd))
 	}
 	if p.dir, err = unix.Open("/", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return nil, err
+	}
+	if p.handle, _, err = unix.NameToHandleAt(p.dir, "", unix.AT_EMPTY_PATH); err != nil {
 		return nil, err
 	}
 	if p.sockets, err = unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0); err != nil {
@@ -122,7 +126,7 @@ func say(s string) {
 
 // benign is what a Go program does all day, as much of it as can be provoked:
 // each allowed call of the runtime is made at least once.
-func (p *prepared) benign(helper bool) {
+func (p *prepared) benign(role string) {
 	say("READY")
 	idle()
 	end := time.Now().Add(time.Second)
@@ -138,7 +142,7 @@ func (p *prepared) benign(helper bool) {
 		wg.Wait()
 	}
 	faults()
-	p.roleCalls(helper)
+	p.roleCalls(role)
 	say("DONE")
 }
 

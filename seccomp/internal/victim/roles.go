@@ -9,18 +9,47 @@ import (
 )
 
 // roleCalls makes each call of the role's own table.
-func (p *prepared) roleCalls(helper bool) {
+func (p *prepared) roleCalls(role string) {
+	switch role {
+	case "worker":
+		p.unwatch()
+	case "helper":
+		p.requests()
+	case "resolver":
+		p.resolve()
+	}
+}
+
+func (p *prepared) unwatch() {
 	for _, wd := range p.watches {
-		if helper {
-			break // the worker's alone
-		}
 		if _, err := unix.InotifyRmWatch(p.inotify, wd); err != nil {
 			lock.Fail("inotify_rm_watch", err)
 		}
 	}
-	if !helper {
-		return
+}
+
+// resolve does what the resolver does with an event.
+func (p *prepared) resolve() {
+	fd, err := unix.OpenByHandleAt(p.dir, p.handle, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)
+	if err != nil {
+		lock.Fail("open_by_handle_at", err)
 	}
+	if err := unix.Fchdir(fd); err != nil {
+		lock.Fail("fchdir", err)
+	}
+	if _, err := unix.Getcwd(make([]byte, 4096)); err != nil {
+		lock.Fail("getcwd", err)
+	}
+	if err := unix.Close(fd); err != nil {
+		lock.Fail("close", err)
+	}
+	if _, err := unix.IoctlGetInt(p.inotify, unix.TIOCINQ); err != nil {
+		lock.Fail("ioctl", err)
+	}
+}
+
+// requests does what the helper does for others.
+func (p *prepared) requests() {
 	for _, flags := range []int{unix.MSG_NOSIGNAL, unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT} {
 		if err := unix.Sendmsg(p.sockets[0], []byte("x"), nil, nil, flags); err != nil {
 			lock.Fail("sendmsg", err)

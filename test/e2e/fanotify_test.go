@@ -1,0 +1,110 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"lockstep/test/churn"
+)
+
+func newFanotify(t *testing.T) *mirror { return newMirror(t, "--monitor", "fanotify") }
+
+// All scripts hold with the events of a whole file system as well.
+func TestScriptsWithFanotify(t *testing.T) { scripts(t, 1, newFanotify) }
+
+// A burst, and then directories that move, vanish and come back while others
+// write: what the worker holds is what the file system holds, both ways. The
+// target, the state and the other tests are on the same file system.
+func TestChurnWithFanotify(t *testing.T) {
+	s := scaled()
+	seeded(t, s.churnSeeds, func(t *testing.T, seed uint64) {
+		m := newFanotify(t).start().ready()
+		if err := churn.Burst(m.src, seed, s.burstDirs, s.burstFiles); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("burst of %d files: equal %v after the last", s.burstFiles, m.equal())
+		outside := m.src + "-outside"
+		if err := os.Mkdir(outside, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for part, ops := range []int{s.churnOps, 40} { // the second shows what the tree holds
+			if err := churn.Dirs(m.src, outside, seed+1000*uint64(part), ops); err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%d changes: equal %v after the last", ops, m.equal())
+		}
+		m.stop()
+	})
+}
+
+// The resolver's death ends the generation; the next sees what came meanwhile.
+func TestKillResolver(t *testing.T) {
+	m := newFanotify(t).start().ready()
+	for i := range 3 {
+		at := m.mark()
+		victim := m.the("lockstep-resolver")
+		if err := syscall.Kill(victim.pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		write(t, fmt.Sprintf("%s/f%d", m.src, i), "x")
+		m.other("lockstep-resolver", victim)
+		m.await(at, "readiness", limit, m.isReady)
+		m.equal()
+	}
+	m.stop()
+}
+
+// A worker that stands still for long hears of what it missed.
+func TestSlowWorkerWithFanotify(t *testing.T) {
+	m := newFanotify(t).start().ready()
+	worker := m.the("lockstep-worker").pid
+	if err := syscall.Kill(worker, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := churn.Burst(m.src, 1, 20, 2000); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(worker, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	m.equal()
+	m.stop()
+}
+
+// Where a file system refuses, the start says what refused and what works.
+func TestFanotifyIsRefused(t *testing.T) {
+	m := newFanotify(t)
+	base := t.TempDir()
+	if err := unix.Mount("none", base, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Unmount(base, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, dir := range []string{"/l", "/u", "/w"} {
+		if err := os.Mkdir(base+dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unix.Mount("none", m.src, "overlay", 0, "lowerdir="+base+"/l,upperdir="+base+"/u,workdir="+base+"/w"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Unmount(m.src, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	if code := m.once("--once"); code != 1 || !strings.Contains(m.output(), "nfs_export=on") || !strings.Contains(m.output(), "inotify") {
+		t.Errorf("exit code %d\n%s", code, m.output())
+	}
+	m.nothingLeft()
+}
