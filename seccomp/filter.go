@@ -22,6 +22,8 @@ const (
 	Remote Role = "remote"
 	// Resolver reads the events of a whole file system.
 	Resolver Role = "resolver"
+	// Dnotify is the same program where it holds a descriptor of each directory.
+	Dnotify Role = "dnotify"
 )
 
 // Architectures that have tables, by their Go names.
@@ -116,7 +118,7 @@ func not(arg uint, v uint64) Cond { return Cond{Arg: arg, Value: v, Not: true} }
 func when(c ...Cond) []Cond { return c }
 
 // Roles are all roles that have a table.
-func Roles() []Role { return []Role{Helper, Worker, Runner, Remote, Resolver} }
+func Roles() []Role { return []Role{Helper, Worker, Runner, Remote, Resolver, Dnotify} }
 
 // Table returns the filter of a role. For an unknown role or architecture it
 // has no rules, and Compile refuses it.
@@ -132,6 +134,8 @@ func Table(role Role, arch string) Filter {
 		f.Allow = merge(arch, goRuntime(), helper())
 	case Resolver:
 		f.Allow = merge(arch, goRuntime(), resolver())
+	case Dnotify:
+		f.Allow = merge(arch, goRuntime(), dnotify())
 	case Runner:
 		// The filter cannot change at execve: only a further, narrower one
 		// could be added, by the command itself. So the runner may do what its

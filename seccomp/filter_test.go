@@ -51,7 +51,7 @@ func TestBudget(t *testing.T) {
 
 // TestLines: each line is whole, tells who needs it, and knows its arguments.
 func TestLines(t *testing.T) {
-	for _, set := range []Set{goRuntime(), worker(), helper(), resolver(), runner(), command(), network(), denied(), deniedRemote()} {
+	for _, set := range []Set{goRuntime(), worker(), helper(), resolver(), dnotify(), runner(), command(), network(), denied(), deniedRemote()} {
 		for _, c := range set.Calls {
 			if c.Name == "" || len(c.Who) < 4 {
 				t.Errorf("%s: %q tells not who needs it", set.Name, c.Name)

@@ -241,6 +241,12 @@ func (e *engine) hello(m ipc.Message, _ bool) error {
 		e.roots = append(e.roots, r)
 	}
 	for _, r := range e.roots {
+		if r.cfg.Monitor == settings.MonitorDnotify {
+			// What was listed before it is watched could change unheard. The first
+			// mark is answered when all is.
+			e.barrier(func() { r.demand("start") })
+			continue
+		}
 		r.demand("start")
 	}
 	return nil

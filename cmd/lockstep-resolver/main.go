@@ -1,8 +1,9 @@
 // Lockstep-resolver reads what changes on a whole file system and passes on to
-// the worker what lies below its root; it is started by lockstep only.
+// the worker what lies below its root; or it watches each directory below its
+// root by dnotify. It is started by lockstep only.
 //
 // Trust: it holds CAP_DAC_READ_SEARCH in a jail that shows the root alone; the
-// events that it reads and what the worker sends it are hostile.
+// events and names that it reads and what the worker sends it are hostile.
 package main
 
 import (
@@ -20,10 +21,14 @@ const theRoot = 1
 
 func main() {
 	fds := lock.Begin("worker", "filter")
-	events, isFanotify := fds["fanotify"]
-	root, hasRoot := fds["root1"]
-	if !isFanotify || !hasRoot {
-		lock.Fail("descriptors", errors.New("no event queue or no root was donated"))
+	events, queue := fds["fanotify"]
+	if !queue {
+		signalled(fds)
+		return
+	}
+	root, there := fds["root1"]
+	if !there {
+		lock.Fail("descriptors", errors.New("no root was donated"))
 	}
 	r, err := resolver.New(resolver.Ends{Fanotify: events, Worker: fds["worker"], Root: root, Number: theRoot})
 	if err != nil {

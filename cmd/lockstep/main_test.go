@@ -47,7 +47,7 @@ func TestCommands(t *testing.T) {
 		{"mirror --nonsense /a /b", 2, "", "unknown flag: --nonsense; see lockstep mirror --help"},
 		{"mirror --delay", 2, "", "flag needs an argument: --delay"},
 		{"mirror --delay=x --monitor=poll /a /b", 2, "", `--delay: "x" is not a duration`},
-		{"mirror --delay=x --monitor=dnotify /a /b", 2, "", `lockstep: --monitor: "dnotify" is not in this version; use auto, inotify, fanotify or poll`},
+		{"mirror --delay=x --monitor=fsevents /a /b", 2, "", `lockstep: --monitor: "fsevents" is unknown; use auto, inotify, fanotify, poll or dnotify`},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := run(strings.Fields(c.args), &stdout, &stderr)

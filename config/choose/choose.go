@@ -18,12 +18,13 @@ import (
 const (
 	Auto     = "auto"
 	Inotify  = "inotify"
-	Fanotify = "fanotify"
 	Poll     = "poll"
+	Fanotify = "fanotify"
+	Dnotify  = "dnotify"
 )
 
 // Words are what a sync and a rule may ask for.
-func Words() []string { return []string{Auto, Inotify, Fanotify, Poll} }
+func Words() []string { return []string{Auto, Inotify, Fanotify, Poll, Dnotify} }
 
 // Limits of an interval.
 const (

@@ -120,8 +120,7 @@ func TestBadValues(t *testing.T) {
 		{"delay", "-1s", "--delay: -1s is not between 0 and 1h; write a duration such as 200ms, 2s, 30m or 24h"},
 		{"big_file.size", "12XB", `--big-file-size: "12XB" is not a size; write a size such as 64KiB, 128MiB or 1GiB, or 0 for no such lane`},
 		{"bwlimit", "99999999999TiB", `--bwlimit: "99999999999TiB" is too large; write a size such as 64KiB, 128MiB or 1GiB, or 0 for no limit`},
-		{"monitor", "dnotify", `--monitor: "dnotify" is not in this version; use auto, inotify, fanotify or poll`},
-		{"monitor", "magic", `--monitor: "magic" is unknown; use auto, inotify, fanotify or poll`},
+		{"monitor", "magic", `--monitor: "magic" is unknown; use auto, inotify, fanotify, poll or dnotify`},
 		{"xattrs", "some", `--xattrs: "some" is unknown; use user, all or none`},
 		{"max_delete.percent", "101", `--max-delete-percent: "101" is not a number from 0 to 100; write a number from 0 to 100`},
 		{"rsync_path", "rsync", `--rsync-path: "rsync" is not an absolute path; name the program by its absolute path`},
@@ -150,7 +149,7 @@ func TestBadValues(t *testing.T) {
 func TestAllProblemsAtOnce(t *testing.T) {
 	_, err := build(t, "delay", "x", "monitor", "y", "max_delay", "1ms", "delay", "3s")
 	want := `--delay: "x" is not a duration; write a duration such as 200ms, 2s, 30m or 24h
---monitor: "y" is unknown; use auto, inotify, fanotify or poll
+--monitor: "y" is unknown; use auto, inotify, fanotify, poll or dnotify
 --delay: given twice; give it once
 SRC: missing; name the directory to mirror: lockstep mirror SRC DST
 DST: missing; name the directory to keep in step: lockstep mirror SRC DST`

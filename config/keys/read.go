@@ -109,9 +109,6 @@ func readMonitor(c *config.Config, v string) error {
 		c.Monitor = v
 		return nil
 	}
-	if v == "dnotify" {
-		return fmt.Errorf("%q is not in this version", v)
-	}
 	return fmt.Errorf("%q is unknown", v)
 }
 

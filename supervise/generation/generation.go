@@ -98,7 +98,8 @@ type Generation struct {
 	Last     status.Report // set by the owner
 	Helper   *proc.Process
 	Worker   *proc.Process
-	Resolver *proc.Process // nil but with fanotify
+	// Resolver is nil but with fanotify and dnotify.
+	Resolver *proc.Process
 
 	inotify *os.File // until the worker has it
 	events  *os.File // the worker's end of the resolver's socket, until it has it
@@ -129,9 +130,12 @@ func (m *Maker) Begin(plan Plan) (g *Generation, err error) {
 	}
 	var files proc.Files
 	defer func() { err = errors.Join(err, files.Close()) }()
-	if g.Watching.Monitor == choose.Fanotify {
+	switch g.Watching.Monitor {
+	case choose.Fanotify:
 		// The mark first: it is the one step that needs what no process below has.
 		err = m.resolver(g, plan, &files)
+	case choose.Dnotify:
+		err = m.dnotify(g, plan, &files)
 	}
 	if err != nil {
 		return g, err

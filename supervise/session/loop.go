@@ -301,6 +301,9 @@ func (s *Session) verdict(e proc.Exit) error {
 	if e.Code == words.CodeConfine && !s.everReady && s.host.Alone && (s.alone() || s.byRunner(e.Process) == nil) {
 		return exit.Error{Code: exit.Failed, Err: fmt.Errorf("the %s could not be confined, and does not run unconfined; the line above says why", e.Process.Role)}
 	}
+	if e.Code == words.CodeNoRoom && !s.everReady && s.host.Alone {
+		return exit.Error{Code: exit.Failed, Err: errors.New("there are more directories than can be watched; the line above says how many, and what to do")}
+	}
 	return s.sigsys.Locked(e.Process.Role, e.Sig, time.Now())
 }
 

@@ -26,6 +26,7 @@ import (
 const (
 	CodeInternal  = 70
 	CodeConfine   = 71
+	CodeNoRoom    = 73
 	CodeRootGone  = 75
 	CodeViolation = 76
 )
@@ -46,6 +47,8 @@ func Death(role string, pid, code int, sig syscall.Signal, err error) string {
 	switch code {
 	case CodeConfine:
 		return who + "could not confine itself, and ended"
+	case CodeNoRoom:
+		return who + "cannot watch as many directories as there are, and ended"
 	case CodeRootGone:
 		return who + "found another directory in a root's place, and ended"
 	case CodeViolation:

@@ -130,7 +130,7 @@ func TestBadInput(t *testing.T) {
 		"a script":            {mirror("--rsync-path", base+"/script", s, d), []string{"script", "program"}},
 		"not rsync":           {mirror("--rsync-path", "/usr/bin/id", s, d), []string{"rsync"}},
 		"relative rsync":      {mirror("--rsync-path", "rsync", s, d), []string{"--rsync-path", "absolute"}},
-		"other monitor":       {mirror("--monitor", "fanotify", s, d), []string{"--monitor", "inotify"}},
+		"other monitor":       {mirror("--monitor", "fsevents", s, d), []string{"--monitor", "inotify"}},
 		"bad feature":         {mirror("--allow-missing", "seccomp", s, d), []string{"--allow-missing"}},
 		"given twice":         {mirror("--state-dir", base+"/two", s, d), []string{"state", "twice"}},
 		"state in the target": {[]string{"mirror", "--state-dir", d + "/state", s, d}, []string{"--state-dir", "inside the target"}},

@@ -29,7 +29,8 @@ type entry struct {
 
 // late is an entry that may change once more without a sign: the clock of its file
 // system had not gone on since its last change when it was looked at. It is told
-// again when it has. So is one whose time is not between the two listings that
+// again when it has; without rounds, each time that the directory is said to have
+// changed until then, since no listing may follow. So is one whose time is not between the two listings that
 // differ: the clock is another machine's, and nobody knows how far it has gone on.
 type late struct {
 	name string
@@ -216,9 +217,11 @@ func (p *Poller) again(rel string, d *dir, asked time.Time) {
 	}
 	due, left := map[string]bool{}, d.late[:0]
 	for _, l := range d.late {
-		if asked.Before(l.due) {
+		early := asked.Before(l.due)
+		if early {
 			left = append(left, l)
-		} else {
+		}
+		if !early || p.cfg.Every == 0 {
 			due[l.name] = true
 		}
 	}

@@ -66,7 +66,8 @@ type Poller struct {
 	inside bool     // one is under way
 	began  time.Time
 	due    time.Time // when the next one begins
-	asked  []string  // to be listed beside the rounds
+	asked  []string  // to be listed beside the rounds, each once
+	wanted map[string]bool
 	late   time.Time // all that is late by now is so no longer
 	marks  []mark
 }
@@ -83,7 +84,7 @@ func New(cfg Config) *Poller {
 	if cfg.Rest == 0 {
 		cfg.Rest = 4
 	}
-	return &Poller{cfg: cfg, seed: maphash.MakeSeed(), dirs: map[string]*dir{}}
+	return &Poller{cfg: cfg, seed: maphash.MakeSeed(), dirs: map[string]*dir{}, wanted: map[string]bool{}}
 }
 
 // Counters returns the account as of now.
@@ -92,7 +93,8 @@ func (p *Poller) Counters() Counters { return p.count }
 // Mark has f called at the end of the second round that begins from now on, and once
 // what is late by then has been told again: what was changed before is told, and so
 // is the time of a directory in which something came and went before the first one
-// listed it: that stands in the listing above, which came before. Without rounds, once what was asked for is.
+// listed it: that stands in the listing above, which came before. Without rounds,
+// once what was asked for is listed.
 func (p *Poller) Mark(f func()) {
 	if p.cfg.Every == 0 && p.out == 0 && len(p.asked) == 0 {
 		f()
@@ -106,7 +108,10 @@ func (p *Poller) Ask(rel string) bool {
 	if p.dirs[rel] == nil {
 		return false
 	}
-	p.asked = append(p.asked, rel)
+	if !p.wanted[rel] {
+		p.wanted[rel] = true
+		p.asked = append(p.asked, rel)
+	}
 	return true
 }
 
@@ -141,6 +146,9 @@ func (p *Poller) Ahead(now time.Time) []string {
 func (p *Poller) Take(n int) {
 	p.out = n
 	if len(p.asked) > 0 {
+		for _, rel := range p.asked[:n] {
+			delete(p.wanted, rel) // what is asked for from now on is another listing
+		}
 		p.asked = p.asked[n:]
 		return
 	}
@@ -195,7 +203,8 @@ func (p *Poller) wake() {
 		if m.round <= p.number && m.late.IsZero() {
 			m.late = p.late
 		}
-		if m.round <= p.number && !p.began.Before(m.late) {
+		// Without rounds, a late change is told by a signal of its own.
+		if m.round <= p.number && (p.cfg.Every == 0 || !p.began.Before(m.late)) {
 			m.f()
 		} else {
 			p.marks = append(p.marks, m)

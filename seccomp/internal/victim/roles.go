@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/internal/sys"
 	"lockstep/sandbox/lock"
 )
 
@@ -17,6 +18,8 @@ func (p *prepared) roleCalls(role string) {
 		p.requests()
 	case "resolver":
 		p.resolve()
+	case "dnotify":
+		p.watch()
 	}
 }
 
@@ -101,6 +104,42 @@ func (p *prepared) verbs() {
 	}
 	if st.Mode == 0 {
 		os.Exit(6)
+	}
+	if err := unix.Close(fd); err != nil {
+		lock.Fail("close", err)
+	}
+}
+
+// watch does what the resolver does with a directory that it is to watch by
+// dnotify.
+func (p *prepared) watch() {
+	fd, err := unix.Openat2(p.dir, "usr", &unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
+	})
+	if err != nil {
+		lock.Fail("openat2", err)
+	}
+	var st unix.Statx_t
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_INO, &st); err != nil {
+		lock.Fail("statx", err)
+	}
+	if e := sys.SetOwnerThread(fd, unix.Gettid()); e != 0 {
+		lock.Fail("F_SETOWN_EX", e)
+	}
+	for cmd, arg := range map[int]int{unix.F_SETSIG: 40, unix.F_NOTIFY: 0x8000003e} { // as seccomp/dnotify.go has them
+		if _, err := unix.FcntlInt(uintptr(fd), cmd, arg); err != nil {
+			lock.Fail("fcntl", err)
+		}
+	}
+	if _, err := unix.Seek(fd, 0, unix.SEEK_SET); err != nil {
+		lock.Fail("lseek", err)
+	}
+	if _, err := unix.Getdents(fd, make([]byte, 4096)); err != nil {
+		lock.Fail("getdents64", err)
+	}
+	if _, err := unix.Ppoll([]unix.PollFd{{Fd: int32(fd)}}, &unix.Timespec{}, nil); err != nil {
+		lock.Fail("ppoll", err)
 	}
 	if err := unix.Close(fd); err != nil {
 		lock.Fail("close", err)
