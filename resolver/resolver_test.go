@@ -3,6 +3,7 @@ package resolver
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -10,12 +11,51 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/internal/testenv"
 	"lockstep/monitor"
 )
 
 func TestEvents(t *testing.T) {
 	t.Run("tmpfs", func(t *testing.T) { events(t, newRig(t)) })
-	t.Run("disk", func(t *testing.T) { events(t, rigIn(t, t.TempDir())) })
+	for _, kind := range []string{"ext4", "xfs", "btrfs"} {
+		t.Run(kind, func(t *testing.T) { events(t, rigIn(t, testenv.LoopFS(t, kind))) })
+	}
+	t.Run("overlay", func(t *testing.T) { events(t, rigIn(t, overlay(t))) })
+}
+
+// overlay mounts one that can be exported.
+func overlay(t *testing.T) string {
+	t.Helper()
+	base, at := testenv.LoopFS(t, "ext4"), t.TempDir()
+	for _, d := range []string{"/l", "/u", "/w"} {
+		if err := os.Mkdir(base+d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unix.Mount("none", at, "overlay", 0, "nfs_export=on,index=on,lowerdir="+base+"/l,upperdir="+base+"/u,workdir="+base+"/w"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(at, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return at
+}
+
+// What is in a subvolume below the root is in the root.
+func TestSubvolume(t *testing.T) {
+	g := rigIn(t, testenv.LoopFS(t, "btrfs"))
+	for _, at := range []string{g.root, g.outside} {
+		if out, err := exec.Command(testenv.NeedTool(t, "btrfs"), "subvolume", "create", at+"/sub").CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	g.start(nil)
+	g.events()
+	g.do(g.file("sub/f"), g.dir("sub/d"), os.WriteFile(g.outside+"/sub/f", nil, 0o600))
+	g.want("MODIFY|CLOSE_WRITE|CREATE /sub/f", "CREATE|ISDIR /sub/d")
+	g.stop()
 }
 
 func events(t *testing.T, g *rig) {

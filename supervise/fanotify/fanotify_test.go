@@ -3,6 +3,7 @@ package fanotify
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -42,6 +43,21 @@ func TestOpen(t *testing.T) {
 		if err := Probe(path); err == nil {
 			t.Errorf("%s can be watched", path)
 		}
+	}
+}
+
+// A mark is on a whole file system, of which a subvolume is not one; the file
+// system that holds it can be marked.
+func TestProbeSubvolume(t *testing.T) {
+	dir := testenv.LoopFS(t, "btrfs")
+	if out, err := exec.Command(testenv.NeedTool(t, "btrfs"), "subvolume", "create", dir+"/sub").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if err := Probe(dir); err != nil {
+		t.Error(err)
+	}
+	if err := Probe(dir + "/sub"); !errors.Is(err, unix.EXDEV) || !strings.Contains(err.Error(), "a subvolume") {
+		t.Error(err)
 	}
 }
 
