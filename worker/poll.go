@@ -10,6 +10,7 @@ import (
 	"lockstep/worker/deliver"
 	"lockstep/worker/listing"
 	"lockstep/worker/poll"
+	"lockstep/worker/tree"
 )
 
 // Where changes are found by comparing listings (worker/poll), all of them or, with
@@ -26,7 +27,7 @@ func (r *root) startPoll() {
 	}
 	cfg := poll.Config{
 		Root: uint32(r.id), Inodes: r.cfg.Inodes,
-		Dirs: r.Dirs, Known: r.track.Has,
+		Dirs: r.Dirs, Known: func(rel string) bool { return r.track.Tree().Find(rel) != tree.None },
 		Emit: func(e monitor.PathEvent) {
 			r.e.events++
 			r.track.Path(e, r.e.now)

@@ -70,7 +70,7 @@ func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets m
 		failing: make(map[string]struct{}),
 	}
 	r.links.Left = r.nameLeft
-	r.track = track.New(track.Config{Excluded: r.excluded, Mounts: c.Mounts, Devices: c.Devices, Paths: c.Monitor.ByPath()}, (*sink)(r))
+	r.track = track.New(track.Config{Excluded: r.excluded, Mounts: c.Mounts, Devices: c.Devices, Paths: c.Monitor.ByPath(), Compared: c.Monitor == settings.MonitorPoll}, (*sink)(r))
 	r.startPoll()
 	if r.inexact && c.Delete != settings.DeleteNever {
 		e.log.printf(deliver.Warn, "%s: rsync does not know all of the exclude patterns (those with ?, [, \\ or !): "+

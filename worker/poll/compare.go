@@ -62,20 +62,29 @@ func (d *dir) add(p *Poller, entries []listing.Entry) {
 	}
 }
 
-// sum is what differs when an entry has changed. What number a directory has is
-// no matter: what is in it is compared. Its size is the file system's affair.
+// sum is what differs when an entry has changed. A directory's size is the file
+// system's affair.
 func (p *Poller) sum(e *listing.Entry) uint64 {
 	same := [4]uint64{e.Ctime, e.Stamp}
 	if e.Kind != listing.KindDir {
 		same[2] = e.Size
-		if p.cfg.Inodes {
-			same[3] = e.Ino
-		}
+	}
+	if p.cfg.Inodes {
+		same[3] = e.Ino
 	}
 	return maphash.Comparable(p.seed, same)
 }
 
 func (d *dir) name(e *entry) []byte { return d.names[e.at:][:e.n] }
+
+func (d *dir) remove(name string) {
+	for i := range d.entries {
+		if string(d.name(&d.entries[i])) == name {
+			d.entries = append(d.entries[:i], d.entries[i+1:]...)
+			return
+		}
+	}
+}
 
 // same says whether two listings are: in the same order, as they mostly are.
 func (d *dir) same(o *dir) bool {
@@ -95,8 +104,8 @@ func (p *Poller) compare(rel string, self uint64, asked time.Time) {
 	before, now := p.dirs[rel], &p.arrived
 	if before != nil && before.same(now) {
 		p.again(rel, before, asked)
-		p.own(rel, before, self)
-		before.asked = asked
+		p.own(rel, before, before, self)
+		before.asked, before.round = asked, p.number
 		return
 	}
 	kept := &dir{
@@ -106,25 +115,32 @@ func (p *Poller) compare(rel string, self uint64, asked time.Time) {
 	p.dirs[rel] = kept
 	if before == nil {
 		for i := range kept.entries {
-			kept.doubt(&kept.entries[i], time.Time{})
+			e := &kept.entries[i]
+			p.doubt(kept, string(kept.name(e)), e.ctime, time.Time{})
+		}
+		if rel == "" {
+			p.doubt(kept, "", self, time.Time{})
 		}
 		return
 	}
 	p.again(rel, before, asked)
-	p.own(rel, before, self)
-	kept.self, kept.late = before.self, before.late
+	kept.late = before.late
+	p.own(rel, before, kept, self)
 	p.differ(rel, before, kept)
 }
 
-// own tells of the directory's own time, where that is told: of the root, which no
-// other directory lists.
-func (p *Poller) own(rel string, d *dir, self uint64) {
-	if self != 0 && d.self != 0 && self != d.self {
+// own tells of the directory's own time: of the root, which no other directory
+// lists. Not every listing tells it.
+func (p *Poller) own(rel string, before, now *dir, self uint64) {
+	if rel != "" || self == 0 {
+		now.self = before.self
+		return
+	}
+	if self != before.self {
 		p.emit(rel, "", monitor.Attrib|monitor.IsDir)
+		p.doubt(now, "", self, before.asked)
 	}
-	if self != 0 {
-		d.self = self
-	}
+	now.self = self
 }
 
 // differ tells of each name that differs.
@@ -141,7 +157,7 @@ func (p *Poller) differ(rel string, before, now *dir) {
 		if was != nil && was.sum == e.sum && was.kind == e.kind {
 			continue
 		}
-		now.doubt(e, before.asked)
+		p.doubt(now, string(name), e.ctime, before.asked)
 		if was != nil && (was.kind == listing.KindDir) != (e.kind == listing.KindDir) {
 			p.emit(rel, string(name), monitor.Delete|isDir(was))
 			was = nil
@@ -170,17 +186,21 @@ func isDir(e *entry) monitor.Op {
 	return 0
 }
 
-// doubt notes an entry that has changed since the listing before, which was asked
-// for then, if it is late.
-func (d *dir) doubt(e *entry, before time.Time) {
-	slack := tickOf(e.ctime)
+// doubt notes a name of d (none: d itself) that has changed since the listing
+// before, which was asked for then, if it is late.
+func (p *Poller) doubt(d *dir, name string, ctime uint64, before time.Time) {
+	slack := tickOf(ctime)
 	latest := uint64(max(d.asked.Add(-slack).UnixNano(), 0))
 	earliest := uint64(0)
 	if !before.IsZero() {
 		earliest = uint64(max(before.Add(-slack).UnixNano(), 0))
 	}
-	if e.ctime < earliest || e.ctime > latest {
-		d.late = append(d.late, late{string(d.name(e)), d.asked.Add(slack)})
+	if ctime < earliest || ctime > latest {
+		due := d.asked.Add(slack)
+		d.late = append(d.late, late{name, due})
+		if due.After(p.late) {
+			p.late = due
+		}
 	}
 }
 
@@ -200,6 +220,9 @@ func (p *Poller) again(rel string, d *dir, asked time.Time) {
 	}
 	if d.late = left; len(left) == 0 {
 		d.late = nil
+	}
+	if due[""] {
+		p.emit(rel, "", monitor.Attrib|monitor.IsDir)
 	}
 	for i := range p.arrived.entries {
 		e := &p.arrived.entries[i]

@@ -17,6 +17,7 @@ package poll
 
 import (
 	"hash/maphash"
+	"strings"
 	"time"
 
 	"lockstep/monitor"
@@ -66,12 +67,14 @@ type Poller struct {
 	began  time.Time
 	due    time.Time // when the next one begins
 	asked  []string  // to be listed beside the rounds
+	late   time.Time // all that is late by now is so no longer
 	marks  []mark
 }
 
 // mark is something that waits for a round.
 type mark struct {
-	round uint64 // the end of this one
+	round uint64    // the end of this one, or of a later one
+	late  time.Time // that begins at this time or later; zero: not known yet
 	f     func()
 }
 
@@ -86,14 +89,16 @@ func New(cfg Config) *Poller {
 // Counters returns the account as of now.
 func (p *Poller) Counters() Counters { return p.count }
 
-// Mark has f called at the end of a round that begins from now on: what was
-// changed before has been told then. Without rounds, once what was asked for is.
+// Mark has f called at the end of the second round that begins from now on, and once
+// what is late by then has been told again: what was changed before is told, and so
+// is the time of a directory in which something came and went before the first one
+// listed it: that stands in the listing above, which came before. Without rounds, once what was asked for is.
 func (p *Poller) Mark(f func()) {
 	if p.cfg.Every == 0 && p.out == 0 && len(p.asked) == 0 {
 		f()
 		return
 	}
-	p.marks = append(p.marks, mark{p.number + 1, f})
+	p.marks = append(p.marks, mark{round: p.number + 2, f: f})
 }
 
 // Ask has one directory listed soon; false: nothing is known of it to compare.
@@ -161,7 +166,7 @@ func (p *Poller) end() {
 		return
 	}
 	if p.cfg.Every == 0 && len(p.asked) == 0 {
-		p.number++
+		p.number += 2
 		p.wake()
 	}
 	if !p.inside {
@@ -187,7 +192,10 @@ func (p *Poller) wake() {
 	marks := p.marks
 	p.marks = nil
 	for _, m := range marks {
-		if m.round <= p.number {
+		if m.round <= p.number && m.late.IsZero() {
+			m.late = p.late
+		}
+		if m.round <= p.number && !p.began.Before(m.late) {
 			m.f()
 		} else {
 			p.marks = append(p.marks, m)
@@ -224,6 +232,9 @@ func (p *Poller) Listed(rel string, part listing.Part, asked, now time.Time, own
 // refused: nothing is known of the directory any more. Who keeps the tree finds
 // out about it, and its walk brings a listing to begin with.
 func (p *Poller) refused(rel string, status uint16) {
+	if status == listing.ENOENT || status == listing.ENOTDIR || status == listing.ELOOP {
+		p.forget(rel)
+	}
 	if p.dirs[rel] == nil {
 		return
 	}
@@ -233,6 +244,16 @@ func (p *Poller) refused(rel string, status uint16) {
 		p.emit(rel, "", monitor.DeleteSelf|monitor.IsDir)
 	case p.cfg.Known(rel):
 		p.emit(rel, "", monitor.Changed|monitor.IsDir)
+	}
+}
+
+// forget takes a directory out of the listing above it: whoever keeps the tree has
+// no such directory any more. If it was away for a moment only, the next listing of
+// the one above shows what the last one did, and would tell nothing.
+func (p *Poller) forget(rel string) {
+	slash := strings.LastIndexByte(rel, '/')
+	if d := p.dirs[rel[:max(slash, 0)]]; d != nil && rel != "" {
+		d.remove(rel[slash+1:])
 	}
 }
 
