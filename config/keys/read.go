@@ -112,14 +112,6 @@ func readMonitor(c *config.Config, v string) error {
 	return fmt.Errorf("%q is unknown", v)
 }
 
-func readPollEvery(c *config.Config, v string) error {
-	if v == "0" {
-		c.PollEvery = 0
-		return nil
-	}
-	return duration(choose.LeastEvery, choose.MostEvery, func(c *config.Config) *time.Duration { return &c.PollEvery }).read(c, v)
-}
-
 func readMonitorRule(c *config.Config, v string) error {
 	if _, err := choose.ParseRule(v); err != nil {
 		return err
