@@ -71,8 +71,8 @@ func (s *sink) Seen(rel string, e track.Entry, excluded bool) {
 	case walking && r.skips(kind):
 		r.omit.Hide(rel)
 	}
-	if ino, ok := r.links.Shared(rel); ok && ino != e.Ino && kind != ipc.KindFile && kind != ipc.KindDir {
-		for _, t := range r.targets { // a pass does not split it there
+	if ino, ok := r.links.Shared(rel); ok && ino != e.Ino && r.walking && kind != ipc.KindFile && kind != ipc.KindDir {
+		for _, t := range r.targets { // the pass that follows does not split it there
 			t.Queue.Add(rel, queue.Content, r.e.now)
 		}
 	}

@@ -37,7 +37,7 @@ func TestOnlyTheTargetIsWritable(t *testing.T) {
 	for _, dry := range []bool{false, true} {
 		for _, spec := range []sandbox.Spec{
 			Helper(Machine{}, []Tree{{Host: "/s", Dev: 1, Ino: 2}}), Worker(Machine{}, 61184, 61184), runner(Rights{DryRun: dry}),
-			Resolver(Machine{}, Tree{Host: "/s", Dev: 1, Ino: 2}),
+			Resolver(Machine{}, Tree{Host: "/s", Dev: 1, Ino: 2}), Dnotify(Machine{}, Tree{Host: "/s", Dev: 1, Ino: 2}),
 			remoteSpec(rsync.SSH), remoteSpec(rsync.Daemon),
 		} {
 			for _, b := range spec.Binds {
@@ -65,7 +65,7 @@ func TestOnlyTheTargetIsWritable(t *testing.T) {
 
 func TestOnlyProgramAndLoaderAreExecutable(t *testing.T) {
 	var got []string
-	for _, spec := range []sandbox.Spec{Helper(Machine{}, []Tree{{Host: "/s"}}), Worker(Machine{}, 1, 1), Resolver(Machine{}, Tree{Host: "/s"}), runner(Rights{Devices: true}),
+	for _, spec := range []sandbox.Spec{Helper(Machine{}, []Tree{{Host: "/s"}}), Worker(Machine{}, 1, 1), Resolver(Machine{}, Tree{Host: "/s"}), Dnotify(Machine{}, Tree{Host: "/s"}), runner(Rights{Devices: true}),
 		remoteSpec(rsync.Daemon), remoteSpec(rsync.SSH)} {
 		for _, r := range spec.Landlock {
 			if r.Access&execute != 0 {
@@ -86,6 +86,7 @@ func TestCapabilities(t *testing.T) {
 	}{
 		{Helper(Machine{}, nil), 1 << unix.CAP_DAC_READ_SEARCH},
 		{Worker(Machine{}, 61184, 61184), 0},
+		{Dnotify(Machine{}, Tree{Host: "/s"}), 1 << unix.CAP_DAC_READ_SEARCH},
 		{remoteSpec(rsync.SSH), 1 << unix.CAP_DAC_READ_SEARCH},
 		{remoteSpec(rsync.Daemon), 1 << unix.CAP_DAC_READ_SEARCH},
 		{runner(Rights{}), 1<<unix.CAP_CHOWN | 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_FOWNER | 1<<unix.CAP_FSETID},
@@ -144,6 +145,29 @@ func TestRemoteJail(t *testing.T) {
 		for _, f := range s.Files {
 			if want := strings.HasPrefix(f.Path, "/lockstep/"); f.Secret != want {
 				t.Errorf("%s: secret %v", f.Path, f.Secret)
+			}
+		}
+	}
+}
+
+// TestDnotifyJail: directories of the root can be listed, and nothing else of it
+// opened; signals reach nobody outside; as many files may be open as the
+// supervisor may have.
+func TestDnotifyJail(t *testing.T) {
+	for _, crossed := range []bool{false, true} {
+		s := Dnotify(Machine{}, Tree{Host: "/s", Dev: 1, Ino: 2, Recursive: crossed})
+		if s.Namespaces&unix.CLONE_NEWPID == 0 || s.Namespaces&unix.CLONE_NEWNET == 0 || s.Unrestricted != 0 {
+			t.Errorf("%+v", s)
+		}
+		if len(s.Landlock) != 1 || s.Landlock[0] != (sandbox.Rule{Path: resolverRoot, Access: readDir}) {
+			t.Errorf("%+v", s.Landlock)
+		}
+		if name := map[bool]string{false: "root1", true: "crossed1"}[crossed]; s.Opens[0].Name != name || s.Binds[0].Recursive != crossed {
+			t.Errorf("%+v %+v", s.Opens, s.Binds)
+		}
+		for _, l := range s.Rlimits {
+			if l.Resource == unix.RLIMIT_NOFILE {
+				t.Errorf("%d files", l.Hard)
 			}
 		}
 	}

@@ -263,7 +263,7 @@ func descriptors(t *testing.T, pid int) map[string]int {
 
 // No process holds a descriptor beyond its documented set.
 func TestDescriptors(t *testing.T) {
-	for _, monitor := range []string{"inotify", "fanotify"} {
+	for _, monitor := range []string{"inotify", "fanotify", "dnotify"} {
 		t.Run(monitor, func(t *testing.T) { holds(t, monitor) })
 	}
 }
@@ -284,6 +284,10 @@ func holds(t *testing.T, monitor string) {
 	if monitor == "fanotify" {
 		want["lockstep-worker"] = runtime(map[string]int{"socket": 3})                                                                     // helper, supervisor, resolver
 		want["lockstep-resolver"] = runtime(map[string]int{"socket": 1, "anon_inode:[fanotify]": 1, "/r": 1, "anon_inode:[eventpoll]": 2}) // worker; two pollers of its own
+	}
+	if monitor == "dnotify" {
+		want["lockstep-worker"] = runtime(map[string]int{"socket": 3})
+		want["lockstep-resolver"] = runtime(map[string]int{"socket": 1, "anon_inode:[signalfd]": 1, "/r": 2}) // worker; the root, and the root as the one directory
 	}
 	for role, most := range want {
 		got := descriptors(t, m.the(role).pid)
