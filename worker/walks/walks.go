@@ -1,0 +1,53 @@
+// Package walks turns the walks that a tracker asks for into requests to the
+// helper, and its answers into listings.
+//
+// Trust: part of the worker, untrusted. Pure.
+//
+// Invariant: walks are asked for in their order; the tracker relies on answers
+// that come in it.
+package walks
+
+import (
+	"fmt"
+
+	"lockstep/ipc"
+	"lockstep/worker/clock"
+	"lockstep/worker/deliver"
+	"lockstep/worker/track"
+)
+
+// Most is how many requests a root has under way.
+const Most = 4
+
+// Batch is the request for the first n of walks, as many as one can hold.
+func Batch(root ipc.RootID, walks []track.Walk) (m *ipc.Watch, n int) {
+	first := walks[0]
+	var rels []string
+	for _, w := range walks[:min(len(walks), ipc.MaxRels)] {
+		if w.All != first.All || w.Watch != first.Watch || w.Since != first.Since {
+			break
+		}
+		rels = append(rels, w.Rel)
+	}
+	n = deliver.FitRels(rels)
+	return &ipc.Watch{Root: root, Watch: first.Watch, All: first.All, Rels: rels[:n], Since: clock.Least(first.Since)}, n
+}
+
+// Listing is what the helper says of one walk of a batch.
+func Listing(batch []track.Walk, d *ipc.Dir) (l track.Listing, err error) {
+	if int(d.Index) >= len(batch) {
+		return l, fmt.Errorf("a listing with index %d of %d", d.Index, len(batch))
+	}
+	return track.Listing{
+		Serial: batch[d.Index].Serial, Status: uint16(d.Status), WD: d.WD, Ctime: d.Ctime,
+		More: d.More, Entries: entries(d.Entries),
+	}, nil
+}
+
+func entries(in []ipc.Entry) []track.Entry {
+	out := make([]track.Entry, len(in))
+	for i, x := range in {
+		out[i] = track.Entry{Kind: uint8(x.Kind), Nlink: x.Nlink, Ino: x.Ino, Size: x.Size, Ctime: x.Ctime, Name: x.Name}
+	}
+	return out
+}

@@ -1,0 +1,141 @@
+package watch
+
+import (
+	"encoding/base64"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"lockstep/internal/escape"
+	"lockstep/worker/track"
+)
+
+// op is a word of the vocabulary.
+type op uint8
+
+const (
+	create op = iota
+	modify
+	attrib
+	remove
+	move
+	overflow
+	rescan
+)
+
+func (o op) String() string {
+	return [...]string{"create", "modify", "attrib", "delete", "move", "overflow", "rescan"}[o]
+}
+
+// event is one change, as it is told.
+type event struct {
+	op    op
+	kind  uint8 // track.Kind…; KindNone: not known
+	rel   string
+	from  string // of a move
+	cause string // of an overflow or a rescan
+	at    time.Time
+	seq   uint64 // the order in which changes were heard of
+	asked bool   // what it is was looked for
+}
+
+// typeOf is the word for a kind; "" when it is not known.
+func typeOf(kind uint8) string {
+	switch kind {
+	case track.KindNone:
+		return ""
+	case track.KindFile:
+		return "file"
+	case track.KindDir:
+		return "dir"
+	case track.KindLink:
+		return "symlink"
+	}
+	return "other"
+}
+
+// appendLine is the event as JSON or as text, without an end of line.
+func (e *event) appendLine(b []byte, json bool) []byte {
+	if json {
+		return e.appendJSON(b)
+	}
+	return e.appendText(b)
+}
+
+func (e *event) appendJSON(b []byte) []byte {
+	b = append(b, `{"time":"`...)
+	b = e.at.UTC().AppendFormat(b, time.RFC3339Nano)
+	b = append(b, `","op":"`...)
+	b = append(append(b, e.op.String()...), '"')
+	if word := typeOf(e.kind); word != "" {
+		b = append(append(append(b, `,"type":"`...), word...), '"')
+	}
+	b = appendName(b, "path", e.rel)
+	if e.op == move {
+		b = appendName(b, "from", e.from)
+	}
+	if e.cause != "" {
+		b = appendName(b, "cause", e.cause)
+	}
+	return append(b, '}')
+}
+
+// appendName adds a member: a name that is not UTF-8 as base64 of its bytes.
+func appendName(b []byte, key, name string) []byte {
+	b = append(append(b, `,"`...), key...)
+	if !utf8.ValidString(name) {
+		b = append(b, `_b64":"`...)
+		return append(base64.StdEncoding.AppendEncode(b, []byte(name)), '"')
+	}
+	return append(appendQuoted(append(b, `":"`...), name), '"')
+}
+
+// appendQuoted writes valid UTF-8 as the inside of a JSON string in which each
+// character is printable: no terminal obeys it.
+func appendQuoted(b []byte, s string) []byte {
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b = append(b, '\\', byte(r))
+		case unicode.IsPrint(r):
+			b = utf8.AppendRune(b, r)
+		case r > 0xffff:
+			r -= 0x10000
+			b = appendHex(appendHex(b, 0xd800+r>>10), 0xdc00+r&0x3ff)
+		default:
+			b = appendHex(b, r)
+		}
+	}
+	return b
+}
+
+func appendHex(b []byte, r rune) []byte {
+	const hex = "0123456789abcdef"
+	return append(b, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
+}
+
+func (e *event) appendText(b []byte) []byte {
+	b = e.at.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
+	b = append(append(b, ' '), e.op.String()...)
+	word := typeOf(e.kind)
+	if word == "" {
+		word = "-"
+	}
+	b = append(append(append(b, ' '), word...), ' ')
+	b = append(b, show(e.rel)...)
+	if e.op == move {
+		b = append(append(b, " from "...), show(e.from)...)
+	}
+	if e.cause != "" {
+		b = append(append(append(b, " ("...), escape.Name(e.cause)...), ')')
+	}
+	return b
+}
+
+// show is a path as people read it.
+func show(rel string) string {
+	if rel == "" {
+		return "."
+	}
+	return escape.Name(rel)
+}

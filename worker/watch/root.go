@@ -1,0 +1,453 @@
+// Package watch tells what happens in a root, in one vocabulary, for people and
+// programs: it is the engine's part for a root of which nothing is copied.
+//
+// Trust: part of the worker, untrusted. Names are hostile; what it writes goes
+// through the supervisor's filter. Pure: time comes from the Host.
+//
+// How a change becomes a line: the kernel's event gets its path from the
+// tracker's tree, halves of a rename are put together and new directories are
+// announced with all that is in them (changes.go, fresh.go); changes of one path
+// are merged if that is wished (settle.go); what the event does not say of its
+// subject's type is looked at (types.go); then it is written (event.go).
+//
+// Invariants: what was told is true in its order: who applies the lines to a
+// copy of the names has what the root had at the last line, unless a line says
+// overflow; then rescan says from when on that is so again. Memory is bounded:
+// what the reader does not take ends in an overflow line.
+package watch
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"lockstep/internal/escape"
+	"lockstep/ipc"
+	"lockstep/ipc/output"
+	"lockstep/ipc/settings"
+	"lockstep/ipc/status"
+	"lockstep/rules"
+	"lockstep/worker/deliver"
+	"lockstep/worker/doubt"
+	"lockstep/worker/track"
+	"lockstep/worker/tree"
+	"lockstep/worker/walks"
+)
+
+// Host is the engine, as a root sees it.
+type Host interface {
+	Now() time.Time
+	Ask(m ipc.Message, f deliver.Flight)
+	Barrier(f func()) // f is called once every event up to now was applied
+	Unwatch(wd int32)
+	Printf(level, format string, args ...any)
+	Fail(err error)
+	Draining() bool
+}
+
+// Output takes lines; see pump.Output.
+type Output interface {
+	Put(line []byte) bool
+	Calm() bool
+	Empty() bool
+}
+
+// ErrGone says that the root is no longer what it was.
+var ErrGone = errors.New("the root is gone")
+
+// Root is one watched root.
+type Root struct {
+	host  Host
+	out   Output
+	cfg   *settings.Watch
+	name  string
+	rules *rules.Set
+	track *track.Tracker
+
+	walks  []track.Walk
+	flying int
+
+	changes
+	settle *settler
+	types  *typer
+
+	ready   bool
+	waiting bool // for the barrier before ready, or before a rescan is told
+	lost    string
+	losses  uint64    // how often events were lost
+	since   time.Time // since when all is listed, while something always is
+	drops   bool      // lines do not fit into the output
+	line    []byte
+	list    []tree.ID // what is still to be listed
+	listed  int
+	trace   bool
+
+	failed  map[string]bool // directories that could not be watched or listed
+	retryAt time.Time
+	limit   uint64 // directories without a watch, as last told
+	limitAt time.Time
+	rescans uint64
+	tooLong uint64
+	closing bool     // a barrier of directories that were listed is under way
+	full    []string // new directories that were listed to their end
+}
+
+// New makes a root; Start begins.
+func New(host Host, out Output, cfg *settings.Watch, name string) (*Root, error) {
+	set, err := rules.New(cfg.Exclude)
+	if err != nil {
+		return nil, err
+	}
+	r := &Root{host: host, out: out, cfg: cfg, name: escape.Name(name), rules: set, types: newTyper(), failed: map[string]bool{}}
+	r.settle = newSettler(cfg.Settle, r.types.push)
+	r.changes = newChanges(cfg.Mounts)
+	r.track = track.New(track.Config{
+		Excluded: func(rel string, dir bool) bool { out, _ := set.Self(rel, dir); return out },
+		Mounts:   cfg.Mounts, Devices: true,
+	}, (*sink)(r))
+	return r, nil
+}
+
+// Start begins to watch.
+func (r *Root) Start() { r.track.Start(false, 0) }
+
+// Advance takes the steps that can be taken now.
+func (r *Root) Advance() {
+	now := r.host.Now()
+	r.track.Tick(now)
+	r.expire(now)
+	r.stepReady(now)
+	r.stepLimit(now)
+	if !r.retryAt.IsZero() && !now.Before(r.retryAt) {
+		r.retryAt = time.Time{}
+		r.track.Retry()
+	}
+	r.stepFresh()
+	if r.host.Draining() {
+		r.flush()
+	}
+	r.settle.due(now)
+	r.stepTypes()
+	r.stepOutput()
+	r.sendWalks()
+}
+
+// Done says that nothing is left to be written.
+func (r *Root) Done() bool { return len(r.types.queue) == 0 && r.out.Empty() }
+
+// impatience is how long a tree in which something is always listed may keep
+// the line that says that all is watched.
+const impatience = 2 * time.Second
+
+// stepReady says once that every directory is watched, and after a loss of
+// events, from when on everything is told again.
+func (r *Root) stepReady(now time.Time) {
+	if r.waiting || r.ready && r.lost == "" || !r.track.Complete() {
+		return
+	}
+	if r.since.IsZero() {
+		r.since = now
+	}
+	if !(r.track.Idle() && len(r.walks) == 0) && now.Sub(r.since) < impatience {
+		return
+	}
+	r.waiting = true
+	losses := r.losses
+	r.host.Barrier(func() {
+		r.waiting = false
+		if losses != r.losses {
+			return // more was lost: the tree is walked again
+		}
+		r.since = time.Time{}
+		// No target copies beside the walk: nothing need be remembered of it.
+		r.track.Pass(true)
+		r.track.Pass(false)
+		if !r.ready {
+			r.ready, r.lost = true, ""
+			r.put(output.Ready, nil)
+			return
+		}
+		r.rescan("", r.lost)
+		r.lost = ""
+	})
+}
+
+// miss says that events were lost; when the tree is right again, rescan says so.
+func (r *Root) miss(cause string) {
+	r.losses++
+	if r.track.Complete() { // else it is being walked
+		r.since = time.Time{}
+	}
+	r.flush()
+	clear(r.fresh)
+	if r.ready {
+		r.lost = cause
+		r.tell(event{op: overflow, cause: cause})
+	}
+}
+
+// rescan says that what is below rel has to be looked at.
+func (r *Root) rescan(rel, cause string) {
+	if !r.ready {
+		return
+	}
+	r.rescans++
+	r.tell(event{op: rescan, kind: track.KindDir, rel: rel, cause: cause})
+}
+
+// limitEvery is how often a tree with unwatched directories is to be looked at.
+const limitEvery = time.Minute
+
+// stepLimit says what a person can do when the kernel gives no more watches.
+func (r *Root) stepLimit(now time.Time) {
+	c := r.track.Counters()
+	if c.Unwatched == 0 {
+		r.limit, r.limitAt = 0, time.Time{}
+		return
+	}
+	if r.track.Idle() && c.Unwatched != r.limit {
+		r.limit = c.Unwatched
+		r.host.Printf(deliver.Warn, "%s: watch limit reached: of %d of %d directories no change is told; a rescan line comes every %v. "+
+			"Set sysctl fs.inotify.max_user_watches to at least %d more than now", r.name, c.Unwatched, c.Dirs, limitEvery, c.Unwatched)
+	}
+	if r.limitAt.IsZero() {
+		r.limitAt = now.Add(limitEvery)
+	}
+	if !now.Before(r.limitAt) {
+		r.limitAt = now.Add(limitEvery)
+		r.rescan("", "directories without a watch")
+		r.track.Retry()
+	}
+}
+
+// sendWalks asks for what the tracker wants listed, in its order.
+func (r *Root) sendWalks() {
+	for r.flying < walks.Most && len(r.walks) > 0 {
+		m, n := walks.Batch(r.cfg.Root, r.walks)
+		batch := r.walks[:n:n]
+		r.walks = r.walks[n:]
+		r.flying++
+		r.host.Ask(m, r.heard(batch))
+	}
+	if len(r.walks) == 0 {
+		r.walks = nil
+	}
+}
+
+func (r *Root) heard(batch []track.Walk) deliver.Flight {
+	return func(m ipc.Message, final bool) error {
+		a, err := deliver.Answer[ipc.WatchAnswer](m)
+		if err != nil {
+			return err
+		}
+		for i := range a.Dirs {
+			l, err := walks.Listing(batch, &a.Dirs[i])
+			if err != nil {
+				return err
+			}
+			r.listing(batch[a.Dirs[i].Index].Rel, l)
+		}
+		if final {
+			r.flying--
+		}
+		return nil
+	}
+}
+
+// listing gives (part of) an answer to the tracker, and notes what it ends.
+func (r *Root) listing(rel string, l track.Listing) {
+	before := r.track.Counters()
+	r.track.Listing(l, r.host.Now())
+	if after := r.track.Counters(); before.Verifying && after.Repairs > before.Repairs {
+		r.rescan(rel, "found to differ by a verification")
+	}
+	if l.More {
+		return
+	}
+	if l.Status == 0 && r.failed[rel] && !r.track.Busy(rel) {
+		delete(r.failed, rel)
+		r.rescan(rel, "watched again")
+	}
+	if r.fresh[rel] != nil {
+		r.full = append(r.full, rel)
+	}
+}
+
+// Next is when Advance has something to do, zero for never.
+func (r *Root) Next() time.Time {
+	var next time.Time
+	if at, ok := r.track.Next(); ok {
+		next = at
+	}
+	next = deliver.Earlier(deliver.Earlier(next, r.retryAt), r.limitAt)
+	next = deliver.Earlier(deliver.Earlier(next, r.settle.next()), r.expiry())
+	if !r.since.IsZero() && !r.waiting {
+		next = deliver.Earlier(next, r.since.Add(impatience))
+	}
+	if r.drops || len(r.list) > 0 || r.host.Draining() && !r.Done() {
+		next = deliver.Earlier(next, r.host.Now().Add(outputEvery))
+	}
+	return next
+}
+
+// Command does what the supervisor asks for.
+func (r *Root) Command(c status.Command) {
+	switch c.Verb() {
+	case status.CommandVerify:
+		if r.ready && !r.track.Counters().Verifying {
+			r.track.Verify()
+		}
+	case status.CommandTrace:
+		r.trace = !r.trace
+	case status.CommandList:
+		if len(r.list) > 0 {
+			return
+		}
+		t := r.track.Tree()
+		r.listed = 0
+		t.Walk(t.Root(), func(id tree.ID) { r.list = append(r.list, id) })
+	}
+}
+
+// Report adds the root's numbers to the worker's.
+func (r *Root) Report(rep *status.Report) {
+	c := r.track.Counters()
+	rep.Dirs += c.Watched
+	rep.Unwatched += c.Unwatched
+	rep.Overflows += c.Overflows
+	rep.Unpaired += c.Unpaired
+	rep.Repairs += c.Repairs
+	rep.Stale += c.Stale
+	rep.Missing += c.Missing
+	rep.Verified += c.Verified
+	rep.Walked += c.Walked
+	rep.Rescans += r.rescans
+	rep.TooLong += r.tooLong
+	switch {
+	case !r.ready:
+		rep.Ready, rep.State = 0, status.StateWalking
+	case !r.track.Idle() || r.lost != "":
+		rep.State = status.StateSyncing
+	}
+}
+
+// sink is the root as the tracker sees it.
+type sink Root
+
+// Dirty with an entry is one of a listing: of a new directory it is news. What
+// events tell is told from the events themselves.
+func (s *sink) Dirty(rel string, _ track.Change, e *track.Entry) {
+	if e != nil {
+		(*Root)(s).met(rel, e.Kind)
+	}
+}
+
+// Walk is a directory to be listed.
+func (s *sink) Walk(w track.Walk) {
+	(*Root)(s).tracef("walk %s", show(w.Rel))
+	s.walks = append(s.walks, w)
+}
+
+// Unwatch ends a watch.
+func (s *sink) Unwatch(wd int32) {
+	(*Root)(s).tracef("unwatch wd=%d", wd)
+	s.host.Unwatch(wd)
+}
+
+// Rescan says that events were lost.
+func (s *sink) Rescan(cause string) { (*Root)(s).miss(cause) }
+
+// RootGone ends the worker: the supervisor looks at the path again.
+func (s *sink) RootGone(cause string) {
+	s.host.Fail(fmt.Errorf("%s: %w: %s", s.name, ErrGone, cause))
+}
+
+// Failed is a directory that could not be watched or listed.
+func (s *sink) Failed(rel string, status uint16) {
+	r := (*Root)(s)
+	if status == enospc {
+		return // stepLimit tells
+	}
+	r.failed[rel] = true
+	if r.retryAt.IsZero() {
+		r.retryAt = r.host.Now().Add(retryWalk)
+	}
+	r.host.Printf(deliver.Warn, "%s: cannot watch or list %s (status %d); tried again after %v: nothing below it is told meanwhile",
+		r.name, show(rel), status, retryWalk)
+}
+
+const (
+	enospc    = 28
+	retryWalk = 5 * time.Second
+)
+
+// TooLong is a path that no request can name.
+func (s *sink) TooLong(rel string) {
+	if s.tooLong++; s.tooLong == 1 {
+		s.host.Printf(deliver.Warn, "%s: path of %d bytes is too long to be watched, and so is what lies below it: %s…",
+			s.name, len(rel), escape.Name(rel[:min(len(rel), 120)]))
+	}
+}
+
+// What only matters to who copies.
+
+func (s *sink) Seen(string, track.Entry, bool) {}
+func (s *sink) Skip(string, uint8)             {}
+func (s *sink) Suspect(string, []doubt.Doubt)  {}
+func (s *sink) Forgotten(time.Time)            {}
+
+// outputEvery is how often a full output is looked at.
+const outputEvery = 5 * time.Millisecond
+
+// put writes a line, or begins to drop lines.
+func (r *Root) put(class output.Class, text func([]byte) []byte) bool {
+	if r.drops {
+		return false
+	}
+	r.line = append(r.line[:0], byte(class))
+	if text != nil {
+		r.line = text(r.line)
+	}
+	r.line = append(r.line, '\n')
+	if len(r.line) > output.MaxLine || !r.out.Put(r.line) {
+		r.drops = true
+	}
+	return !r.drops
+}
+
+// write writes an event.
+func (r *Root) write(e *event) {
+	r.put(output.Event, func(b []byte) []byte { return e.appendLine(b, r.cfg.JSON) })
+}
+
+// stepOutput writes the list that was asked for; and when lines had to be
+// dropped and the reader has caught up, it says so.
+func (r *Root) stepOutput() {
+	if r.drops && r.out.Calm() {
+		r.drops = false
+		for _, o := range []op{overflow, rescan} {
+			r.write(&event{op: o, kind: track.KindDir, cause: "the reader of these lines was too slow", at: r.host.Now()})
+		}
+		r.rescans++
+	}
+	for len(r.list) > 0 && r.out.Calm() {
+		rel, attached := r.track.Tree().Path(r.list[0])
+		r.list = r.list[1:]
+		if attached {
+			r.listed++
+			r.put(output.List, func(b []byte) []byte { return append(b, show(rel)...) })
+		}
+		if len(r.list) == 0 {
+			r.list = nil
+			r.put(output.Done, func(b []byte) []byte { return strconv.AppendInt(b, int64(r.listed), 10) })
+		}
+	}
+}
+
+// tracef tells what the engine does, when a person has asked for it.
+func (r *Root) tracef(format string, args ...any) {
+	if r.trace {
+		r.put(output.Trace, func(b []byte) []byte { return fmt.Appendf(b, format, args...) })
+	}
+}
