@@ -1,5 +1,5 @@
-// Package monitor decodes what the kernel says about changes in watched
-// directories into one vocabulary of event words.
+// Package monitor decodes what is said about changes in watched directories, by
+// the kernel or by a process that reads for us, into one vocabulary of event words.
 //
 // Trust: used by the worker only, never by a trusted program. Names in events
 // are chosen by whoever can write in a watched tree.
@@ -214,6 +214,8 @@ func (o Op) word() string {
 		return "EXCL_UNLINK"
 	case IsDir:
 		return "ISDIR"
+	case Changed:
+		return "CHANGED"
 	}
 	return ""
 }

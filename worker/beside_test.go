@@ -6,6 +6,7 @@ import (
 
 	"lockstep/ipc"
 	"lockstep/worker/deliver"
+	"lockstep/worker/listing"
 	"lockstep/worker/track"
 )
 
@@ -42,14 +43,14 @@ func (s *several) initials(want uint64) {
 	}
 }
 
-func socket() track.Entry { return track.Entry{Kind: track.KindSocket, Nlink: 1, Name: "s"} }
+func socket() track.Entry { return track.Entry{Kind: listing.KindSocket, Nlink: 1, Name: "s"} }
 
 // A pass does not end before its walk: what it must leave out is not known.
 func TestPassBesideItsWalk(t *testing.T) {
 	s := newBeside(t)
 	s.ends(s.started(), 0)
 	s.initials(0)
-	s.listing(track.Entry{Kind: track.KindFile, Nlink: 2, Name: "f"})
+	s.listing(track.Entry{Kind: listing.KindFile, Nlink: 2, Name: "f"})
 	s.initials(1)
 	if len(s.e.flights) != 0 || s.targets[0].Queue.Whole() {
 		t.Error("something is still asked for")
@@ -122,7 +123,7 @@ func TestChangedBesideThePass(t *testing.T) {
 	for age, want := range map[uint64]int{0: 1, 100: 0} {
 		s := newBeside(t)
 		s.ends(s.started(), 0)
-		s.listing(track.Entry{Kind: track.KindFile, Nlink: 2, Ctime: uint64(time.Now().UnixNano()) - age*1e9, Name: "f"})
+		s.listing(track.Entry{Kind: listing.KindFile, Nlink: 2, Ctime: uint64(time.Now().UnixNano()) - age*1e9, Name: "f"})
 		s.initials(1)
 		if got := len(s.e.flights); got != want {
 			t.Errorf("changed %d s ago: %d requests", age, got)

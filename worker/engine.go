@@ -27,11 +27,23 @@ type Helper interface {
 	Errs() <-chan error          // what ends the conversation
 }
 
+// Feed is where changes are heard of: the kernel's event queue (pump.Source, to
+// which the helper adds the watches), or a process that reads for us. What is in
+// its buffers it decodes itself, so that the engine knows no difference.
+type Feed interface {
+	Run() error                               // reads until it fails
+	Filled() <-chan []byte                    // a nil buffer says: the queue was empty after Mark was called
+	Release(b []byte)                         // takes a buffer back
+	Decode(b []byte, to monitor.Takers) error // calls one of them for each event
+	Mark()                                    // asks for a nil buffer behind everything that is in the queue now
+	Unwatch(wd int32)                         // ends a watch, where directories have one
+}
+
 // Ends are what connects the engine with the others.
 type Ends struct {
 	Helper Helper
 	Status io.ReadWriter // reports go to the supervisor, commands come back
-	Events *pump.Source  // the event queue; the helper adds the watches
+	Events Feed          // where changes are heard of
 	Output watch.Output  // lines about what is watched; nil: nothing is
 	Log    io.Writer
 }
@@ -43,9 +55,10 @@ type engine struct {
 	log      logger
 	helper   Helper
 	reporter *pump.Reporter
-	source   *pump.Source
-	failed   chan error // what ended the source
-	barriers []func()   // called once the events up to then were applied
+	feed     Feed
+	takers   monitor.Takers // of what it tells
+	failed   chan error     // what ended it
+	barriers []func()       // called once the events up to then were applied
 	fatal    error
 	now      time.Time
 	roots    []*root
@@ -78,7 +91,7 @@ func Run(d Ends, build string) error {
 		log:      logger{d.Log},
 		helper:   d.Helper,
 		reporter: pump.NewReporter(d.Status),
-		source:   d.Events,
+		feed:     d.Events,
 		output:   d.Output,
 		failed:   make(chan error, 1),
 		now:      time.Now(),
@@ -86,9 +99,10 @@ func Run(d Ends, build string) error {
 		jobs:     make(map[ipc.JobID]*deliver.Task),
 		early:    make(map[ipc.JobID]ipc.Exited),
 	}
+	e.takers = e.taking()
 	commands := make(chan status.Command, 4)
 	go readCommands(d.Status, commands)
-	go func() { e.failed <- e.source.Run() }()
+	go func() { e.failed <- e.feed.Run() }()
 
 	e.ask(&ipc.Hello{Version: ipc.Version, Build: build}, nil, e.hello)
 	err := e.run(commands)
@@ -113,14 +127,14 @@ func (e *engine) run(commands <-chan status.Command) error {
 				return errDrained
 			}
 			return err
-		case b := <-e.source.Full:
+		case b := <-e.feed.Filled():
 			e.now = time.Now()
 			if b == nil {
 				e.caughtUp()
 				break
 			}
 			err := e.decode(b)
-			e.source.Empty <- b[:cap(b)]
+			e.feed.Release(b)
 			if err != nil {
 				return err
 			}
@@ -243,18 +257,34 @@ func (e *engine) hello(m ipc.Message, _ bool) error {
 	return e.startWatches(cfg.Watches, names)
 }
 
-// decode applies one buffer of kernel events. A watch descriptor belongs to
-// one root at most, which its tracker knows.
-func (e *engine) decode(b []byte) error {
-	return monitor.Decode(b, func(ev monitor.Event) {
-		e.events++
-		for _, r := range e.roots {
-			r.track.Event(ev, e.now)
-		}
-		for _, w := range e.watches {
-			w.Event(ev)
-		}
-	})
+// decode applies one buffer of events.
+func (e *engine) decode(b []byte) error { return e.feed.Decode(b, e.takers) }
+
+// taking gives events to the roots. A watch descriptor belongs to one root at
+// most, which its tracker knows.
+func (e *engine) taking() monitor.Takers {
+	return monitor.Takers{
+		Event: func(ev monitor.Event) {
+			e.events++
+			for _, r := range e.roots {
+				r.track.Event(ev, e.now)
+			}
+			for _, w := range e.watches {
+				w.Event(ev)
+			}
+		},
+		Path: func(ev monitor.PathEvent) {
+			e.events++
+			for _, r := range e.roots {
+				if ev.Root == uint32(r.id) || ev.Root == 0 {
+					r.track.Path(ev, e.now)
+				}
+			}
+			for _, w := range e.watches {
+				w.Path(ev)
+			}
+		},
+	}
 }
 
 // command does what the supervisor asks for, of one target or of all. It knows
@@ -302,7 +332,7 @@ func (e *engine) barrier(f func()) {
 	// One mark at a time: a second one that is under way could answer for a
 	// barrier that was added after it.
 	if e.barriers = append(e.barriers, f); len(e.barriers) == 1 {
-		e.source.Mark()
+		e.feed.Mark()
 	}
 }
 
@@ -314,7 +344,7 @@ func (e *engine) caughtUp() {
 	}
 	f := e.barriers[0]
 	if e.barriers = e.barriers[1:]; len(e.barriers) > 0 {
-		e.source.Mark()
+		e.feed.Mark()
 	}
 	f()
 }

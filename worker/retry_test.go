@@ -12,6 +12,7 @@ import (
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
 	"lockstep/worker/deliver"
+	"lockstep/worker/listing"
 	"lockstep/worker/omit"
 	"lockstep/worker/pump"
 	"lockstep/worker/track"
@@ -38,9 +39,10 @@ func testRoot(t *testing.T, targets int) *root {
 	}
 	e := &engine{
 		log: logger{io.Discard}, helper: pump.NewClient(r0), now: time.Now(),
-		source: source, flights: map[uint32]deliver.Flight{},
+		feed: source, flights: map[uint32]deliver.Flight{},
 		jobs: map[ipc.JobID]*deliver.Task{}, early: map[ipc.JobID]ipc.Exited{},
 	}
+	e.takers = e.taking()
 	cfg := &settings.Sync{Root: 1, RetryMin: time.Minute}
 	for id := range targets {
 		cfg.Targets = append(cfg.Targets, ipc.TargetID(id+1))
@@ -85,7 +87,7 @@ func TestNoTimerForALimitDuringAWalk(t *testing.T) {
 	r.track.Start(false, 0)
 	w := r.walks[0]
 	r.walks = nil
-	r.track.Listing(track.Listing{Serial: w.Serial, WD: 1, Entries: []track.Entry{{Kind: track.KindDir, Name: "d"}}}, r.e.now)
+	r.track.Listing(track.Listing{Serial: w.Serial, WD: 1, Entries: []track.Entry{{Kind: listing.KindDir, Name: "d"}}}, r.e.now)
 	for len(r.walks) > 0 {
 		w, r.walks = r.walks[0], r.walks[1:]
 		l := track.Listing{Serial: w.Serial, WD: -1}
@@ -137,7 +139,7 @@ func TestSearchLeavesOutWhatCannotBeNamed(t *testing.T) {
 	for wd := int32(1); len(r.walks) > 0; wd++ {
 		w := r.walks[0]
 		r.walks = r.walks[1:]
-		r.track.Listing(track.Listing{Serial: w.Serial, WD: wd, Entries: []track.Entry{{Kind: track.KindDir, Name: long}}}, r.e.now)
+		r.track.Listing(track.Listing{Serial: w.Serial, WD: wd, Entries: []track.Entry{{Kind: listing.KindDir, Name: long}}}, r.e.now)
 		if wd > 40 {
 			t.Fatal("endless")
 		}
@@ -165,7 +167,7 @@ func TestDirectoryWhoseFilesCannotBeNamedIsLeftOut(t *testing.T) {
 		r.walks = r.walks[1:]
 		l := track.Listing{Serial: w.Serial, WD: wd}
 		if longest = len(w.Rel); longest < 3999 {
-			l.Entries = []track.Entry{{Kind: track.KindDir, Name: name}}
+			l.Entries = []track.Entry{{Kind: listing.KindDir, Name: name}}
 		}
 		r.track.Listing(l, r.e.now)
 	}

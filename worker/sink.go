@@ -82,7 +82,7 @@ func (s *sink) Seen(rel string, e track.Entry, excluded bool) {
 func (s *sink) Walk(w track.Walk) { s.walks = append(s.walks, w) }
 
 // Unwatch removes a watch.
-func (s *sink) Unwatch(wd int32) { s.e.source.Unwatch(wd) }
+func (s *sink) Unwatch(wd int32) { s.e.feed.Unwatch(wd) }
 
 // Rescan says that events were lost or are in doubt.
 func (s *sink) Rescan(cause string) { (*root)(s).demand(cause) }

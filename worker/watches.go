@@ -40,7 +40,7 @@ type watcher engine
 func (e *watcher) Now() time.Time   { return e.now }
 func (e *watcher) Draining() bool   { return e.draining }
 func (e *watcher) Barrier(f func()) { (*engine)(e).barrier(f) }
-func (e *watcher) Unwatch(wd int32) { e.source.Unwatch(wd) }
+func (e *watcher) Unwatch(wd int32) { e.feed.Unwatch(wd) }
 
 func (e *watcher) Ask(m ipc.Message, f deliver.Flight) { (*engine)(e).ask(m, nil, f) }
 

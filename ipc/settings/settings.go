@@ -59,7 +59,42 @@ type Sync struct {
 	// Beside: the first pass may begin beside the first walk, because the source's
 	// file system tells by ctime what has changed meanwhile.
 	Beside bool
+	// Monitor is where changes are heard of, and PollEvery how long after its last
+	// listing a directory is listed again where that is how.
+	Monitor   Monitor
+	PollEvery time.Duration
 }
+
+// Monitor is a way to hear of changes.
+type Monitor uint8
+
+// The ways.
+const (
+	MonitorInotify  Monitor = iota // the kernel tells, of each directory that is watched
+	MonitorFanotify                // the kernel tells, of a whole file system
+	MonitorPoll                    // nobody tells: listings are compared
+	MonitorDnotify                 // the kernel tells which directory, not what
+	numMonitors
+)
+
+// String is the word of a configuration.
+func (m Monitor) String() string {
+	switch m {
+	case MonitorInotify:
+		return "inotify"
+	case MonitorFanotify:
+		return "fanotify"
+	case MonitorPoll:
+		return "poll"
+	case MonitorDnotify:
+		return "dnotify"
+	}
+	return "unknown"
+}
+
+// ByPath says whether events name their directory by its path, so that no
+// directory has a watch of its own.
+func (m Monitor) ByPath() bool { return m != MonitorInotify }
 
 // Delete says what is deleted on the targets, in the order of rsync.Delete. What
 // is of another type in the source by now is replaced all the same: a directory
@@ -123,6 +158,8 @@ func (w *Worker) Layout(c *wire.Codec) {
 		wire.Enum(c, &s.Delete, numDeletes)
 		wire.Span(c, &s.FullSyncEvery)
 		wire.Flag(c, &s.Beside)
+		wire.Enum(c, &s.Monitor, numMonitors)
+		wire.Span(c, &s.PollEvery)
 	})
 	wire.List(c, &w.Watches, ipc.MaxRoots, func(c *wire.Codec, s *Watch) {
 		wire.Handle(c, &s.Root)

@@ -114,3 +114,57 @@ func (d *Set) Forget(until time.Time) {
 		d.at, d.order = nil, nil // an idle tracker holds no memory
 	}
 }
+
+// Memory is what a tracker remembers for its targets, and whether passes over
+// them are due or under way.
+type Memory struct {
+	vanished Set  // where directories vanished
+	passed   Set  // where they were new while a pass was due or under way
+	due      bool // a pass has been called for and has not begun
+	passes   int  // under way
+	doubts   []Doubt
+}
+
+// Due says that a pass is called for.
+func (m *Memory) Due() { m.due = true }
+
+// Pass says that a pass begins, or (false) has ended.
+func (m *Memory) Pass(running bool) {
+	if running {
+		m.passes++
+		m.due = false
+	} else if m.passes > 0 {
+		m.passes--
+	}
+}
+
+// Passing says whether a pass is due or under way.
+func (m *Memory) Passing() bool { return m.due || m.passes > 0 }
+
+// Vanished notes that a directory is no longer at rel, or may not be the one that
+// it was. When notes had to be forgotten for that it says up to which time.
+func (m *Memory) Vanished(rel string, now time.Time) (until time.Time) {
+	return m.vanished.Add(rel, now)
+}
+
+// Fresh notes that a directory is new at rel, if a pass may find it before it is
+// watched.
+func (m *Memory) Fresh(rel string, now time.Time) (until time.Time) {
+	if !m.Passing() {
+		return until
+	}
+	return m.passed.Add(rel, now)
+}
+
+// Of is what was noted of rel and of the directories above it: valid until the
+// next call.
+func (m *Memory) Of(rel string) []Doubt {
+	m.doubts = m.vanished.Of(m.passed.Of(m.doubts[:0], rel, true), rel, false)
+	return m.doubts
+}
+
+// Forget drops what was not noted again since until.
+func (m *Memory) Forget(until time.Time) {
+	m.vanished.Forget(until)
+	m.passed.Forget(until)
+}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/internal/sys"
+	"lockstep/monitor"
 )
 
 const (
@@ -53,6 +54,15 @@ func NewSource(fd int) (*Source, error) {
 	}
 	return s, nil
 }
+
+// Filled is where full buffers come.
+func (s *Source) Filled() <-chan []byte { return s.Full }
+
+// Release takes a buffer back.
+func (s *Source) Release(b []byte) { s.Empty <- b[:cap(b)] }
+
+// Decode calls to.Event for what the kernel wrote into a buffer.
+func (s *Source) Decode(b []byte, to monitor.Takers) error { return monitor.Decode(b, to.Event) }
 
 // Mark asks for a nil buffer behind everything that is in the queue now.
 func (s *Source) Mark() {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"lockstep/monitor"
+	"lockstep/worker/listing"
 	"lockstep/worker/tree"
 )
 
@@ -51,7 +52,7 @@ func (t *Tracker) event(e monitor.Event) {
 // what is asked for from now on shows their effect.
 func (t *Tracker) overflow() {
 	t.count.Overflows++
-	t.due = true
+	t.doubts.Due()
 	t.request(t.tree.Root(), t.listAll()|wantSeen|wantDeep)
 	t.sink.Rescan("overflow")
 }
@@ -59,9 +60,9 @@ func (t *Tracker) overflow() {
 // unwatched: the kernel ended the watch (inotify(7), IN_IGNORED). Mostly the
 // directory was deleted and the tree has heard of it from its parent already.
 func (t *Tracker) unwatched(wd int32, id tree.ID) {
-	delete(t.orphans, wd)
-	delete(t.early.at, wd)
-	t.remove(wd)
+	t.orphans.Remove(wd)
+	t.early.Forget(wd)
+	t.note(&t.removed, wd)
 	if id == tree.None {
 		return
 	}
@@ -104,22 +105,28 @@ func (t *Tracker) self(id tree.ID, rel string, mask monitor.Op) {
 // fileEvent is an event about an entry that is no directory.
 func (t *Tracker) fileEvent(dir string, name []byte, mask monitor.Op) {
 	rel := t.entryOf(dir, name)
-	if t.ignored(rel, KindNone) {
+	if t.ignored(rel, listing.KindNone) {
 		if mask.Has(monitor.Create | monitor.MovedTo) {
 			t.sink.Seen(rel, Entry{Name: string(name)}, true)
 		}
 		t.parentOf(dir, mask)
 		return
 	}
-	switch {
-	case mask.Has(monitor.Create | monitor.MovedTo):
-		t.dirty(rel, Name|Content|Attr, nil)
-	case mask.Has(monitor.Delete | monitor.MovedFrom):
-		t.dirty(rel, Name, nil)
-	case mask.Has(monitor.Modify | monitor.CloseWrite):
-		t.dirty(rel, Content, nil)
-	case mask.Has(monitor.Attrib):
-		t.dirty(rel, Attr, nil)
+	var c Change
+	if mask.Has(monitor.Create | monitor.MovedTo) {
+		c |= Name | Content | Attr
+	}
+	if mask.Has(monitor.Delete | monitor.MovedFrom) {
+		c |= Name
+	}
+	if mask.Has(monitor.Modify | monitor.CloseWrite) {
+		c |= Content
+	}
+	if mask.Has(monitor.Attrib) {
+		c |= Attr
+	}
+	if c != 0 {
+		t.dirty(rel, c, nil)
 	}
 	t.parentOf(dir, mask)
 }
@@ -136,7 +143,7 @@ func (t *Tracker) parentOf(dir string, mask monitor.Op) {
 func (t *Tracker) dirEvent(parent tree.ID, dir, name string, e monitor.Event) {
 	rel := t.join(dir, name)
 	t.parentOf(dir, e.Mask)
-	if t.ignored(rel, KindDir) {
+	if t.ignored(rel, listing.KindDir) {
 		t.ignoredDir(rel, name, e)
 		return
 	}
@@ -159,19 +166,15 @@ func (t *Tracker) ignoredDir(rel, name string, e monitor.Event) {
 	if !e.Mask.Has(monitor.Create|monitor.MovedTo) || t.mounts[rel] {
 		return
 	}
-	t.sink.Seen(rel, Entry{Kind: KindDir, Name: name}, true)
+	t.sink.Seen(rel, Entry{Kind: listing.KindDir, Name: name}, true)
 	if id := t.tree.InLimbo(e.Cookie); e.Mask.Has(monitor.MovedTo) && id != tree.None {
 		t.drop(id)
 	}
 }
 
-// fresh notes that a directory is new at rel, if a pass may find it before it
-// is watched.
-func (t *Tracker) fresh(rel string) {
-	if t.passing() {
-		t.remember(&t.passed, rel)
-	}
-}
+// fresh notes that a directory is new at rel: a pass may find it before it is
+// watched.
+func (t *Tracker) fresh(rel string) { t.remember(t.doubts.Fresh(rel, t.now)) }
 
 // created: the node may be there already, when a listing was faster.
 func (t *Tracker) created(parent tree.ID, rel, name string) {
@@ -185,7 +188,8 @@ func (t *Tracker) created(parent tree.ID, rel, name string) {
 // deleted: after an overflow, the event that says that the name was used again
 // may be among those that were lost behind the mark, while this older one was
 // not, and the new directory may have been listed before this event was read. So
-// it is looked for until a pass has ended (see Pass).
+// it is looked for until a pass has ended (see Pass); and always where events may
+// have been merged (see Path).
 func (t *Tracker) deleted(parent tree.ID, rel, name string) {
 	t.vanished(rel)
 	id := t.tree.Child(parent, name)
@@ -193,7 +197,7 @@ func (t *Tracker) deleted(parent tree.ID, rel, name string) {
 		return
 	}
 	t.drop(id)
-	if t.passing() {
+	if t.doubts.Passing() || t.cfg.Paths {
 		t.probe(parent, name)
 	}
 }

@@ -10,14 +10,18 @@ func FuzzTracker(f *testing.F) {
 		if len(choices) > 4096 {
 			return
 		}
-		n := 0
-		s := newSim(t, func(below int) int {
-			n++
-			if n > len(choices) { // something must go on happening
-				return n * 7919 % 65521 % below
-			}
-			return int(choices[n-1]) % below
-		})
-		s.run(2, max(len(choices), 1))
+		newSim(t, choose(choices)).run(2, max(len(choices), 1))
 	})
+}
+
+// choose takes its choices from bytes.
+func choose(choices []byte) func(int) int {
+	n := 0
+	return func(below int) int {
+		n++
+		if n > len(choices) { // something must go on happening
+			return n * 7919 % 65521 % below
+		}
+		return int(choices[n-1]) % below
+	}
 }

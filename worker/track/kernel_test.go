@@ -7,6 +7,7 @@ import (
 
 	"lockstep/monitor"
 	"lockstep/worker/clock"
+	"lockstep/worker/listing"
 )
 
 // inode of the model file system.
@@ -35,9 +36,10 @@ type kernel struct {
 	maxMarks   int
 	queue      []monitor.Event
 	maxQueue   int
-	overflowed bool   // the overflow mark is in the queue
-	emit       []emit // of the operation that is under way: see (*kernel).step
-	version    int    // of contents and attributes
+	overflowed bool      // the overflow mark is in the queue
+	emit       []emit    // of the operation that is under way: see (*kernel).step
+	version    int       // of contents and attributes
+	fan        *fanotify // hears of everything; nil: there is none
 }
 
 // emit is one event that an operation has not sent yet.
@@ -46,6 +48,8 @@ type emit struct {
 	mask   monitor.Op
 	cookie uint32
 	name   string
+	to     *inode // of a MovedFrom: where it went
+	as     string
 	evict  bool // not an event: the inode loses its last reference
 }
 
@@ -122,6 +126,8 @@ func (k *kernel) step() bool {
 	switch {
 	case e.evict:
 		k.release(e.node)
+	case k.fan != nil:
+		k.fan.take(e)
 	case e.node.wd != 0:
 		k.send(monitor.Event{WD: e.node.wd, Mask: e.mask, Cookie: e.cookie, Name: []byte(e.name)})
 	}
@@ -272,7 +278,7 @@ func (k *kernel) rename(from *inode, name string, to *inode, as string, exchange
 
 func (k *kernel) moveEvents(from *inode, name string, to *inode, as string, n *inode) {
 	k.cookie++
-	k.event(from, monitor.MovedFrom|isDir(n), name, k.cookie)
+	k.emit = append(k.emit, emit{node: from, mask: monitor.MovedFrom | isDir(n), name: name, cookie: k.cookie, to: to, as: as})
 	k.event(to, monitor.MovedTo|isDir(n), as, k.cookie)
 	k.event(n, monitor.MoveSelf, "", 0)
 }
@@ -285,10 +291,10 @@ func (k *kernel) lookup(rel string) (*inode, uint16) {
 	}
 	for _, name := range strings.Split(rel, "/") {
 		if !n.dir {
-			return nil, enotdir
+			return nil, listing.ENOTDIR
 		}
 		if n = n.kids[name]; n == nil {
-			return nil, enoent
+			return nil, listing.ENOENT
 		}
 	}
 	return n, 0
@@ -332,6 +338,7 @@ type helper struct {
 	answers []Listing
 	flaky   int // one of so many walks fails; 0: none
 	refuse  map[string]uint16
+	asks    func(Walk) // is told of each; nil: nobody
 }
 
 func (h *helper) idle() bool { return len(h.asked) == 0 && h.now == nil }
@@ -343,6 +350,9 @@ func (h *helper) step() {
 		}
 		w := h.asked[0]
 		h.asked = h.asked[1:]
+		if h.asks != nil {
+			h.asks(w)
+		}
 		h.now, h.stage, h.wd, h.status, h.after, h.parts = &w, 0, -1, 0, "", nil
 	}
 	h.stage++
@@ -353,7 +363,7 @@ func (h *helper) step() {
 		if h.now.Watch {
 			var ok bool
 			if h.wd, ok = h.k.mark(h.at); !ok {
-				h.fail(enospc)
+				h.fail(listing.ENOSPC)
 				return
 			}
 		}
@@ -369,7 +379,7 @@ func (h *helper) step() {
 
 func (h *helper) open() {
 	if h.flaky > 0 && h.next(h.flaky) == 0 {
-		h.fail([]uint16{1024, eio, 13}[h.next(3)])
+		h.fail([]uint16{1024, listing.EIO, 13}[h.next(3)])
 		return
 	}
 	n, status := h.k.lookup(h.now.Rel)
@@ -377,7 +387,7 @@ func (h *helper) open() {
 		status = refused
 	}
 	if status == 0 && !n.dir {
-		status = enotdir
+		status = listing.ENOTDIR
 	}
 	if status != 0 {
 		h.fail(status)
@@ -404,9 +414,9 @@ func (h *helper) list() bool {
 	for _, name := range names[i:min(i+3, len(names))] {
 		n := h.at.kids[name]
 		h.after = name
-		kind := KindFile
+		kind := listing.KindFile
 		if n.dir {
-			kind = KindDir
+			kind = listing.KindDir
 		}
 		if n.dir || h.now.All || h.now.Since > 0 && ctime(n.when) >= clock.Least(h.now.Since) {
 			e := Entry{Kind: kind, Ino: n.ino, Nlink: 1, Name: name}

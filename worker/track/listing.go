@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"lockstep/worker/clock"
+	"lockstep/worker/listing"
 	"lockstep/worker/tree"
 )
 
@@ -23,7 +24,7 @@ func (t *Tracker) Listing(l Listing, now time.Time) {
 	if !w.begun {
 		w.begun = true
 		t.begin(w, l)
-	} else if l.Status != 0 && !w.drop && !(l.Status == enospc && w.want&wantNoWatch == 0) {
+	} else if l.Status != 0 && !w.drop && !(l.Status == listing.ENOSPC && t.watches(w.want)) {
 		t.fail(w, l.Status) // it broke off: what it did not list is not gone
 	}
 	for i := range l.Entries {
@@ -52,7 +53,7 @@ func (t *Tracker) begin(w *walk, l Listing) {
 		return
 	}
 	refused := isFailed
-	if w.want&wantNoWatch == 0 {
+	if t.watches(w.want) {
 		refused |= isUnwatched
 		if !t.place(w, l) {
 			return
@@ -72,26 +73,24 @@ func (t *Tracker) begin(w *walk, l Listing) {
 	}
 	// Only now is it certain that no deletion here goes unseen; below, not yet.
 	if w.want&wantPrune != 0 {
-		t.remember(&t.vanishings, w.rel)
+		t.remember(t.doubts.Vanished(w.rel, t.now))
 		t.dirty(w.rel, Attr|Replaced, nil)
 		return
 	}
-	if t.passing() {
-		t.remember(&t.passed, w.rel)
-	}
+	t.fresh(w.rel)
 	t.dirty(w.rel, Attr, nil)
 	t.suspect(w.rel)
 }
 
 // dead says whether the answer's descriptor was removed after the walk had been
 // handed out: the helper may have got it from the kernel before that.
-func (t *Tracker) dead(l Listing) bool { return t.removed.concern(l.WD, l.Serial) }
+func (t *Tracker) dead(l Listing) bool { return t.removed.Concern(l.WD, l.Serial) }
 
 // place gives the node the descriptor that the answer brings, and says whether
 // what the answer lists can be used.
 func (t *Tracker) place(w *walk, l Listing) bool {
 	if l.WD < 0 {
-		t.fail(w, eio)
+		t.fail(w, listing.EIO)
 		return false
 	}
 	if t.dead(l) {
@@ -104,21 +103,21 @@ func (t *Tracker) place(w *walk, l Listing) bool {
 		return true // as it was
 	case w.id == t.tree.Root() && before >= 0:
 		t.sink.RootGone("it is another directory now")
-		t.fail(w, enoent)
+		t.fail(w, listing.ENOENT)
 		return false
 	case other != tree.None && !t.mayTake(w, other, l.WD):
 		return false
 	}
 	t.tree.SetWD(w.id, l.WD)
-	delete(t.orphans, l.WD)
+	t.orphans.Remove(l.WD)
 	if other != tree.None || before >= 0 {
 		t.replaced(w, other, before)
 		return false
 	}
-	if t.early.concern(l.WD, l.Serial) {
+	if t.early.Concern(l.WD, l.Serial) {
 		// Events of this descriptor came before this answer: what it lists may
 		// be older than they are.
-		delete(t.early.at, l.WD)
+		t.early.Forget(l.WD)
 		w.drop, w.again = true, true
 		return false
 	}
@@ -196,7 +195,7 @@ const maxFlips = 16
 func (t *Tracker) mayTake(w *walk, other tree.ID, wd int32) bool {
 	t.flips[wd]++
 	if other == t.tree.Root() || t.flips[wd] > maxFlips {
-		t.fail(w, eloop)
+		t.fail(w, listing.ELOOP)
 		return false
 	}
 	return true
@@ -206,18 +205,18 @@ func (t *Tracker) mayTake(w *walk, other tree.ID, wd int32) bool {
 func (t *Tracker) refused(w *walk, status uint16) {
 	w.drop = true
 	switch {
-	case status == enametoolong:
+	case status == listing.ENAMETOOLONG:
 		t.tooLong(w.id, w.rel)
-	case status == enospc && w.want&wantNoWatch == 0:
+	case status == listing.ENOSPC && t.watches(w.want):
 		t.noWatch(w)
-	case (status == enoent || status == enotdir || status == eloop) && w.id != t.tree.Root():
+	case (status == listing.ENOENT || status == listing.ENOTDIR || status == listing.ELOOP) && w.id != t.tree.Root():
 		if w.want&wantVerify != 0 {
 			t.count.Stale++
 			t.count.Repairs++
 		}
 		t.drop(w.id)
 		t.vanished(w.rel)
-	case status == exdev && w.id != t.tree.Root():
+	case status == listing.EXDEV && w.id != t.tree.Root():
 		// It is in a mount, which is none of ours, like those that are known from
 		// the start. As long as this process lives: with another table of mounts
 		// there is another.
@@ -237,7 +236,7 @@ func (t *Tracker) noWatch(w *walk) {
 	mark := t.tree.Mark(w.id)
 	t.setMark(w.id, mark&^isFailed|isUnwatched)
 	if mark&isUnwatched == 0 {
-		t.sink.Failed(w.rel, enospc)
+		t.sink.Failed(w.rel, listing.ENOSPC)
 	}
 	t.request(w.id, w.want|wantNoWatch)
 }
@@ -265,16 +264,16 @@ func (t *Tracker) entry(w *walk, e *Entry) {
 		t.sink.Seen(rel, *e, false)
 	}
 	switch e.Kind {
-	case KindDir:
+	case listing.KindDir:
 		t.listed(w, rel, e)
 		return
-	case KindNone: // it could not be looked at: a directory known there stays
+	case listing.KindNone: // it could not be looked at: a directory known there stays
 		if kid := t.tree.Child(w.id, e.Name); kid != tree.None {
 			t.setMark(kid, t.tree.Mark(kid)|isListed)
 		}
-	case KindSocket:
+	case listing.KindSocket:
 		t.skip(rel, e.Kind)
-	case KindChar, KindBlock:
+	case listing.KindChar, listing.KindBlock:
 		if !t.cfg.Devices {
 			t.skip(rel, e.Kind)
 		}
@@ -310,7 +309,7 @@ func (t *Tracker) listed(w *walk, rel string, e *Entry) {
 	case added:
 	case w.want&wantDeep != 0:
 		want |= w.want & wantVerify
-	case t.tree.WD(kid) >= 0, mark&(isQueued|isOut|isFailed|isUnwatched|isTooLong) != 0:
+	case t.cfg.Paths, t.tree.WD(kid) >= 0, mark&(isQueued|isOut|isFailed|isUnwatched|isTooLong) != 0:
 		want = 0
 	}
 	if w.want&wantMark != 0 {

@@ -1,7 +1,10 @@
 package track
 
 import (
-	"lockstep/worker/doubt"
+	"time"
+
+	"lockstep/worker/listing"
+	"lockstep/worker/stray"
 	"lockstep/worker/tree"
 )
 
@@ -25,13 +28,13 @@ func (t *Tracker) dirty(rel string, c Change, e *Entry) {
 // vanished marks the path of a directory that is no longer there, or is not
 // known to be the one it was.
 func (t *Tracker) vanished(rel string) {
-	t.remember(&t.vanishings, rel)
+	t.remember(t.doubts.Vanished(rel, t.now))
 	t.dirty(rel, Name|Attr|Replaced, nil)
 }
 
-// remember notes a path. What is forgotten for it is for the targets to mend.
-func (t *Tracker) remember(d *doubt.Set, rel string) {
-	if until := d.Add(rel, t.now); !until.IsZero() {
+// remember follows a note. What was forgotten for it is for the targets to mend.
+func (t *Tracker) remember(until time.Time) {
+	if !until.IsZero() {
 		t.sink.Forgotten(until)
 	}
 }
@@ -40,18 +43,17 @@ func (t *Tracker) remember(d *doubt.Set, rel string) {
 // targets may hold what was never there: left over from one that was there
 // before, or copied by a pass before the directory was watched.
 func (t *Tracker) suspect(rel string) {
-	t.doubts = t.vanishings.Of(t.passed.Of(t.doubts[:0], rel, true), rel, false)
-	if len(t.doubts) > 0 {
-		t.sink.Suspect(rel, t.doubts)
+	if doubts := t.doubts.Of(rel); len(doubts) > 0 {
+		t.sink.Suspect(rel, doubts)
 	}
 }
 
 // ignored says whether a name is none of ours: excluded, or a mount.
 func (t *Tracker) ignored(rel string, kind uint8) bool {
-	if kind == KindDir && t.mounts[rel] {
+	if kind == listing.KindDir && t.mounts[rel] {
 		return true
 	}
-	return t.cfg.Excluded(rel, kind == KindDir)
+	return t.cfg.Excluded(rel, kind == listing.KindDir)
 }
 
 // touch notes that what is at the node's place may have changed just now:
@@ -89,66 +91,20 @@ func (t *Tracker) orphan(wd int32) {
 		return
 	}
 	t.note(&t.early, wd)
-	if t.orphans[wd] {
-		return
-	}
-	if len(t.orphaned) == 0 {
-		t.since = t.now
-	}
-	t.orphans[wd] = true
-	t.orphaned = append(t.orphaned, wd)
+	t.orphans.Add(wd, t.now)
 }
-
-// unwatch ends the watches of orphans, a bounded number at a time.
-func (t *Tracker) unwatch() {
-	n := min(len(t.orphaned), 4096)
-	for _, wd := range t.orphaned[:n] {
-		if !t.orphans[wd] {
-			continue // found again, or ended by the kernel
-		}
-		delete(t.orphans, wd)
-		t.remove(wd)
-		t.sink.Unwatch(wd)
-	}
-	t.orphaned = t.orphaned[n:]
-	if len(t.orphaned) == 0 {
-		t.orphaned = nil
-	}
-}
-
-// marks are descriptors, each with the serial number of the last walk that had
-// been handed out when it was noted: answers up to that one are concerned.
-// Bounded: of too many, every answer up to a number is taken to be concerned.
-type marks struct {
-	at  map[int32]uint64
-	all uint64
-}
-
-const maxMarks = 1 << 16
-
-// concern says whether the answer with that serial number is concerned.
-func (m *marks) concern(wd int32, serial uint64) bool {
-	noted, is := m.at[wd]
-	return is && noted >= serial || m.all >= serial
-}
-
-func (m *marks) any() bool { return m.all > 0 || len(m.at) > 0 }
 
 // note adds a descriptor, as long as there is an answer under way to which it
-// could matter.
-func (t *Tracker) note(m *marks, wd int32) {
-	if len(t.out) == 0 {
-		return
+// could matter: one that no node has, or (removed) that the kernel has no more
+// or will not have.
+func (t *Tracker) note(m *stray.Marks, wd int32) {
+	if len(t.out) > 0 {
+		m.Note(wd, t.serial)
 	}
-	if len(m.at) >= maxMarks {
-		m.at, m.all = nil, t.serial
-	}
-	if m.at == nil {
-		m.at = map[int32]uint64{}
-	}
-	m.at[wd] = t.serial
 }
 
-// remove notes that the kernel has, or will have, no such watch: an answer that
-// is under way may still bring it.
-func (t *Tracker) remove(wd int32) { t.note(&t.removed, wd) }
+// unwatch ends the watch of an orphan.
+func (t *Tracker) unwatch(wd int32) {
+	t.note(&t.removed, wd)
+	t.sink.Unwatch(wd)
+}

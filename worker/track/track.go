@@ -4,8 +4,8 @@
 //
 // Trust: part of the worker. Names, and the order in which things happen, are
 // chosen by whoever can write in the root.
-// Imports: the standard library, monitor, worker/clock, worker/doubt, worker/intern and worker/tree only. Pure: time is an
-// argument.
+// Imports: the standard library, monitor, worker/clock, worker/doubt,
+// worker/intern, worker/listing, worker/stray and worker/tree only. Pure: time is an argument.
 //
 // Why it holds. The kernel queues the events of all watches in one order, so a
 // watch descriptor's node has the right path for an event if it had when the
@@ -40,6 +40,8 @@ import (
 
 	"lockstep/worker/doubt"
 	"lockstep/worker/intern"
+	"lockstep/worker/listing"
+	"lockstep/worker/stray"
 	"lockstep/worker/tree"
 )
 
@@ -57,61 +59,15 @@ const (
 	Replaced
 )
 
-// Kinds of entries, with the values of package ipc.
-const (
-	KindNone uint8 = iota
-	KindFile
-	KindDir
-	KindLink
-	KindFIFO
-	KindSocket
-	KindChar
-	KindBlock
-)
-
-// Refusals that have a meaning here: Linux's error numbers (errno(3)).
-const (
-	enoent       uint16 = 2
-	exdev        uint16 = 18
-	enospc       uint16 = 28
-	enotdir      uint16 = 20
-	enametoolong uint16 = 36
-	eloop        uint16 = 40
-	eio          uint16 = 5
-)
-
 // maxRel is the longest path that the kernel takes: PATH_MAX with its NUL.
 const maxRel = 4095
 
-// Entry is one name in a directory.
-type Entry struct {
-	Kind  uint8
-	Nlink uint32
-	Ino   uint64
-	Size  uint64
-	Ctime uint64 // nanoseconds since 1970; of a directory it may be 0: its own listing tells
-	Name  string
-}
-
-// Walk asks for one directory: to be watched (with Watch), then listed.
-type Walk struct {
-	Serial uint64
-	Rel    string
-	All    bool // every entry; else directories, entries with several links, sockets, devices
-	Watch  bool
-	Since  uint64 // list what has changed its status since as well (clock.Late); 0: see All alone
-}
-
-// Listing is (part of) the answer to the Walk of the same Serial. Parts arrive
-// in order, More set on all but the last; every part carries WD.
-type Listing struct {
-	Serial  uint64
-	Status  uint16 // 0, an errno, or 1024 and above: the helper's own reasons
-	WD      int32  // -1 when there is no watch
-	Ctime   uint64 // of the directory, nanoseconds since 1970
-	More    bool
-	Entries []Entry
-}
+// What is asked for, and what is answered.
+type (
+	Entry   = listing.Entry
+	Walk    = listing.Walk
+	Listing = listing.Part
+)
 
 // Sink takes what a Tracker decides. Its methods must not call the Tracker.
 type Sink interface {
@@ -127,7 +83,7 @@ type Sink interface {
 	Forgotten(until time.Time)
 	// Seen reports each entry listed in the initial walk, after an overflow and
 	// in a verification; and, at any time, each excluded entry that is met
-	// (after an event of kind KindDir, or KindNone when it is no directory).
+	// (after an event of kind listing.KindDir, or listing.KindNone when it is no directory).
 	Seen(rel string, e Entry, excluded bool)
 	// Walk asks for a directory.
 	Walk(w Walk)
@@ -155,6 +111,7 @@ type Config struct {
 	Excluded func(rel string, isDir bool) bool // nil: nothing is
 	Mounts   []string                          // directories that are not entered
 	Devices  bool                              // devices are copied, so they are not reported to Skip
+	Paths    bool                              // events come by Path: no directory has a watch of its own
 }
 
 // Counters are a Tracker's account of itself.
@@ -197,25 +154,19 @@ type Tracker struct {
 	out     map[uint64]*walk
 	queue   []tree.ID
 	head    int
-	early   marks // descriptors of events that found no node
-	removed marks // descriptors that are no more
+	early   stray.Marks // descriptors of events that found no node
+	removed stray.Marks // descriptors that are no more
 	flips   map[int32]int
 	pending int // verifying walks queued or under way
 	seeing  int // walks that report Seen, queued or under way
 	kids    []tree.ID
 
 	// Places (places.go).
-	orphans    map[int32]bool
-	orphaned   []int32
-	since      time.Time // when the first of them was
-	vanishings doubt.Set // where directories vanished
-	passed     doubt.Set // where they were new while a pass was due or under way
-	doubts     []doubt.Doubt
-	due        bool // a pass has been called for and has not begun
-	passes     int  // under way
-	last       cached
-	names      intern.Paths
-	buf        []byte // for a path that may be known as a string
+	orphans stray.Orphans
+	doubts  doubt.Memory
+	last    cached
+	names   intern.Paths
+	buf     []byte // for a path that may be known as a string
 }
 
 // New returns a Tracker that knows nothing yet: see Start.
@@ -231,7 +182,7 @@ func New(cfg Config, sink Sink) *Tracker {
 	}
 	t := &Tracker{
 		cfg: cfg, sink: sink, tree: tree.New(), mounts: map[string]bool{},
-		out: map[uint64]*walk{}, flips: map[int32]int{}, orphans: map[int32]bool{},
+		out: map[uint64]*walk{}, flips: map[int32]int{},
 		names: intern.Paths{},
 	}
 	for _, rel := range cfg.Mounts {
@@ -251,7 +202,7 @@ func New(cfg Config, sink Sink) *Tracker {
 // a directory that was moved, has changed its directory.
 func (t *Tracker) Start(all bool, since uint64) {
 	t.all, t.recent = all, since
-	t.due = true
+	t.doubts.Due()
 	t.request(t.tree.Root(), t.listAll()|wantSeen)
 	t.finish()
 }
@@ -296,26 +247,13 @@ func (t *Tracker) Retry() {
 // a directory that is not watched yet, what is gone before the watch is in place:
 // such directories are told by Suspect then. From Start and from Rescan on it is
 // the same until a pass that they call for has been told of.
-func (t *Tracker) Pass(running bool) {
-	if running {
-		t.passes++
-		t.due = false
-	} else if t.passes > 0 {
-		t.passes--
-	}
-}
-
-// passing says whether a pass is due or under way.
-func (t *Tracker) passing() bool { return t.due || t.passes > 0 }
+func (t *Tracker) Pass(running bool) { t.doubts.Pass(running) }
 
 // Acknowledged tells that every target is settled after a time. A target is
 // settled after a time at which the Tracker was Idle and every mark made before
 // was done on it, if both are still so once the event queue has since been read
 // until it was empty. It frees memory, and it is never wrong to leave out.
-func (t *Tracker) Acknowledged(until time.Time) {
-	t.vanishings.Forget(until)
-	t.passed.Forget(until)
-}
+func (t *Tracker) Acknowledged(until time.Time) { t.doubts.Forget(until) }
 
 // Idle says whether no walk is queued or under way.
 func (t *Tracker) Idle() bool { return len(t.out) == 0 && t.head == len(t.queue) }
@@ -333,6 +271,9 @@ func (t *Tracker) Tree() *tree.Tree { return t.tree }
 func (t *Tracker) Counters() Counters {
 	c := t.count
 	c.Dirs, c.Watched = uint64(t.tree.Len()), uint64(t.tree.Watched())
+	if t.cfg.Paths {
+		c.Watched = c.Dirs - min(c.Dirs, c.Failed+c.TooLong)
+	}
 	c.InFlight, c.Queued = uint64(len(t.out)), uint64(len(t.queue)-t.head)
 	return c
 }
@@ -344,8 +285,8 @@ func (t *Tracker) Tick(now time.Time) {
 	if n := t.tree.Expire(now, t.cfg.PairWait, t.forget); n > 0 {
 		t.count.Unpaired += uint64(n)
 	}
-	if len(t.orphaned) > 0 && now.Sub(t.since) >= t.cfg.PairWait {
-		t.unwatch()
+	if since, any := t.orphans.Since(); any && now.Sub(since) >= t.cfg.PairWait {
+		t.orphans.End(t.unwatch)
 	}
 	t.finish()
 }
@@ -355,8 +296,8 @@ func (t *Tracker) Next() (at time.Time, due bool) {
 	if since, any := t.tree.Oldest(); any {
 		at, due = since.Add(t.cfg.PairWait), true
 	}
-	if len(t.orphaned) > 0 {
-		if orphans := t.since.Add(t.cfg.PairWait); !due || orphans.Before(at) {
+	if since, any := t.orphans.Since(); any {
+		if orphans := since.Add(t.cfg.PairWait); !due || orphans.Before(at) {
 			at, due = orphans, true
 		}
 	}
@@ -373,8 +314,8 @@ func (t *Tracker) finish() {
 	if t.Complete() {
 		t.recent = 0
 	}
-	if t.Idle() && (t.early.any() || t.removed.any() || len(t.flips) > 0) {
+	if t.Idle() && (t.early.Any() || t.removed.Any() || len(t.flips) > 0) {
 		// No answer is under way that could bring a descriptor of old.
-		t.early, t.removed, t.flips = marks{}, marks{}, map[int32]int{}
+		t.early, t.removed, t.flips = stray.Marks{}, stray.Marks{}, map[int32]int{}
 	}
 }

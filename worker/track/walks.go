@@ -92,6 +92,9 @@ func (t *Tracker) pump() {
 	}
 }
 
+// watches says whether a walk with these wants is to place a watch.
+func (t *Tracker) watches(want uint16) bool { return want&wantNoWatch == 0 && !t.cfg.Paths }
+
 // hand hands one walk out.
 func (t *Tracker) hand(id tree.ID) {
 	mark := t.tree.Mark(id)
@@ -110,7 +113,7 @@ func (t *Tracker) hand(id tree.ID) {
 	t.serial++
 	t.count.Walks++
 	t.out[t.serial] = w
-	out := Walk{Serial: t.serial, Rel: rel, All: w.want&wantAll != 0, Watch: w.want&wantNoWatch == 0}
+	out := Walk{Serial: t.serial, Rel: rel, All: w.want&wantAll != 0, Watch: t.watches(w.want)}
 	if w.want&wantSeen != 0 {
 		out.Since = t.recent
 	}

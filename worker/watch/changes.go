@@ -6,7 +6,7 @@ import (
 
 	"lockstep/internal/escape"
 	"lockstep/monitor"
-	"lockstep/worker/track"
+	"lockstep/worker/listing"
 	"lockstep/worker/tree"
 )
 
@@ -58,7 +58,7 @@ func (r *Root) Event(e monitor.Event) {
 		}
 	case len(e.Name) == 0:
 		if e.Mask.Has(monitor.Attrib) && (id == t.Root() || t.WD(t.Parent(id)) < 0) {
-			r.tell(event{op: attrib, kind: track.KindDir, rel: rel})
+			r.tell(event{op: attrib, kind: listing.KindDir, rel: rel})
 		}
 	default:
 		r.named(rel, string(e.Name), e)
@@ -68,13 +68,13 @@ func (r *Root) Event(e monitor.Event) {
 
 // named hears an event about a name in a directory.
 func (r *Root) named(dir, name string, e monitor.Event) {
-	rel, kind := name, track.KindNone
+	rel, kind := name, listing.KindNone
 	if dir != "" {
 		rel = dir + "/" + name
 	}
 	isDir := e.Mask.Has(monitor.IsDir)
 	if isDir {
-		kind = track.KindDir
+		kind = listing.KindDir
 	}
 	if excluded, _ := r.rules.Self(rel, isDir); excluded || isDir && r.mounts[rel] {
 		// A rename to a name that is left out: it has left.
@@ -115,7 +115,7 @@ func (r *Root) tell(e event) {
 // note counts a change by which another thing may be at a path.
 func (r *Root) note(rel string, kind uint8) uint64 {
 	r.seq++
-	r.types.changed(rel, kind == track.KindDir, r.seq)
+	r.types.changed(rel, kind == listing.KindDir, r.seq)
 	return r.seq
 }
 
@@ -125,7 +125,7 @@ func (r *Root) appeared(rel string, kind uint8) {
 	if !r.announce(rel) {
 		return
 	}
-	if kind == track.KindDir {
+	if kind == listing.KindDir {
 		r.fresh[rel] = newFresh()
 	}
 	r.tell(event{op: create, kind: kind, rel: rel, seq: r.note(rel, kind)})
@@ -136,7 +136,7 @@ func (r *Root) gone(rel string, kind uint8) {
 	r.replaced(rel)
 	known := r.types.known[rel]
 	seq := r.note(rel, kind)
-	if kind == track.KindDir {
+	if kind == listing.KindDir {
 		r.forgetBelow(rel)
 	} else {
 		kind = known
@@ -152,7 +152,7 @@ func (r *Root) departed(rel string, kind uint8, cookie uint32) {
 	if f := r.above(rel); f != nil && !f.has(rel) {
 		return // nobody has heard of it
 	}
-	if kind != track.KindDir {
+	if kind != listing.KindDir {
 		kind = r.types.known[rel]
 	}
 	r.left = append(r.left, departure{cookie: cookie, rel: rel, kind: kind, at: r.host.Now()})
@@ -174,12 +174,12 @@ func (r *Root) arrived(rel string, kind uint8, cookie uint32) {
 	r.note(d.rel, kind)
 	seq := r.note(rel, kind)
 	r.types.learn(rel, d.kind)
-	if kind == track.KindDir {
+	if kind == listing.KindDir {
 		r.forgetBelow(rel)
 		r.moveBelow(d.rel, rel)
 	}
 	r.tell(event{op: move, kind: d.kind, rel: rel, from: d.rel, seq: seq})
-	if r.limbo && kind == track.KindDir {
+	if r.limbo && kind == listing.KindDir {
 		r.limbo = false
 		r.rescan(rel, "it was changed while it was renamed")
 	}
@@ -190,7 +190,7 @@ func (r *Root) touched(o op, rel string, kind uint8) {
 	if f := r.above(rel); f != nil && !f.has(rel) {
 		r.appeared(rel, kind) // it was there before its directory was watched
 	}
-	if kind != track.KindDir {
+	if kind != listing.KindDir {
 		kind = r.types.known[rel]
 	}
 	r.tell(event{op: o, kind: kind, rel: rel})
@@ -242,4 +242,29 @@ func (r *Root) flush() {
 		r.gone(d.rel, d.kind)
 	}
 	r.settle.flush()
+}
+
+// Path hears one event whose directory is told by its path. Several of one name
+// may have become one: then they are told in the order in which they can have
+// happened, and what is there decides about the last of them.
+func (r *Root) Path(e monitor.PathEvent) {
+	if e.Root != uint32(r.cfg.Root) && e.Root != 0 {
+		return
+	}
+	rel := string(e.Dir)
+	r.tracef("event %v cookie=%d pid=%d dir=%s name=%s", e.Mask, e.Cookie, e.PID, show(rel), escape.Bytes(e.Name))
+	switch {
+	case e.Mask.Has(monitor.Overflow):
+	case len(e.Name) > 0:
+		for _, word := range [...]monitor.Op{monitor.MovedTo, monitor.Create, monitor.Modify, monitor.CloseWrite, monitor.Attrib, monitor.Delete, monitor.MovedFrom} {
+			if e.Mask.Has(word) {
+				r.named(rel, string(e.Name), monitor.Event{Mask: word | e.Mask&monitor.IsDir, Cookie: e.Cookie})
+			}
+		}
+	case e.Mask.Has(monitor.Changed):
+		defer r.rescan(rel, "the kernel does not tell what changed in it")
+	case e.Mask.Has(monitor.Attrib) && rel == "":
+		r.tell(event{op: attrib, kind: listing.KindDir})
+	}
+	r.track.Path(e, r.host.Now())
 }

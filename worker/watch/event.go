@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 
 	"lockstep/internal/escape"
-	"lockstep/worker/track"
+	"lockstep/worker/listing"
 )
 
 // op is a word of the vocabulary.
@@ -30,7 +30,7 @@ func (o op) String() string {
 // event is one change, as it is told.
 type event struct {
 	op    op
-	kind  uint8 // track.Kind…; KindNone: not known
+	kind  uint8 // listing.Kind…; KindNone: not known
 	rel   string
 	from  string // of a move
 	cause string // of an overflow or a rescan
@@ -42,13 +42,13 @@ type event struct {
 // typeOf is the word for a kind; "" when it is not known.
 func typeOf(kind uint8) string {
 	switch kind {
-	case track.KindNone:
+	case listing.KindNone:
 		return ""
-	case track.KindFile:
+	case listing.KindFile:
 		return "file"
-	case track.KindDir:
+	case listing.KindDir:
 		return "dir"
-	case track.KindLink:
+	case listing.KindLink:
 		return "symlink"
 	}
 	return "other"

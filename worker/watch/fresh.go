@@ -3,7 +3,7 @@ package watch
 import (
 	"strings"
 
-	"lockstep/worker/track"
+	"lockstep/worker/listing"
 )
 
 // fresh is a directory that came while the root was watched. Between its coming
@@ -54,11 +54,11 @@ func (r *Root) withdraw(rel string) bool {
 // met is an entry of a listing.
 func (r *Root) met(rel string, kind uint8) {
 	f := r.above(rel)
-	if f == nil || f.has(rel) || kind == track.KindNone {
+	if f == nil || f.has(rel) || kind == listing.KindNone {
 		return
 	}
 	f.names[base(rel)] = true
-	if kind == track.KindDir {
+	if kind == listing.KindDir {
 		r.fresh[rel] = newFresh()
 	}
 	seq := r.note(rel, kind)

@@ -30,6 +30,7 @@ import (
 	"lockstep/rules"
 	"lockstep/worker/deliver"
 	"lockstep/worker/doubt"
+	"lockstep/worker/listing"
 	"lockstep/worker/track"
 	"lockstep/worker/tree"
 	"lockstep/worker/walks"
@@ -193,7 +194,7 @@ func (r *Root) rescan(rel, cause string) {
 		return
 	}
 	r.rescans++
-	r.tell(event{op: rescan, kind: track.KindDir, rel: rel, cause: cause})
+	r.tell(event{op: rescan, kind: listing.KindDir, rel: rel, cause: cause})
 }
 
 // limitEvery is how often a tree with unwatched directories is to be looked at.
@@ -427,7 +428,7 @@ func (r *Root) stepOutput() {
 	if r.drops && r.out.Calm() {
 		r.drops = false
 		for _, o := range []op{overflow, rescan} {
-			r.write(&event{op: o, kind: track.KindDir, cause: "the reader of these lines was too slow", at: r.host.Now()})
+			r.write(&event{op: o, kind: listing.KindDir, cause: "the reader of these lines was too slow", at: r.host.Now()})
 		}
 		r.rescans++
 	}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"lockstep/worker/track"
+	"lockstep/worker/listing"
 )
 
 // longest is how many times --settle a path is waited for that never is quiet.
@@ -83,7 +83,7 @@ func (s *settler) end(el *list.Element) {
 			break
 		}
 	}
-	if w.op == modify && w.kind == track.KindDir {
+	if w.op == modify && w.kind == listing.KindDir {
 		w.op = attrib
 	}
 	s.tell(w.event)

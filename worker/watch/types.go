@@ -5,7 +5,7 @@ import (
 
 	"lockstep/ipc"
 	"lockstep/worker/deliver"
-	"lockstep/worker/track"
+	"lockstep/worker/listing"
 )
 
 // typer finds out of what type an event's subject was, which the kernel's event
@@ -58,7 +58,7 @@ func (t *typer) changed(rel string, dir bool, seq uint64) {
 
 // learn keeps what is at a path.
 func (t *typer) learn(rel string, kind uint8) {
-	if kind == track.KindNone || kind == track.KindDir {
+	if kind == listing.KindNone || kind == listing.KindDir {
 		return
 	}
 	if len(t.known) >= maxKnown {
@@ -82,7 +82,7 @@ func (t *typer) mixed(e *event) bool {
 
 // open says whether an event waits for its type.
 func (e *event) open() bool {
-	return e.kind == track.KindNone && !e.asked && e.op <= move && e.op != remove
+	return e.kind == listing.KindNone && !e.asked && e.op <= move && e.op != remove
 }
 
 func (t *typer) push(e event) { t.queue = append(t.queue, e) }
