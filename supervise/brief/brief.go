@@ -116,6 +116,25 @@ func Helper(cfg config.Config, o rsync.Options, roots rootid.Roots, rootFD int) 
 	return data, nil
 }
 
+// Watched is the configuration of a helper whose worker tells what happens in a
+// root; path is where the root is, of which both learn the last name alone.
+func Watched(w settings.Watch, path string, rootFD int) ([]byte, error) {
+	w.Root = theRoot
+	data, err := wire.Append(nil, &settings.Worker{Watches: []settings.Watch{w}})
+	if err != nil {
+		return nil, fmt.Errorf("configuration of the worker: %w", err)
+	}
+	data, err = wire.Append(nil, &ipc.HelperConfig{
+		Build:    buildinfo.ID,
+		Roots:    []ipc.HelperRoot{{Root: ipc.Root{ID: theRoot, Name: shortName(path)}, FD: rootFD}},
+		Deadline: verbDeadline, Worker: data,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("configuration of the helper: %w", err)
+	}
+	return data, nil
+}
+
 // TargetID is the handle of target number i (from 0) of a sync.
 func TargetID(i int) ipc.TargetID { return ipc.TargetID(i + 1) }
 
