@@ -82,6 +82,7 @@ func codeEntry(c *wire.Codec, e *Entry) {
 	wire.U64(c, &e.Ino)
 	wire.U64(c, &e.Size)
 	wire.U64(c, &e.Ctime)
+	wire.U64(c, &e.Stamp)
 	wire.Blob(c, &e.Name, maxName)
 	c.Must(isName(e.Name), "bad name of an entry")
 }

@@ -56,7 +56,7 @@ func full() []Message {
 		&WatchAnswer{Dirs: []Dir{
 			{Index: 255, Status: StatusTimeout, WD: -1},
 			{Index: 1, More: true, WD: 7, Ctime: 1 << 63, Entries: []Entry{
-				{KindFile, 1, 2, 1 << 62, 1 << 61, "name"}, {KindNone, 0, 0, 0, 0, strings.Repeat("\xff", 255)}}},
+				{KindFile, 1, 2, 1 << 62, 1 << 61, 1 << 60, "name"}, {KindNone, 0, 0, 0, 0, 0, strings.Repeat("\xff", 255)}}},
 		}},
 		&Stat{Root: 2, Rels: []string{"x", ""}},
 		&StatAnswer{Stats: []PathStat{{Status: 1023}, {OK, KindBlock, 3, 4, 5}}},
@@ -252,7 +252,7 @@ func TestDirPacker(t *testing.T) {
 			}
 			for range n {
 				name := bytes.Repeat([]byte{byte(1 + rnd.IntN(46))}, 1+rnd.IntN(255))
-				want[i].Entries = append(want[i].Entries, Entry{Kind(rnd.IntN(8)), rnd.Uint32(), rnd.Uint64(), rnd.Uint64(), rnd.Uint64(), string(name) + ""})
+				want[i].Entries = append(want[i].Entries, Entry{Kind(rnd.IntN(8)), rnd.Uint32(), rnd.Uint64(), rnd.Uint64(), rnd.Uint64(), rnd.Uint64(), string(name) + ""})
 			}
 			for j := range want[i].Entries {
 				if s := want[i].Entries[j].Name; strings.Trim(s, ".") == "" {

@@ -148,7 +148,9 @@ type Target struct {
 type Watch struct {
 	Root  RootID
 	Watch bool // place a watch; else only list
-	All   bool // list every entry; else only directories, entries with several links, sockets and devices
+	// All lists every entry; else only directories, entries with several links,
+	// sockets and devices. Without Watch, what directories are is told as well.
+	All bool
 	// Since, in nanoseconds since 1970, has entries listed as well whose status has
 	// changed (ctime: inode(7)) then or later. 0: none.
 	Since uint64
@@ -185,6 +187,7 @@ type Entry struct {
 	Ino   uint64
 	Size  uint64
 	Ctime uint64 // nanoseconds since 1970
+	Stamp uint64 // another one when mode, owner or time of modification is another (see Watch.All)
 	Name  string // 1–255 bytes, no slash, no NUL, not . or ..
 }
 

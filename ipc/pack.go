@@ -21,7 +21,7 @@ const (
 	atMore    = atStatus + 2
 	atEntries = atMore + 1 + 4 + 8
 	dirHead   = atEntries + 4
-	entryHead = 1 + 4 + 8 + 8 + 8 + 4
+	entryHead = 1 + 4 + 8 + 8 + 8 + 8 + 4
 )
 
 // Reset begins the answer to request seq.
@@ -70,6 +70,7 @@ func (p *DirPacker) Add(e Entry, name []byte) error {
 	b = binary.LittleEndian.AppendUint64(b, e.Ino)
 	b = binary.LittleEndian.AppendUint64(b, e.Size)
 	b = binary.LittleEndian.AppendUint64(b, e.Ctime)
+	b = binary.LittleEndian.AppendUint64(b, e.Stamp)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(name)))
 	p.b = append(b, name...)
 	p.n++

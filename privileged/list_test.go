@@ -58,6 +58,53 @@ func TestSince(t *testing.T) {
 	}
 }
 
+// What is compared with an earlier listing: of files always, of directories when
+// all is asked for without a watch. Each change of mode, owner or time of
+// modification shows, of whatever is listed.
+func TestStampsTellOfEachChange(t *testing.T) {
+	r := newRig(t, nil)
+	for _, name := range []string{"file", "dir2"} {
+		at := filepath.Join(r.dir, name)
+		if name == "file" {
+			must(t, os.WriteFile(at, nil, 0o600))
+		} else {
+			must(t, os.Mkdir(at, 0o700))
+		}
+	}
+	r.connect()
+	r.hello()
+	of := func(name string) ipc.Entry {
+		for _, e := range r.watch(ipc.Watch{All: true, Rels: []string{""}})[0].Entries {
+			if e.Name == name {
+				return e
+			}
+		}
+		t.Fatalf("%s is not listed", name)
+		return ipc.Entry{}
+	}
+	for _, name := range []string{"file", "dir2"} {
+		at := filepath.Join(r.dir, name)
+		seen := map[uint64]int{of(name).Stamp: -1}
+		for i, change := range []func() error{
+			func() error { return os.Chmod(at, 0o711) },
+			func() error { return os.Chown(at, 1, 0) },
+			func() error { return os.Chown(at, 1, 1) },
+			func() error { return os.Chtimes(at, time.Unix(1, 0), time.Unix(1, 1)) },
+			func() error { return os.Chtimes(at, time.Unix(1, 0), time.Unix(2, 1)) },
+		} {
+			must(t, change())
+			e := of(name)
+			if before, known := seen[e.Stamp]; known {
+				t.Errorf("%s: after change %d the stamp is that of %d", name, i, before)
+			}
+			seen[e.Stamp] = i
+			if e.Ino == 0 || e.Ctime == 0 {
+				t.Errorf("%+v", e)
+			}
+		}
+	}
+}
+
 func TestMountsInside(t *testing.T) {
 	for _, cross := range []bool{false, true} {
 		t.Run(fmt.Sprint("cross=", cross), func(t *testing.T) {

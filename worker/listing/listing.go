@@ -34,6 +34,7 @@ type Entry struct {
 	Ino   uint64
 	Size  uint64
 	Ctime uint64 // nanoseconds since 1970; of a directory it may be 0: its own listing tells
+	Stamp uint64 // another one when mode, owner or time of modification is another; of a directory it may be 0
 	Name  string
 }
 

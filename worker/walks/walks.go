@@ -47,7 +47,7 @@ func Listing(batch []track.Walk, d *ipc.Dir) (l track.Listing, err error) {
 func entries(in []ipc.Entry) []track.Entry {
 	out := make([]track.Entry, len(in))
 	for i, x := range in {
-		out[i] = track.Entry{Kind: uint8(x.Kind), Nlink: x.Nlink, Ino: x.Ino, Size: x.Size, Ctime: x.Ctime, Name: x.Name}
+		out[i] = track.Entry{Kind: uint8(x.Kind), Nlink: x.Nlink, Ino: x.Ino, Size: x.Size, Ctime: x.Ctime, Stamp: x.Stamp, Name: x.Name}
 	}
 	return out
 }

@@ -53,9 +53,7 @@ func (r *Root) Event(e monitor.Event) {
 	case !attached:
 		r.limbo = true
 	case e.Mask.Has(monitor.Ignored):
-		if id != t.Root() {
-			defer r.rescan(rel, "its watch was lost")
-		}
+		r.failed[rel] = true // mostly it is being deleted, as its parent's event will say
 	case len(e.Name) == 0:
 		if e.Mask.Has(monitor.Attrib) && (id == t.Root() || t.WD(t.Parent(id)) < 0) {
 			r.tell(event{op: attrib, kind: listing.KindDir, rel: rel})

@@ -73,6 +73,11 @@ func (r *Root) forgetBelow(rel string) {
 			delete(r.fresh, at)
 		}
 	}
+	for at := range r.failed {
+		if at == rel || strings.HasPrefix(at, rel+"/") {
+			delete(r.failed, at)
+		}
+	}
 }
 
 // moveBelow gives new directories at or below from their new paths.
@@ -82,6 +87,12 @@ func (r *Root) moveBelow(from, to string) {
 		if at == from || strings.HasPrefix(at, from+"/") {
 			moved[to+at[len(from):]] = f
 			delete(r.fresh, at)
+		}
+	}
+	for at := range r.failed {
+		if at == from || strings.HasPrefix(at, from+"/") {
+			delete(r.failed, at)
+			r.failed[to+at[len(from):]] = true
 		}
 	}
 	for at, f := range moved {

@@ -266,9 +266,11 @@ func (r *Root) listing(rel string, l track.Listing) {
 	if l.More {
 		return
 	}
-	if l.Status == 0 && r.failed[rel] && !r.track.Busy(rel) {
+	if r.failed[rel] && !r.track.Busy(rel) && (l.Status == 0 || r.track.Find(rel) == tree.None) {
 		delete(r.failed, rel)
-		r.rescan(rel, "watched again")
+		if l.Status == 0 {
+			r.rescan(rel, "watched again")
+		}
 	}
 	if r.fresh[rel] != nil {
 		r.full = append(r.full, rel)
