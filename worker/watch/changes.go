@@ -19,7 +19,10 @@ type changes struct {
 	mounts map[string]bool
 	left   []departure // oldest first
 	fresh  map[string]*fresh
-	limbo  bool // an event came from a directory that is between the halves of its rename
+
+	doubted map[string]string // what is to be looked at, and why
+	last    [2]string         // the last rename
+	limbo   bool              // an event came from a directory that is between the halves of its rename
 }
 
 // departure is the first half of a rename.
@@ -31,7 +34,7 @@ type departure struct {
 }
 
 func newChanges(mounts []string) changes {
-	c := changes{mounts: map[string]bool{}, fresh: map[string]*fresh{}}
+	c := changes{mounts: map[string]bool{}, fresh: map[string]*fresh{}, doubted: map[string]string{}}
 	for _, m := range mounts {
 		c.mounts[m] = true
 	}
@@ -179,8 +182,14 @@ func (r *Root) arrived(rel string, kind uint8, cookie uint32) {
 	r.tell(event{op: move, kind: d.kind, rel: rel, from: d.rel, seq: seq})
 	if r.limbo && kind == listing.KindDir {
 		r.limbo = false
-		r.rescan(rel, "it was changed while it was renamed")
+		r.doubt(rel, "it was changed while it was renamed")
 	}
+	if r.last == [2]string{rel, d.rel} {
+		// Renamed back, or the two have changed places: the events are the same.
+		r.doubt(rel, "renamed back, or exchanged")
+		r.doubt(d.rel, "renamed back, or exchanged")
+	}
+	r.last = [2]string{d.rel, rel}
 }
 
 // touched: what has a name has changed.

@@ -1,6 +1,8 @@
 package watch
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"lockstep/worker/listing"
@@ -66,45 +68,51 @@ func (r *Root) met(rel string, kind uint8) {
 	r.tell(event{op: create, kind: kind, rel: rel, seq: seq})
 }
 
-// forgetBelow forgets a directory that is no more, with all that is below it.
-func (r *Root) forgetBelow(rel string) {
-	for at := range r.fresh {
+// cutBelow removes a path and all below it.
+func cutBelow[T any](m map[string]T, rel string) {
+	for at := range m {
 		if at == rel || strings.HasPrefix(at, rel+"/") {
-			delete(r.fresh, at)
-		}
-	}
-	for at := range r.failed {
-		if at == rel || strings.HasPrefix(at, rel+"/") {
-			delete(r.failed, at)
+			delete(m, at)
 		}
 	}
 }
 
-// moveBelow gives new directories at or below from their new paths.
+// moveKeys gives a path and all below it another place, and returns it.
+func moveKeys[T any](m map[string]T, from, to string) (places []string) {
+	moved := map[string]T{}
+	for at, v := range m {
+		if at == from || strings.HasPrefix(at, from+"/") {
+			moved[to+at[len(from):]] = v
+			delete(m, at)
+		}
+	}
+	for at, v := range moved {
+		m[at] = v
+		places = append(places, at)
+	}
+	return places
+}
+
+// forgetBelow forgets a directory that is no more, with all that is below it.
+func (r *Root) forgetBelow(rel string) {
+	cutBelow(r.fresh, rel)
+	cutBelow(r.failed, rel)
+	cutBelow(r.doubted, rel)
+}
+
+// moveBelow gives a directory another path, with all that is below it.
 func (r *Root) moveBelow(from, to string) {
-	moved := map[string]*fresh{}
-	for at, f := range r.fresh {
-		if at == from || strings.HasPrefix(at, from+"/") {
-			moved[to+at[len(from):]] = f
-			delete(r.fresh, at)
-		}
-	}
-	for at := range r.failed {
-		if at == from || strings.HasPrefix(at, from+"/") {
-			delete(r.failed, at)
-			r.failed[to+at[len(from):]] = true
-		}
-	}
-	for at, f := range moved {
-		r.fresh[at] = f
-		r.full = append(r.full, at) // its listing may have been for the old path
-	}
+	moveKeys(r.failed, from, to)
+	moveKeys(r.doubted, from, to)
+	r.full = append(r.full, moveKeys(r.fresh, from, to)...) // its listing may have been for the old path
 }
 
 // stepFresh lets new directories be like all others once they were listed and
-// every event up to then has been applied.
+// every event up to then has been applied. Then it also tells what is in doubt:
+// not before, because what is still in the queue may concern it.
 func (r *Root) stepFresh() {
-	if r.closing || len(r.full) == 0 {
+	calm := r.track.Idle() && len(r.walks) == 0 && len(r.left) == 0
+	if r.closing || len(r.full) == 0 && (len(r.doubted) == 0 || !calm) {
 		return
 	}
 	listed := r.full
@@ -120,5 +128,12 @@ func (r *Root) stepFresh() {
 		if len(r.fresh) == 0 {
 			r.track.Acknowledged(began)
 		}
+		if !calm || !r.track.Idle() || r.lost != "" {
+			return
+		}
+		for _, rel := range slices.Sorted(maps.Keys(r.doubted)) {
+			r.rescan(rel, r.doubted[rel])
+		}
+		clear(r.doubted)
 	})
 }

@@ -182,6 +182,7 @@ func (r *Root) miss(cause string) {
 	}
 	r.flush()
 	clear(r.fresh)
+	clear(r.doubted)
 	if r.ready {
 		r.lost = cause
 		r.tell(event{op: overflow, cause: cause})
@@ -195,6 +196,13 @@ func (r *Root) rescan(rel, cause string) {
 	}
 	r.rescans++
 	r.tell(event{op: rescan, kind: listing.KindDir, rel: rel, cause: cause})
+}
+
+// doubt has a rescan told of rel once the queue shows no more about it.
+func (r *Root) doubt(rel, cause string) {
+	if r.ready && r.lost == "" {
+		r.doubted[rel] = cause
+	}
 }
 
 // limitEvery is how often a tree with unwatched directories is to be looked at.
@@ -260,8 +268,11 @@ func (r *Root) heard(batch []track.Walk) deliver.Flight {
 func (r *Root) listing(rel string, l track.Listing) {
 	before := r.track.Counters()
 	r.track.Listing(l, r.host.Now())
-	if after := r.track.Counters(); before.Verifying && after.Repairs > before.Repairs {
-		r.rescan(rel, "found to differ by a verification")
+	if after := r.track.Counters(); after.Repairs > before.Repairs {
+		// Something was at another place than the tree had it: by a verification,
+		// or because an answer was newer than the events. What was told of it since
+		// then may be wrong.
+		r.doubt(rel, "it was not as it was known")
 	}
 	if l.More {
 		return
@@ -269,7 +280,7 @@ func (r *Root) listing(rel string, l track.Listing) {
 	if r.failed[rel] && !r.track.Busy(rel) && (l.Status == 0 || r.track.Find(rel) == tree.None) {
 		delete(r.failed, rel)
 		if l.Status == 0 {
-			r.rescan(rel, "watched again")
+			r.doubt(rel, "it is watched again")
 		}
 	}
 	if r.fresh[rel] != nil {
