@@ -128,7 +128,13 @@ func watchable(root, outside string, r *rand.Rand) error {
 	case p < 30:
 		return os.MkdirAll(path, 0o755)
 	case p < 55:
-		return os.WriteFile(filepath.Join(path, fmt.Sprintf("f%d", r.IntN(6))), churn.Text(r, r.IntN(50)), 0o644)
+		// Perhaps there is a FIFO, which nobody reads.
+		f, err := os.OpenFile(filepath.Join(path, fmt.Sprintf("f%d", r.IntN(6))), os.O_WRONLY|os.O_CREATE|syscall.O_NONBLOCK, 0o644)
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(churn.Text(r, r.IntN(50)))
+		return errors.Join(err, f.Close())
 	case p < 70:
 		return os.Rename(path, other)
 	case p < 77:

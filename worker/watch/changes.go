@@ -20,6 +20,7 @@ type changes struct {
 	left   []departure // oldest first
 	fresh  map[string]*fresh
 
+	told    []string          // directories that were just told of
 	doubted map[string]string // what is to be looked at, and why
 	last    [2]string         // the last rename
 	limbo   bool              // an event came from a directory that is between the halves of its rename
@@ -65,6 +66,7 @@ func (r *Root) Event(e monitor.Event) {
 		r.named(rel, string(e.Name), e)
 	}
 	r.track.Event(e, r.host.Now())
+	r.relist()
 }
 
 // named hears an event about a name in a directory.
@@ -77,8 +79,8 @@ func (r *Root) named(dir, name string, e monitor.Event) {
 	if isDir {
 		kind = listing.KindDir
 	}
-	if excluded, _ := r.rules.Self(rel, isDir); excluded || isDir && r.mounts[rel] {
-		// A rename to a name that is left out: it has left.
+	if excluded, _ := r.rules.Self(rel, isDir); excluded || isDir && r.mounts[rel] || r.unheard(dir) {
+		// A rename to a name that is not told of: it has left.
 		if d, ok := r.take(e.Cookie); ok && e.Mask.Has(monitor.MovedTo) {
 			r.gone(d.rel, d.kind)
 		}
@@ -127,7 +129,7 @@ func (r *Root) appeared(rel string, kind uint8) {
 		return
 	}
 	if kind == listing.KindDir {
-		r.fresh[rel] = newFresh()
+		r.isNew(rel)
 	}
 	r.tell(event{op: create, kind: kind, rel: rel, seq: r.note(rel, kind)})
 }
@@ -274,4 +276,5 @@ func (r *Root) Path(e monitor.PathEvent) {
 		r.tell(event{op: attrib, kind: listing.KindDir})
 	}
 	r.track.Path(e, r.host.Now())
+	r.relist()
 }

@@ -29,6 +29,41 @@ func (r *Root) above(rel string) *fresh {
 	return nil
 }
 
+// unheard says whether nobody has heard yet of a directory, or of one above it:
+// the tree may know it sooner, from a listing. Its content is told when it is
+// (see relist).
+func (r *Root) unheard(dir string) bool {
+	if len(r.fresh) == 0 {
+		return false
+	}
+	for i := 0; i < len(dir); i++ {
+		if dir[i] != '/' {
+			continue
+		}
+		if f := r.fresh[dir[:i]]; f != nil {
+			name, _, _ := strings.Cut(dir[i+1:], "/")
+			if !f.names[name] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isNew takes down that a directory has just been told of.
+func (r *Root) isNew(rel string) {
+	r.fresh[rel] = newFresh()
+	r.told = append(r.told, rel)
+}
+
+// relist has what was listed before it was told of listed again.
+func (r *Root) relist() {
+	for _, rel := range r.told {
+		r.track.Again(rel)
+	}
+	r.told = r.told[:0]
+}
+
 // announce says whether a name is news, and takes it down.
 func (r *Root) announce(rel string) bool {
 	f := r.above(rel)
@@ -61,7 +96,7 @@ func (r *Root) met(rel string, kind uint8) {
 	}
 	f.names[base(rel)] = true
 	if kind == listing.KindDir {
-		r.fresh[rel] = newFresh()
+		r.isNew(rel)
 	}
 	seq := r.note(rel, kind)
 	r.types.learn(rel, kind)

@@ -268,6 +268,7 @@ func (r *Root) heard(batch []track.Walk) deliver.Flight {
 func (r *Root) listing(rel string, l track.Listing) {
 	before := r.track.Counters()
 	r.track.Listing(l, r.host.Now())
+	r.relist()
 	if after := r.track.Counters(); after.Repairs > before.Repairs {
 		// Something was at another place than the tree had it: by a verification,
 		// or because an answer was newer than the events. What was told of it since
