@@ -216,10 +216,11 @@ func (r *Root) take(cookie uint32) (d departure, ok bool) {
 	return departure{}, false
 }
 
-// replaced ends the wait for second halves at a name that is used again.
+// replaced ends the wait for second halves at a name that is used again, and
+// below one that comes or goes.
 func (r *Root) replaced(rel string) {
 	for i := 0; i < len(r.left); i++ {
-		if d := r.left[i]; d.rel == rel || strings.HasPrefix(rel, d.rel+"/") {
+		if d := r.left[i]; d.rel == rel || strings.HasPrefix(rel, d.rel+"/") || strings.HasPrefix(d.rel, rel+"/") {
 			r.left = append(r.left[:i], r.left[i+1:]...)
 			r.gone(d.rel, d.kind)
 			i = -1
