@@ -15,6 +15,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"lockstep/config/choose"
+	"lockstep/rootid"
 )
 
 // Config is everything that one sync and its service can be told.
@@ -32,6 +35,7 @@ type Service struct {
 	JSON         bool   // log as JSON
 	StopTimeout  time.Duration
 	AllowMissing []string
+	MonitorRules []string // lines that choose.ParseRule reads
 
 	MaxJobs        uint32 // commands at a time, in all
 	MaxJobsPerHost uint32 // and to one remote host
@@ -68,7 +72,8 @@ type Sync struct {
 	Devices     bool
 	Xattrs      Xattrs
 	CrossMounts bool
-	Monitor     string // "auto" or "inotify"
+	Monitor     string        // one of choose.Words
+	PollEvery   time.Duration // 0: as suits the file system
 	AllowBlind  bool
 
 	RsyncPath string   // absolute and without symbolic links after Resolve
@@ -182,6 +187,18 @@ func (s Set) names() string {
 
 // Allows says that a person accepted the lack of a kernel feature.
 func (s Service) Allows(feature string) bool { return slices.Contains(s.AllowMissing, feature) }
+
+// Watching decides how the changes below the source are heard of, on a file system
+// of which rootid knows that it is blind, or not. The mount table tells its type.
+func (c Config) Watching(blind bool) choose.Choice {
+	fs := choose.FS{Blind: blind}
+	if mounts, err := rootid.ReadMounts(); err == nil {
+		if m, ok := mounts.Of(c.Source); ok {
+			fs.Type = m.Type
+		}
+	}
+	return choose.Of(choose.Asked{Source: c.Source, Monitor: c.Monitor, Every: c.PollEvery, Rules: c.MonitorRules, AllowBlind: c.AllowBlind}, fs)
+}
 
 // Describe is one line about a sync for the log.
 func (s Sync) Describe() string {

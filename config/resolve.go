@@ -285,12 +285,13 @@ func (r *resolver) blind(s Sync) {
 		r.add("source", failed("source "+show(s.Source), err, "make it readable for root, or name another"))
 		return
 	}
-	if !id.Blind() || s.AllowBlind {
+	c := Config{Service: r.Service, Sync: s}.Watching(id.Blind())
+	if !c.Blind {
 		return
 	}
 	r.add("source", problem("source "+show(s.Source),
-		"is on "+rootid.FSName(id.Magic)+", where changes by others are not seen",
-		"run lockstep where the files are, or add "+r.say("allow_blind")+" to copy what is seen"))
+		"is on "+rootid.FSName(id.Magic)+", where "+c.Monitor+" does not see changes by others ("+c.Why+")",
+		"use "+r.say("monitor")+" poll or auto, run lockstep where the files are, or add "+r.say("allow_blind")+" to copy what is seen"))
 }
 
 func (r *resolver) rsync(path string) string {

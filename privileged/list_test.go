@@ -62,7 +62,7 @@ func TestSince(t *testing.T) {
 // all is asked for without a watch. Each change of mode, owner or time of
 // modification shows, of whatever is listed.
 func TestStampsTellOfEachChange(t *testing.T) {
-	r := newRig(t, nil)
+	r := newRig(t, func(*ipc.HelperConfig) {})
 	for _, name := range []string{"file", "dir2"} {
 		at := filepath.Join(r.dir, name)
 		if name == "file" {

@@ -277,7 +277,7 @@ func (e *engine) taking() monitor.Takers {
 			e.events++
 			for _, r := range e.roots {
 				if ev.Root == uint32(r.id) || ev.Root == 0 {
-					r.track.Path(ev, e.now)
+					r.told(ev)
 				}
 			}
 			for _, w := range e.watches {

@@ -55,7 +55,7 @@ func (r *root) TooLong(rel string) { (*sink)(r).TooLong(rel) }
 func (r *root) PassBegins() { r.track.Pass(true) }
 
 func (r *root) PassEnded(t *deliver.Target) {
-	r.e.barrier(func() {
+	r.barrier(func() {
 		r.track.Pass(false)
 		t.CaughtUp()
 		// The walk's garbage goes back to the kernel now: what comes is little, and

@@ -13,6 +13,7 @@ import (
 	"lockstep/worker/deliver"
 	"lockstep/worker/links"
 	"lockstep/worker/omit"
+	"lockstep/worker/poll"
 	"lockstep/worker/queue"
 	"lockstep/worker/track"
 	"lockstep/worker/walks"
@@ -27,6 +28,7 @@ type root struct {
 	rules   *rules.Set
 	inexact bool // some exclude has no exact counterpart in rsync's language
 	track   *track.Tracker
+	poll    *poll.Poller // nil: events tell of every change
 	links   *links.Index
 	targets []*deliver.Target
 	walks   []track.Walk
@@ -66,7 +68,8 @@ func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets m
 		failing: make(map[string]struct{}),
 	}
 	r.links.Left = r.nameLeft
-	r.track = track.New(track.Config{Excluded: r.excluded, Mounts: c.Mounts, Devices: c.Devices}, (*sink)(r))
+	r.track = track.New(track.Config{Excluded: r.excluded, Mounts: c.Mounts, Devices: c.Devices, Paths: c.Monitor.ByPath(), Compared: c.Monitor == settings.MonitorPoll}, (*sink)(r))
+	r.startPoll()
 	if r.inexact && c.Delete != settings.DeleteNever {
 		e.log.printf(deliver.Warn, "%s: rsync does not know all of the exclude patterns (those with ?, [, \\ or !): "+
 			"what they match in the source is left out as it should be, but what they match on the target alone is deleted", r.name)
@@ -122,6 +125,7 @@ func (r *root) advance() {
 		t.Advance()
 	}
 	r.settle()
+	r.stepPoll()
 	r.sendWalks() // last: what went before may want something listed
 }
 
@@ -151,7 +155,7 @@ func (r *root) settle() {
 	}
 	r.settling = true
 	began := r.e.now
-	r.e.barrier(func() {
+	r.barrier(func() {
 		r.settling = false
 		all := began
 		for _, t := range r.targets {
@@ -182,20 +186,22 @@ func (r *root) sendWalks() {
 }
 
 func (r *root) listed(batch []track.Walk) deliver.Flight {
+	asked := r.e.now
 	return func(m ipc.Message, final bool) error {
 		a, err := deliver.Answer[ipc.WatchAnswer](m)
 		if err != nil {
 			return err
 		}
 		for i := range a.Dirs {
-			l, err := walks.Listing(batch, &a.Dirs[i])
+			part, err := walks.Part(batch, &a.Dirs[i])
 			if err != nil {
 				return err
 			}
 			if r.walking {
-				r.walked += uint64(len(l.Entries))
+				r.walked += uint64(len(part.Entries))
 			}
-			r.track.Listing(l, r.e.now)
+			r.track.Listing(part, r.e.now)
+			r.compare(batch[a.Dirs[i].Index].Rel, part, asked, false)
 		}
 		if final {
 			r.flying--
@@ -242,10 +248,10 @@ func (r *root) stepWhole() {
 func (r *root) startWalk() {
 	r.began = r.e.now
 	if !r.cfg.Beside || r.inexact {
-		r.track.Start(!r.rules.Empty(), 0)
+		r.track.Start(r.listsAll(), 0)
 		return
 	}
-	r.track.Start(!r.rules.Empty(), clock.Since(r.began))
+	r.track.Start(r.listsAll(), clock.Since(r.began))
 	rules, _ := r.omit.Rules()
 	r.known = len(rules)
 	for _, t := range r.targets {
@@ -336,7 +342,7 @@ func (r *root) next() time.Time {
 	if at, ok := r.track.Next(); ok {
 		next = at
 	}
-	next = deliver.Earlier(next, r.retryAt)
+	next = deliver.Earlier(deliver.Earlier(next, r.retryAt), r.nextPoll())
 	if !r.walking {
 		next = deliver.Earlier(next, r.limitAt)
 	}

@@ -51,7 +51,7 @@ func TestCommands(t *testing.T) {
 		{"mirror --nonsense /a /b", 2, "", "unknown flag: --nonsense; see lockstep mirror --help"},
 		{"mirror --delay", 2, "", "flag needs an argument: --delay"},
 		{"mirror --delay=x --monitor=poll /a /b", 2, "", `--delay: "x" is not a duration`},
-		{"mirror --delay=x --monitor=poll /a /b", 2, "", `lockstep: --monitor: "poll" is not in this version; use auto or inotify`},
+		{"mirror --delay=x --monitor=fanotify /a /b", 2, "", `lockstep: --monitor: "fanotify" is not in this version; use auto, inotify or poll`},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := run(strings.Fields(c.args), &stdout, &stderr)

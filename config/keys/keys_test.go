@@ -48,7 +48,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 		"max_delete.entries": "8", "runtime_dir": "/run/x", "state_dir": "/st", "user": "u", "log_format": "json",
 		"stop_timeout": "3s", "allow_missing": "cgroup-memory,cgroup-pids", "name": "n",
 		"full_sync_every": "24h", "rsync_args": "--compress", "delete": "never", "ssh.identity": "/i", "ssh.known_hosts": "/k",
-		"ssh.port": "2222", "password_file": "/p", "run_as": "u", "max_jobs": "1", "max_jobs_per_host": "1"}
+		"ssh.port": "2222", "password_file": "/p", "run_as": "u", "max_jobs": "1", "max_jobs_per_host": "1", "poll_every": "3s", "monitor_rules": "fs nfs* poll"}
 	changed := map[string]string{}
 	for _, k := range Table() {
 		v := value[k.Name]
@@ -120,8 +120,8 @@ func TestBadValues(t *testing.T) {
 		{"delay", "-1s", "--delay: -1s is not between 0 and 1h; write a duration such as 200ms, 2s, 30m or 24h"},
 		{"big_file.size", "12XB", `--big-file-size: "12XB" is not a size; write a size such as 64KiB, 128MiB or 1GiB, or 0 for no such lane`},
 		{"bwlimit", "99999999999TiB", `--bwlimit: "99999999999TiB" is too large; write a size such as 64KiB, 128MiB or 1GiB, or 0 for no limit`},
-		{"monitor", "fanotify", `--monitor: "fanotify" is not in this version; use auto or inotify`},
-		{"monitor", "magic", `--monitor: "magic" is unknown; use auto or inotify`},
+		{"monitor", "fanotify", `--monitor: "fanotify" is not in this version; use auto, inotify or poll`},
+		{"monitor", "magic", `--monitor: "magic" is unknown; use auto, inotify or poll`},
 		{"xattrs", "some", `--xattrs: "some" is unknown; use user, all or none`},
 		{"max_delete.percent", "101", `--max-delete-percent: "101" is not a number from 0 to 100; write a number from 0 to 100`},
 		{"rsync_path", "rsync", `--rsync-path: "rsync" is not an absolute path; name the program by its absolute path`},
@@ -150,7 +150,7 @@ func TestBadValues(t *testing.T) {
 func TestAllProblemsAtOnce(t *testing.T) {
 	_, err := build(t, "delay", "x", "monitor", "y", "max_delay", "1ms", "delay", "3s")
 	want := `--delay: "x" is not a duration; write a duration such as 200ms, 2s, 30m or 24h
---monitor: "y" is unknown; use auto or inotify
+--monitor: "y" is unknown; use auto, inotify or poll
 --delay: given twice; give it once
 SRC: missing; name the directory to mirror: lockstep mirror SRC DST
 DST: missing; name the directory to keep in step: lockstep mirror SRC DST`

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"lockstep/config"
+	"lockstep/config/choose"
 	"lockstep/rules"
 )
 
@@ -104,14 +105,30 @@ func readExclude(c *config.Config, v string) error {
 }
 
 func readMonitor(c *config.Config, v string) error {
-	switch v {
-	case "auto", "inotify":
+	if choose.Known(v) {
 		c.Monitor = v
 		return nil
-	case "fanotify", "poll", "dnotify":
+	}
+	if v == "fanotify" || v == "dnotify" {
 		return fmt.Errorf("%q is not in this version", v)
 	}
 	return fmt.Errorf("%q is unknown", v)
+}
+
+func readPollEvery(c *config.Config, v string) error {
+	if v == "0" {
+		c.PollEvery = 0
+		return nil
+	}
+	return duration(choose.LeastEvery, choose.MostEvery, func(c *config.Config) *time.Duration { return &c.PollEvery }).read(c, v)
+}
+
+func readMonitorRule(c *config.Config, v string) error {
+	if _, err := choose.ParseRule(v); err != nil {
+		return err
+	}
+	c.MonitorRules = append(c.MonitorRules, v)
+	return nil
 }
 
 func readXattrs(c *config.Config, v string) error {

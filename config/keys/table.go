@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"lockstep/config"
+	"lockstep/config/choose"
 )
 
 // Group gathers keys that are shown together.
@@ -109,6 +110,12 @@ func Table() []Key {
 	return slices.Concat(syncKeys(), copyKeys(), runKeys(), serviceKeys())
 }
 
+// either is "a, b or c".
+func either(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
 func syncKeys() []Key {
 	return []Key{
 		{Name: "source", Group: GroupSync, Unit: "DIR", Word: true, Advice: "name a directory",
@@ -123,10 +130,12 @@ func syncKeys() []Key {
 		{Name: "cross_mounts", Group: GroupWatch,
 			Help:  "include what is mounted inside the source (else it is left out, and kept on the target)",
 			field: boolean(func(c *config.Config) *bool { return &c.CrossMounts })},
-		{Name: "monitor", Group: GroupWatch, Unit: "auto|inotify", Default: "auto",
-			Help: "how changes are learnt", Advice: "use auto or inotify", field: text(readMonitor, func(c *config.Config) *string { return &c.Monitor })},
+		{Name: "monitor", Group: GroupWatch, Unit: strings.Join(choose.Words(), "|"), Default: choose.Auto,
+			Help: "how changes are learnt: auto is as suits the file system of the source", Advice: "use " + either(choose.Words()), field: text(readMonitor, func(c *config.Config) *string { return &c.Monitor })},
+		{Name: "poll_every", Group: GroupWatch, Unit: "DURATION", Default: "0", Advice: "write a duration such as 1s, or 0 for what suits the file system",
+			Help: "where listings are compared, list each directory this often (0: 1s to 5s)", field: field{readPollEvery, writeDuration(func(c *config.Config) *time.Duration { return &c.PollEvery })}},
 		{Name: "allow_blind", Group: GroupWatch,
-			Help:  "accept a file system on which changes by others are not seen (NFS, SMB, FUSE, …)",
+			Help:  "accept that changes by others are not seen on a file system that does not tell of them (NFS, SMB, FUSE, …), instead of polling it",
 			field: boolean(func(c *config.Config) *bool { return &c.AllowBlind })},
 
 		{Name: "delay", Group: GroupTiming, Unit: "DURATION", Default: "200ms", Advice: adviceDuration,
@@ -213,6 +222,9 @@ func serviceKeys() []Key {
 			Help: "commands that may run at a time", field: number(1, 1000, func(c *config.Config) *uint32 { return &c.MaxJobs })},
 		{Name: "max_jobs_per_host", Group: GroupService, Scope: ScopeService, Unit: "NUMBER", Default: "4", Number: true, Advice: "write a number from 1 to 1000",
 			Help: "commands that may run at a time to one remote host", field: number(1, 1000, func(c *config.Config) *uint32 { return &c.MaxJobsPerHost })},
+		{Name: "monitor_rules", Group: GroupService, Scope: ScopeService, Unit: "RULE", List: true,
+			Help:   "how changes are learnt by place or file system, for syncs that do not say: [mandatory] path PATTERN|fs PATTERN MONITOR [DURATION]; the first that fits, a mandatory one before what the sync says",
+			Advice: `write a line such as "path /mnt/* poll 5s", "fs nfs* poll" or "mandatory fs fuse.* poll"`, field: list(readMonitorRule, func(c *config.Config) *[]string { return &c.MonitorRules })},
 		{Name: "allow_missing", Group: GroupService, Scope: ScopeService, Unit: "FEATURE", List: true,
 			Help:   "start although the kernel lacks this: " + strings.Join(Features(), ", "),
 			Advice: "use one of " + strings.Join(Features(), ", "), field: list(readAllowMissing, func(c *config.Config) *[]string { return &c.AllowMissing })},

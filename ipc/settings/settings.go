@@ -63,6 +63,8 @@ type Sync struct {
 	// listing a directory is listed again where that is how.
 	Monitor   Monitor
 	PollEvery time.Duration
+	// Inodes: the file system gives a file the same inode number as long as it lives.
+	Inodes bool
 }
 
 // Monitor is a way to hear of changes.
@@ -160,6 +162,7 @@ func (w *Worker) Layout(c *wire.Codec) {
 		wire.Flag(c, &s.Beside)
 		wire.Enum(c, &s.Monitor, numMonitors)
 		wire.Span(c, &s.PollEvery)
+		wire.Flag(c, &s.Inodes)
 	})
 	wire.List(c, &w.Watches, ipc.MaxRoots, func(c *wire.Codec, s *Watch) {
 		wire.Handle(c, &s.Root)

@@ -20,6 +20,7 @@ import (
 
 	"lockstep/cgroup"
 	"lockstep/config"
+	"lockstep/config/choose"
 	"lockstep/internal/buildinfo"
 	"lockstep/internal/escape"
 	"lockstep/ipc"
@@ -61,8 +62,19 @@ func Limits(role string, targets int, mknod bool) cgroup.Limits {
 	return cgroup.Limits{Devices: cgroup.DevicesNone, Memory: ram / 2, Pids: 64}
 }
 
-// Worker is the engine's view.
-func Worker(cfg config.Config, o rsync.Options, roots rootid.Roots) settings.Worker {
+// monitor is a configuration's word for a way to hear of changes. What it does not
+// know was refused when the configuration was read.
+func monitor(word string) settings.Monitor {
+	for m := settings.MonitorInotify; m <= settings.MonitorDnotify; m++ {
+		if m.String() == word {
+			return m
+		}
+	}
+	return settings.MonitorInotify
+}
+
+// Worker is the engine's view; c is how changes are heard of.
+func Worker(cfg config.Config, o rsync.Options, roots rootid.Roots, c choose.Choice) settings.Worker {
 	sync := settings.Sync{
 		Root:    theRoot,
 		Exclude: cfg.Exclude, Devices: o.Devices,
@@ -71,6 +83,7 @@ func Worker(cfg config.Config, o rsync.Options, roots rootid.Roots) settings.Wor
 		RetryMin: cfg.RetryInitial, RetryMax: cfg.RetryMax,
 		Once:   cfg.Once || cfg.DryRun,
 		Delete: settings.Delete(cfg.Delete), FullSyncEvery: cfg.FullSyncEvery,
+		Monitor: monitor(c.Monitor), PollEvery: c.Every, Inodes: c.Inodes,
 	}
 	for i := range cfg.Targets {
 		sync.Targets = append(sync.Targets, TargetID(i))
@@ -86,8 +99,8 @@ func Worker(cfg config.Config, o rsync.Options, roots rootid.Roots) settings.Wor
 
 // Helper is the helper's configuration, encoded. rootFD is the number at which
 // it finds the root's descriptor.
-func Helper(cfg config.Config, o rsync.Options, roots rootid.Roots, rootFD int) ([]byte, error) {
-	worker := Worker(cfg, o, roots)
+func Helper(cfg config.Config, o rsync.Options, roots rootid.Roots, c choose.Choice, rootFD int) ([]byte, error) {
+	worker := Worker(cfg, o, roots, c)
 	data, err := wire.Append(nil, &worker)
 	if err != nil {
 		return nil, fmt.Errorf("configuration of the worker: %w", err)

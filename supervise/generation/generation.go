@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/config"
+	"lockstep/config/choose"
 	"lockstep/internal/escape"
 	"lockstep/internal/memfd"
 	"lockstep/ipc"
@@ -37,6 +39,7 @@ import (
 	"lockstep/supervise/jail"
 	"lockstep/supervise/proc"
 	"lockstep/supervise/slots"
+	"lockstep/supervise/words"
 )
 
 // Maker is what all generations of a session have in common.
@@ -49,6 +52,7 @@ type Maker struct {
 	UID, GID int    // the worker's
 	Inbox    *Inbox
 	Slots    *slots.Pool // of the commands of all sessions
+	Log      *slog.Logger
 }
 
 // Plan is what one generation is for.
@@ -87,12 +91,13 @@ type Report struct {
 // Generation is a helper and a worker that live and die together. Runners come
 // and go beside them, but do not outlive them.
 type Generation struct {
-	Roots  rootid.Roots
-	Begun  time.Time
-	Ready  time.Time     // set by the owner; zero before
-	Last   status.Report // set by the owner
-	Helper *proc.Process
-	Worker *proc.Process
+	Roots    rootid.Roots
+	Begun    time.Time
+	Watching choose.Choice
+	Ready    time.Time     // set by the owner; zero before
+	Last     status.Report // set by the owner
+	Helper   *proc.Process
+	Worker   *proc.Process
 
 	inotify *os.File // until the worker has it
 	control *os.File // to the helper
@@ -110,7 +115,8 @@ func (g *Generation) Has(p *proc.Process) bool {
 // Begin starts the helper; then come the runners, then Finish. On an error the
 // generation is there to be ended.
 func (m *Maker) Begin(plan Plan) (g *Generation, err error) {
-	g = &Generation{Roots: plan.Roots, Begun: time.Now()}
+	g = &Generation{Roots: plan.Roots, Begun: time.Now(), Watching: plan.Config.Watching(plan.Roots.Source.Blind())}
+	m.Log.Info(words.Watching(g.Watching))
 	if g.inotify, err = newInotify(); err != nil {
 		return g, err
 	}
@@ -155,7 +161,7 @@ func (m *Maker) helper(g *Generation, plan Plan, files *proc.Files) error {
 	files.Take(theirs, err)
 	// After 0 to 2 and the four donations below; see sandbox's package comment.
 	const firstOpen = 7
-	data, err := plan.brief(firstOpen)
+	data, err := g.brief(plan, firstOpen)
 	if err != nil {
 		return err
 	}
@@ -173,11 +179,11 @@ func (m *Maker) helper(g *Generation, plan Plan, files *proc.Files) error {
 }
 
 // brief is what the helper is told.
-func (p *Plan) brief(firstOpen int) ([]byte, error) {
+func (g *Generation) brief(p Plan, firstOpen int) ([]byte, error) {
 	if p.Watch != nil {
 		return brief.Watched(*p.Watch, p.Source.Host, firstOpen)
 	}
-	return brief.Helper(p.Config, p.Options, p.Roots, firstOpen)
+	return brief.Helper(p.Config, p.Options, p.Roots, g.Watching, firstOpen)
 }
 
 func (m *Maker) worker(g *Generation, files *proc.Files) error {

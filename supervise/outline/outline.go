@@ -18,13 +18,16 @@ import (
 
 	"lockstep/cgroup"
 	"lockstep/config"
+	"lockstep/config/choose"
 	"lockstep/config/keys"
 	"lockstep/internal/buildinfo"
 	"lockstep/ipc"
+	"lockstep/rootid"
 	"lockstep/rsync"
 	"lockstep/seccomp"
 	"lockstep/supervise/brief"
 	"lockstep/supervise/host"
+	"lockstep/supervise/words"
 )
 
 // Machine is what the running machine adds to a configuration.
@@ -35,6 +38,7 @@ type Machine struct {
 	Missing   []Feature
 	Unchecked []string // what could not be looked at, and why
 	Limits    func(role string, targets int) cgroup.Limits
+	Watching  func(config.Config) choose.Choice
 }
 
 // Feature is something that the kernel lacks.
@@ -47,7 +51,7 @@ type Feature struct {
 // Look looks at this machine.
 func Look(uid int) Machine {
 	kernel := host.CheckKernel()
-	m := Machine{Kernel: kernel.Release, Landlock: kernel.Landlock, Lacks: kernel.Lacks,
+	m := Machine{Kernel: kernel.Release, Landlock: kernel.Landlock, Lacks: kernel.Lacks, Watching: watching,
 		Limits: func(role string, targets int) cgroup.Limits { return brief.Limits(role, targets, false) }}
 	for _, f := range kernel.Missing() {
 		m.Missing = append(m.Missing, Feature{Name: f.Name, What: f.What})
@@ -85,8 +89,33 @@ type Sync struct {
 	Name     string         `json:"name"`
 	Source   string         `json:"source"`
 	Targets  []Target       `json:"targets"`
+	Watching Watching       `json:"watching"`
 	Settings []Setting      `json:"-"`
 	Values   map[string]any `json:"settings"`
+}
+
+// Watching is how the changes of a source would be heard of.
+type Watching struct {
+	Monitor string `json:"monitor"`
+	Every   string `json:"every,omitempty"`
+	Why     string `json:"why"`
+
+	text string
+}
+
+// watching is what the supervisor would choose. Who may not look at the source may
+// be told another thing than the supervisor, of a file system without a type.
+func watching(cfg config.Config) choose.Choice {
+	id, _ := rootid.Read(cfg.Source)
+	return cfg.Watching(id.Blind())
+}
+
+func makeWatching(c choose.Choice) Watching {
+	w := Watching{Monitor: c.Monitor, Why: c.Why, text: words.Watching(c)}
+	if c.Monitor == choose.Poll {
+		w.Every = keys.FormatDuration(c.Every)
+	}
+	return w
 }
 
 // Setting is the value of one key, as it would be written.
@@ -135,7 +164,7 @@ func Make(set config.Set, m Machine) Plan {
 	p.Service, p.ServiceValues = settings(config.Config{Service: set.Service}, keys.ScopeService)
 	most := 0 // targets of one sync: limits grow with them
 	for i := range set.Syncs {
-		p.Syncs = append(p.Syncs, makeSync(set.Config(i)))
+		p.Syncs = append(p.Syncs, makeSync(set.Config(i), m))
 		most = max(most, len(set.Syncs[i].Targets))
 	}
 	for _, role := range []seccomp.Role{seccomp.Helper, seccomp.Worker, seccomp.Runner} {
@@ -155,8 +184,8 @@ func orEmpty[T any](list []T) []T {
 	return slices.Clone(list)
 }
 
-func makeSync(cfg config.Config) Sync {
-	s := Sync{Name: cfg.Name, Source: cfg.Source}
+func makeSync(cfg config.Config, m Machine) Sync {
+	s := Sync{Name: cfg.Name, Source: cfg.Source, Watching: makeWatching(m.Watching(cfg))}
 	s.Settings, s.Values = settings(cfg, keys.ScopeSync)
 	for _, t := range cfg.Targets {
 		one := Target{Target: t.String(), Kind: t.Kind.String(), Host: t.Host, Port: t.Port, User: t.User, Path: t.Path, Missing: t.Missing,

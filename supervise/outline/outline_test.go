@@ -15,6 +15,7 @@ import (
 
 	"lockstep/cgroup"
 	"lockstep/config"
+	"lockstep/config/choose"
 	"lockstep/config/file"
 	"lockstep/internal/testenv"
 	"lockstep/seccomp"
@@ -27,6 +28,9 @@ func machine() Machine {
 	return Machine{Kernel: "6.1.0", Lacks: []string{"something of a later kernel"},
 		Missing:   []Feature{{Name: "landlock", What: "Landlock is not there"}, {Name: "cgroup-kill", What: "no cgroup.kill"}, {What: "no user"}},
 		Unchecked: []string{"control groups: only root can try them"},
+		Watching: func(c config.Config) choose.Choice {
+			return choose.Of(choose.Asked{Source: c.Source, Monitor: c.Monitor, Every: c.PollEvery}, choose.FS{Type: "ext4"})
+		},
 		Limits: func(_ string, targets int) cgroup.Limits {
 			return cgroup.Limits{Memory: 1<<30 + 5, Pids: int64(targets)}
 		}}

@@ -43,6 +43,7 @@ func (s Setting) write(b *strings.Builder) {
 
 func (s Sync) write(b *strings.Builder) {
 	fmt.Fprintf(b, "\nsync %s\n  %-20s %s\n", s.Name, "source", escape.Name(s.Source))
+	fmt.Fprintf(b, "  %-20s %s\n", "", s.Watching.text)
 	for _, t := range s.Targets {
 		note := t.Kind
 		if t.Port != 0 {

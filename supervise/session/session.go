@@ -87,7 +87,7 @@ func New(h *Host, cfg config.Config, command host.Command, options rsync.Options
 		s.maker.Name = cfg.Name
 	}
 	s.news = console.Limited(s.log)
-	s.maker.Inbox = generation.NewInbox()
+	s.maker.Inbox, s.maker.Log = generation.NewInbox(), s.log
 	s.maker.Starter.Exits = s.exits
 	s.maker.Starter.Lines = s.lines
 	s.maker.Starter.Lost = func(role string, err error) {

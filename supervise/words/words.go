@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 
+	"lockstep/config/choose"
 	"lockstep/console"
 	"lockstep/internal/escape"
 	"lockstep/ipc"
@@ -267,4 +268,13 @@ func Names(names []string) string {
 		shown[i] = escape.Name(name)
 	}
 	return strings.Join(shown, ", ")
+}
+
+// Watching says how changes are heard of, and why so.
+func Watching(c choose.Choice) string {
+	every := ""
+	if c.Monitor == choose.Poll {
+		every = fmt.Sprintf(" every %v", c.Every)
+	}
+	return fmt.Sprintf("changes are heard of by %s%s: %s", c.Monitor, every, escape.Name(c.Why))
 }

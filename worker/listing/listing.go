@@ -25,6 +25,7 @@ const (
 	ENAMETOOLONG uint16 = 36
 	ELOOP        uint16 = 40
 	EIO          uint16 = 5
+	ESTALE       uint16 = 116
 )
 
 // Entry is one name in a directory.

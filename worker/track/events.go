@@ -149,7 +149,7 @@ func (t *Tracker) dirEvent(parent tree.ID, dir, name string, e monitor.Event) {
 	}
 	switch {
 	case e.Mask.Has(monitor.Attrib):
-		t.dirty(rel, Attr, nil)
+		t.attrib(rel)
 	case e.Mask.Has(monitor.Create):
 		t.created(parent, rel, name)
 	case e.Mask.Has(monitor.MovedTo):

@@ -150,6 +150,29 @@ func (k *kernel) pathOf(dir *inode) (string, bool) {
 	return "", false
 }
 
+// readPath lets the resolver do one thing, or applies what it has sent; false:
+// there is nothing.
+func (s *sim) readPath() bool {
+	f := s.k.fan
+	if f == nil || f.idle() {
+		return false
+	}
+	if len(f.sent) == 0 || s.next(2) == 0 && len(f.queue)+len(f.read) > 0 {
+		f.step()
+		return true
+	}
+	e := f.sent[0]
+	f.sent = f.sent[1:]
+	s.logf("event %q %q %v cookie %d", e.Dir, e.Name, e.Mask, e.Cookie)
+	s.t.Path(e, s.now)
+	return true
+}
+
+// queued says whether there are events that were not applied.
+func (s *sim) queued() bool {
+	return len(s.k.queue) > 0 || s.k.fan != nil && !s.k.fan.idle()
+}
+
 // newPathSim is a sim whose events come by path.
 func newPathSim(tb testing.TB, next func(int) int) *sim {
 	s := newSim(tb, next)

@@ -21,6 +21,7 @@ type inode struct {
 	wd   int32  // 0: not watched
 	held int    // open descriptors
 	when int    // ctime: the version of the last change of any kind
+	time uint64 // or the time of it, if the kernel has a clock
 }
 
 // kernel is a file system with one inotify instance, exact in what matters:
@@ -36,10 +37,11 @@ type kernel struct {
 	maxMarks   int
 	queue      []monitor.Event
 	maxQueue   int
-	overflowed bool      // the overflow mark is in the queue
-	emit       []emit    // of the operation that is under way: see (*kernel).step
-	version    int       // of contents and attributes
-	fan        *fanotify // hears of everything; nil: there is none
+	overflowed bool          // the overflow mark is in the queue
+	emit       []emit        // of the operation that is under way: see (*kernel).step
+	version    int           // of contents and attributes
+	clock      func() uint64 // what stamps the inodes; nil: versions do
+	fan        *fanotify     // hears of everything; nil: there is none
 }
 
 // emit is one event that an operation has not sent yet.
@@ -74,11 +76,21 @@ func (k *kernel) inode(dir bool) *inode {
 // ctime of a version: some file systems keep whole seconds.
 func ctime(version int) uint64 { return uint64(version)*1e9 + uint64(version%2) }
 
+func (n *inode) ctime() uint64 {
+	if n.time > 0 {
+		return n.time
+	}
+	return ctime(n.when)
+}
+
 // stamp sets the time of the last status change.
 func (k *kernel) stamp(nodes ...*inode) {
 	k.version++
 	for _, n := range nodes {
 		n.when = k.version
+		if k.clock != nil {
+			n.time = k.clock()
+		}
 	}
 }
 
@@ -331,7 +343,7 @@ type helper struct {
 	at      *inode
 	stage   int
 	wd      int32
-	when    int // the directory's ctime, once it is watched
+	when    uint64 // the directory's ctime, once it is watched
 	status  uint16
 	after   string // the last name read
 	parts   [][]Entry
@@ -367,7 +379,7 @@ func (h *helper) step() {
 				return
 			}
 		}
-		h.when = h.at.when
+		h.when = h.at.ctime()
 	case 3:
 		if h.list() {
 			h.stage = 2 // there is more
@@ -418,10 +430,10 @@ func (h *helper) list() bool {
 		if n.dir {
 			kind = listing.KindDir
 		}
-		if n.dir || h.now.All || h.now.Since > 0 && ctime(n.when) >= clock.Least(h.now.Since) {
+		if n.dir || h.now.All || h.now.Since > 0 && n.ctime() >= clock.Least(h.now.Since) {
 			e := Entry{Kind: kind, Ino: n.ino, Nlink: 1, Name: name}
-			if !n.dir {
-				e.Ctime = ctime(n.when)
+			if !n.dir || h.now.All && !h.now.Watch {
+				e.Ctime = n.ctime()
 			}
 			part = append(part, e)
 		}
@@ -431,7 +443,7 @@ func (h *helper) list() bool {
 }
 
 func (h *helper) answer() {
-	l := Listing{Serial: h.now.Serial, Status: h.status, WD: h.wd, Ctime: ctime(h.when)}
+	l := Listing{Serial: h.now.Serial, Status: h.status, WD: h.wd, Ctime: h.when}
 	if h.status != 0 || len(h.parts) == 0 {
 		h.parts = [][]Entry{nil}
 	}

@@ -26,6 +26,9 @@ func (t *Tracker) Path(e monitor.PathEvent, now time.Time) {
 	} else if rel := t.names.Of(e.Dir); t.known(rel) {
 		t.told(rel, e)
 	}
+	if e.Mask != monitor.Attrib|monitor.IsDir { // which copies nothing that could go again
+		t.marked = now
+	}
 	t.finish()
 }
 
@@ -74,11 +77,22 @@ func (t *Tracker) told(rel string, e monitor.PathEvent) {
 	}
 }
 
+// attrib marks a directory whose attributes have changed. A pass, or whatever was
+// under way to a target that is not settled, may have copied what came and went in
+// it, or below it, meanwhile.
+func (t *Tracker) attrib(rel string) {
+	c := Attr
+	if t.cfg.Compared && (t.doubts.Passing() || !t.marked.IsZero()) {
+		c |= Replaced
+	}
+	t.dirty(rel, c, nil)
+}
+
 // toldSelf is an event about a directory itself. Of its end, and of its moves, the
 // one above is told.
 func (t *Tracker) toldSelf(id tree.ID, rel string, mask monitor.Op) {
 	if mask.Has(monitor.Attrib) {
-		t.dirty(rel, Attr, nil)
+		t.attrib(rel)
 	}
 	if mask.Has(monitor.Changed) {
 		// Nobody has compared it with what was there: what is gone is not known.

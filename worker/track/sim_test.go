@@ -18,6 +18,7 @@ type sim struct {
 	tb      testing.TB
 	next    func(int) int
 	k       *kernel
+	p       *polled // finds changes by comparing; nil: the kernel tells
 	h       *helper
 	all     []*mirror // the targets, each at its own pace
 	t       *Tracker
@@ -119,7 +120,9 @@ func (s *sim) Seen(string, Entry, bool) {}
 func (s *sim) Walk(w Walk) {
 	s.logf("  walk %d %q all %v watch %v", w.Serial, w.Rel, w.All, w.Watch)
 	s.h.asked = append(s.h.asked, w)
-	if len(s.h.asked) > s.t.cfg.MaxWalks {
+	if s.p != nil {
+		s.p.asked[w.Serial] = asked{rel: w.Rel, at: s.now}
+	} else if len(s.h.asked) > s.t.cfg.MaxWalks {
 		s.tb.Fatal("more walks than allowed")
 	}
 }
@@ -169,6 +172,10 @@ func (s *sim) turn() {
 	case 3:
 		s.deliver()
 	case 4:
+		if s.p != nil {
+			s.stepPoll()
+			return
+		}
 		s.readEvents(1 + s.next(4))
 	case 5:
 		s.slow()
@@ -183,7 +190,7 @@ func (s *sim) deliver() {
 		l := s.h.answers[0]
 		s.h.answers = s.h.answers[1:]
 		s.logf("answer %d status %d wd %d more %v %v", l.Serial, l.Status, l.WD, l.More, l.Entries)
-		s.t.Listing(l, s.now)
+		s.listed(l)
 	}
 }
 
@@ -197,38 +204,14 @@ func (s *sim) readEvents(n int) {
 			// What a loop does when the queue is empty. The kernel sends a
 			// name's event before it unlocks the directory, so who has listed
 			// the name finds its event in the queue.
-			if len(s.k.emit) > 0 {
-				return
+			if len(s.k.emit) == 0 && s.p == nil {
+				s.empty()
 			}
-			s.empty()
 			return
 		}
 		s.logf("event %v", e)
 		s.t.Event(e, s.now)
 	}
-}
-
-// readPath lets the resolver do one thing, or applies what it has sent; false:
-// there is nothing.
-func (s *sim) readPath() bool {
-	f := s.k.fan
-	if f == nil || f.idle() {
-		return false
-	}
-	if len(f.sent) == 0 || s.next(2) == 0 && len(f.queue)+len(f.read) > 0 {
-		f.step()
-		return true
-	}
-	e := f.sent[0]
-	f.sent = f.sent[1:]
-	s.logf("event %q %q %v cookie %d", e.Dir, e.Name, e.Mask, e.Cookie)
-	s.t.Path(e, s.now)
-	return true
-}
-
-// queued says whether there are events that were not applied.
-func (s *sim) queued() bool {
-	return len(s.k.queue) > 0 || s.k.fan != nil && !s.k.fan.idle()
 }
 
 // slow is what happens less often: time, the timer, work on the target.
@@ -369,6 +352,9 @@ func (s *sim) settle() {
 				if !s.t.Idle() {
 					s.fatal("a walk is waited for that the helper does not have")
 				}
+				if s.p != nil && (!s.rounds() || s.waits()) {
+					continue
+				}
 				s.readEvents(1)
 				if s.busy() {
 					continue // a pass was waiting for the queue to be empty
@@ -422,10 +408,10 @@ func (s *sim) check() {
 
 func (s *sim) checkDir(id tree.ID, rel string, n *inode, marked map[int32]bool) {
 	wd := s.t.tree.WD(id)
-	if s.k.fan == nil && (wd != n.wd || n.wd == 0) || s.k.fan != nil && (wd != tree.NoWD || n.wd != 0) {
+	if !s.t.cfg.Paths && (wd != n.wd || n.wd == 0) || s.t.cfg.Paths && (wd != tree.NoWD || n.wd != 0) {
 		s.fatal("%q has watch %d, the tree says %d", rel, n.wd, wd)
 	}
-	if s.k.fan != nil {
+	if s.t.cfg.Paths {
 		wd = int32(len(marked))
 	}
 	marked[wd] = true

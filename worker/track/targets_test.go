@@ -1,6 +1,10 @@
 package track
 
-import "time"
+import (
+	"time"
+
+	"lockstep/worker/clock"
+)
 
 // The targets of a sim, each at its own pace.
 
@@ -78,13 +82,17 @@ func (s *sim) work(i int) bool {
 
 // start begins everything: the passes once the walk has ended, or beside it.
 func (s *sim) start() {
-	if s.next(2) == 0 {
+	if s.next(2) == 0 || s.p != nil && s.p.tick > 10*time.Millisecond {
 		s.t.Start(true, 0)
 		s.Rescan("start")
 		return
 	}
 	s.cover.besides++
-	s.t.Start(s.next(2) == 0, ctime(max(1, s.k.version+1-s.next(2)*s.next(20))))
+	if s.p != nil {
+		s.t.Start(true, clock.Since(s.now))
+	} else {
+		s.t.Start(s.next(2) == 0, ctime(max(1, s.k.version+1-s.next(2)*s.next(20))))
+	}
 	for _, m := range s.all {
 		s.t.Pass(true)
 		m.begin()

@@ -5,7 +5,7 @@
 // Trust: part of the worker. Names, and the order in which things happen, are
 // chosen by whoever can write in the root.
 // Imports: the standard library, monitor, worker/clock, worker/doubt,
-// worker/intern, worker/listing, worker/stray and worker/tree only. Pure: time is an argument.
+// worker/fifo, worker/intern, worker/listing, worker/stray and worker/tree only. Pure: time is an argument.
 //
 // Why it holds. The kernel queues the events of all watches in one order, so a
 // watch descriptor's node has the right path for an event if it had when the
@@ -39,6 +39,7 @@ import (
 	"time"
 
 	"lockstep/worker/doubt"
+	"lockstep/worker/fifo"
 	"lockstep/worker/intern"
 	"lockstep/worker/listing"
 	"lockstep/worker/stray"
@@ -112,6 +113,9 @@ type Config struct {
 	Mounts   []string                          // directories that are not entered
 	Devices  bool                              // devices are copied, so they are not reported to Skip
 	Paths    bool                              // events come by Path: no directory has a watch of its own
+	// Compared: changes are found by comparing listings (worker/poll). What came and
+	// went between two of them nobody tells, but the time of the directory.
+	Compared bool
 }
 
 // Counters are a Tracker's account of itself.
@@ -152,8 +156,7 @@ type Tracker struct {
 	serial  uint64
 	stamp   uint32 // counts changes of places
 	out     map[uint64]*walk
-	queue   []tree.ID
-	head    int
+	queue   fifo.Queue[tree.ID]
 	early   stray.Marks // descriptors of events that found no node
 	removed stray.Marks // descriptors that are no more
 	flips   map[int32]int
@@ -164,6 +167,7 @@ type Tracker struct {
 	// Places (places.go).
 	orphans stray.Orphans
 	doubts  doubt.Memory
+	marked  time.Time // of the last Path that is not acknowledged; zero: there is none
 	last    cached
 	names   intern.Paths
 	buf     []byte // for a path that may be known as a string
@@ -253,10 +257,15 @@ func (t *Tracker) Pass(running bool) { t.doubts.Pass(running) }
 // settled after a time at which the Tracker was Idle and every mark made before
 // was done on it, if both are still so once the event queue has since been read
 // until it was empty. It frees memory, and it is never wrong to leave out.
-func (t *Tracker) Acknowledged(until time.Time) { t.doubts.Forget(until) }
+func (t *Tracker) Acknowledged(until time.Time) {
+	t.doubts.Forget(until)
+	if until.After(t.marked) {
+		t.marked = time.Time{}
+	}
+}
 
 // Idle says whether no walk is queued or under way.
-func (t *Tracker) Idle() bool { return len(t.out) == 0 && t.head == len(t.queue) }
+func (t *Tracker) Idle() bool { return len(t.out) == 0 && t.queue.Len() == 0 }
 
 // Complete says whether the initial walk, or the one after an overflow, or a
 // verification, has ended: what was there when it began has been Seen. A whole
@@ -274,7 +283,7 @@ func (t *Tracker) Counters() Counters {
 	if t.cfg.Paths {
 		c.Watched = c.Dirs - min(c.Dirs, c.Failed+c.TooLong)
 	}
-	c.InFlight, c.Queued = uint64(len(t.out)), uint64(len(t.queue)-t.head)
+	c.InFlight, c.Queued = uint64(len(t.out)), uint64(t.queue.Len())
 	return c
 }
 

@@ -66,7 +66,7 @@ func (t *Tracker) request(id tree.ID, want uint16) {
 	}
 	mark := t.tree.Mark(id)
 	if mark&(isQueued|isOut) == 0 {
-		t.queue = append(t.queue, id)
+		t.queue.Push(id)
 		mark |= isQueued
 	}
 	t.setMark(id, mark|want)
@@ -74,21 +74,10 @@ func (t *Tracker) request(id tree.ID, want uint16) {
 
 // pump hands out walks as long as there are some and the limit allows.
 func (t *Tracker) pump() {
-	for len(t.out) < t.cfg.MaxWalks && t.head < len(t.queue) {
-		id := t.queue[t.head]
-		t.head++
-		if t.tree.Mark(id)&isQueued != 0 { // else it is gone
+	for len(t.out) < t.cfg.MaxWalks && t.queue.Len() > 0 {
+		if id := t.queue.Pop(); t.tree.Mark(id)&isQueued != 0 { // else it is gone
 			t.hand(id)
 		}
-	}
-	if t.head == len(t.queue) {
-		t.queue, t.head = t.queue[:0], 0
-		if cap(t.queue) > 1<<16 {
-			t.queue = nil
-		}
-	} else if t.head > 1<<12 && 2*t.head > len(t.queue) {
-		t.queue = t.queue[:copy(t.queue, t.queue[t.head:])]
-		t.head = 0
 	}
 }
 

@@ -1,6 +1,9 @@
 package tree
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"strings"
+)
 
 // The two indexes are hash tables whose chains run through the nodes: the hash
 // of names is seeded, because whoever writes in the root chooses the names.
@@ -42,6 +45,17 @@ func (t *Tree) Child(parent ID, name string) ID {
 	}
 	var buf [maxName]byte
 	return t.id(t.child(slot, buf[:copy(buf[:], name)]))
+}
+
+// Find is the attached node at a path, or None.
+func (t *Tree) Find(rel string) ID {
+	at := t.Root()
+	for name := range strings.SplitSeq(rel, "/") {
+		if rel != "" {
+			at = t.Child(at, name)
+		}
+	}
+	return at
 }
 
 func (t *Tree) child(parent int32, name []byte) int32 {

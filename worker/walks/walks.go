@@ -13,6 +13,7 @@ import (
 	"lockstep/ipc"
 	"lockstep/worker/clock"
 	"lockstep/worker/deliver"
+	"lockstep/worker/listing"
 	"lockstep/worker/track"
 )
 
@@ -33,21 +34,25 @@ func Batch(root ipc.RootID, walks []track.Walk) (m *ipc.Watch, n int) {
 	return &ipc.Watch{Root: root, Watch: first.Watch, All: first.All, Rels: rels[:n], Since: clock.Least(first.Since)}, n
 }
 
-// Listing is what the helper says of one walk of a batch.
-func Listing(batch []track.Walk, d *ipc.Dir) (l track.Listing, err error) {
+// Part is what the helper says of one walk of a batch.
+func Part(batch []track.Walk, d *ipc.Dir) (p listing.Part, err error) {
 	if int(d.Index) >= len(batch) {
-		return l, fmt.Errorf("a listing with index %d of %d", d.Index, len(batch))
+		return p, fmt.Errorf("a listing with index %d of %d", d.Index, len(batch))
 	}
-	return track.Listing{
-		Serial: batch[d.Index].Serial, Status: uint16(d.Status), WD: d.WD, Ctime: d.Ctime,
-		More: d.More, Entries: entries(d.Entries),
-	}, nil
+	p = PartOf(d)
+	p.Serial = batch[d.Index].Serial
+	return p, nil
 }
 
-func entries(in []ipc.Entry) []track.Entry {
-	out := make([]track.Entry, len(in))
+// PartOf is a directory's answer as the pure packages have it.
+func PartOf(d *ipc.Dir) listing.Part {
+	return listing.Part{Status: uint16(d.Status), WD: d.WD, Ctime: d.Ctime, More: d.More, Entries: entries(d.Entries)}
+}
+
+func entries(in []ipc.Entry) []listing.Entry {
+	out := make([]listing.Entry, len(in))
 	for i, x := range in {
-		out[i] = track.Entry{Kind: uint8(x.Kind), Nlink: x.Nlink, Ino: x.Ino, Size: x.Size, Ctime: x.Ctime, Stamp: x.Stamp, Name: x.Name}
+		out[i] = listing.Entry{Kind: uint8(x.Kind), Nlink: x.Nlink, Ino: x.Ino, Size: x.Size, Ctime: x.Ctime, Stamp: x.Stamp, Name: x.Name}
 	}
 	return out
 }

@@ -251,7 +251,7 @@ func (r *Root) heard(batch []track.Walk) deliver.Flight {
 			return err
 		}
 		for i := range a.Dirs {
-			l, err := walks.Listing(batch, &a.Dirs[i])
+			l, err := walks.Part(batch, &a.Dirs[i])
 			if err != nil {
 				return err
 			}
@@ -278,7 +278,7 @@ func (r *Root) listing(rel string, l track.Listing) {
 	if l.More {
 		return
 	}
-	if r.failed[rel] && !r.track.Busy(rel) && (l.Status == 0 || r.track.Find(rel) == tree.None) {
+	if r.failed[rel] && !r.track.Busy(rel) && (l.Status == 0 || r.track.Tree().Find(rel) == tree.None) {
 		delete(r.failed, rel)
 		if l.Status == 0 {
 			r.doubt(rel, "it is watched again")

@@ -1,0 +1,116 @@
+package worker
+
+import (
+	"fmt"
+	"time"
+
+	"lockstep/ipc"
+	"lockstep/ipc/settings"
+	"lockstep/monitor"
+	"lockstep/worker/deliver"
+	"lockstep/worker/listing"
+	"lockstep/worker/poll"
+	"lockstep/worker/tree"
+	"lockstep/worker/walks"
+)
+
+// Where changes are found by comparing listings (worker/poll), all of them or, with
+// dnotify, those in a directory of which no more is told.
+
+// maxPoll is how many directories one request of a round names: what the tracker
+// wants listed waits for no more.
+const maxPoll = 64
+
+func (r *root) startPoll() {
+	m := r.cfg.Monitor
+	if m != settings.MonitorPoll && m != settings.MonitorDnotify {
+		return
+	}
+	cfg := poll.Config{
+		Root: uint32(r.id), Inodes: r.cfg.Inodes,
+		Dirs: r.Dirs, Known: func(rel string) bool { return r.track.Tree().Find(rel) != tree.None },
+		Emit: func(e monitor.PathEvent) {
+			r.e.events++
+			r.track.Path(e, r.e.now)
+		},
+	}
+	if m == settings.MonitorPoll {
+		cfg.Every = r.cfg.PollEvery
+	}
+	r.poll = poll.New(cfg)
+}
+
+// listsAll says whether every entry of a directory is of interest: to leave out
+// what is excluded, or to compare it later.
+func (r *root) listsAll() bool { return r.poll != nil || !r.rules.Empty() }
+
+// told applies an event that names its directory by its path.
+func (r *root) told(e monitor.PathEvent) {
+	if e.Mask.Has(monitor.Changed) && r.poll != nil && r.poll.Ask(string(e.Dir)) {
+		return
+	}
+	r.track.Path(e, r.e.now)
+}
+
+// barrier has f called once every change up to now was applied.
+func (r *root) barrier(f func()) {
+	if r.poll == nil {
+		r.e.barrier(f)
+		return
+	}
+	r.e.barrier(func() { r.poll.Mark(f) })
+}
+
+// compare has a listing compared with the one before.
+func (r *root) compare(rel string, part listing.Part, asked time.Time, own bool) {
+	if r.poll != nil {
+		r.poll.Listed(rel, part, asked, r.e.now, own)
+	}
+}
+
+// stepPoll asks for the next directories of a round, once the initial walk has
+// brought what they are compared with.
+func (r *root) stepPoll() {
+	if r.poll == nil || !r.ready || len(r.walks) > 0 {
+		return
+	}
+	rels := r.poll.Ahead(r.e.now)
+	rels = rels[:min(len(rels), maxPoll)]
+	if len(rels) == 0 {
+		return
+	}
+	rels = rels[:deliver.FitRels(rels)]
+	// What the root itself is, no other directory's listing tells.
+	since := uint64(0)
+	if rels[0] == "" {
+		rels, since = rels[:1], 1
+	}
+	batch := append([]string(nil), rels...)
+	r.poll.Take(len(batch))
+	r.e.ask(&ipc.Watch{Root: r.id, All: true, Rels: batch, Since: since}, nil, r.polled(batch))
+}
+
+func (r *root) polled(batch []string) deliver.Flight {
+	asked := r.e.now
+	return func(m ipc.Message, _ bool) error {
+		a, err := deliver.Answer[ipc.WatchAnswer](m)
+		if err != nil {
+			return err
+		}
+		for i := range a.Dirs {
+			d := &a.Dirs[i]
+			if int(d.Index) >= len(batch) {
+				return fmt.Errorf("a listing with index %d of %d", d.Index, len(batch))
+			}
+			r.compare(batch[d.Index], walks.PartOf(d), asked, true)
+		}
+		return nil
+	}
+}
+
+func (r *root) nextPoll() time.Time {
+	if r.poll == nil || !r.ready || len(r.walks) > 0 { // their answers come first
+		return time.Time{}
+	}
+	return r.poll.Next()
+}
