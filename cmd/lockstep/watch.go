@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/pflag"
 
+	"lockstep/config/choose"
 	"lockstep/supervise"
 	watching "lockstep/supervise/watch"
 )
@@ -30,7 +32,8 @@ func parseWatch(args []string) (o watching.Options, err error) {
 	flags := pflag.NewFlagSet("watch", pflag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	format := flags.String("format", "text", "")
-	monitor := flags.String("monitor", "auto", "")
+	flags.StringVar(&o.Monitor, "monitor", choose.Auto, "")
+	flags.DurationVar(&o.PollEvery, "poll-every", 0, "")
 	flags.StringArrayVar(&o.Exclude, "exclude", nil, "")
 	flags.DurationVar(&o.Settle, "settle", 0, "")
 	flags.BoolVar(&o.Follow, "follow-renames", false, "")
@@ -48,8 +51,11 @@ func parseWatch(args []string) (o watching.Options, err error) {
 	default:
 		return o, fmt.Errorf("--format: %q is none; use json or text", *format)
 	}
-	if *monitor != "auto" && *monitor != "inotify" {
-		return o, fmt.Errorf("--monitor: %q is not in this version; use auto or inotify", *monitor)
+	if !choose.Known(o.Monitor) {
+		return o, fmt.Errorf("--monitor: %q is not in this version; use %s", o.Monitor, strings.Join(choose.Words(), ", "))
+	}
+	if e := o.PollEvery; e != 0 && (e < choose.LeastEvery || e > choose.MostEvery) {
+		return o, fmt.Errorf("--poll-every: %v is not between %v and %v", e, choose.LeastEvery, choose.MostEvery)
 	}
 	if o.Settle < 0 || o.VerifyEvery < 0 {
 		return o, errors.New("--settle and --verify-every: a duration is not negative; write one such as 200ms, 2s or 30m")
@@ -81,7 +87,9 @@ all that is in it is told as a create for each name; what leaves it, as one dele
                           from (of a move), cause (of an overflow or a rescan); a
                           name that is not UTF-8 is in path_b64 or from_b64
                           (default text)
-  --monitor MONITOR       where changes are heard of: auto or inotify (default auto)
+  --monitor MONITOR       where changes are heard of: auto, inotify, or poll, which
+                          compares listings (default auto: as suits the file system)
+  --poll-every TIME       how long after a listing a directory is listed again
   --exclude PATTERN       leave out what matches (gitignore syntax; may be repeated)
   --settle TIME           tell what became of a path once it was quiet for TIME, or
                           changed for ten times as long (default 0: each change)

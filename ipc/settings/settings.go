@@ -36,6 +36,10 @@ type Watch struct {
 	Settle  time.Duration // how long a path must be quiet before its change is told; 0: told at once
 	Follow  bool          // a root that is renamed is watched on
 	JSON    bool          // lines are JSON; else text
+	// As in Sync.
+	Monitor   Monitor
+	PollEvery time.Duration
+	Inodes    bool
 }
 
 // Sync is the engine's view of one root and its targets.
@@ -171,6 +175,9 @@ func (w *Worker) Layout(c *wire.Codec) {
 		wire.Span(c, &s.Settle)
 		wire.Flag(c, &s.Follow)
 		wire.Flag(c, &s.JSON)
+		wire.Enum(c, &s.Monitor, numMonitors)
+		wire.Span(c, &s.PollEvery)
+		wire.Flag(c, &s.Inodes)
 	})
 }
 

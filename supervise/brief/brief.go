@@ -131,8 +131,9 @@ func Helper(cfg config.Config, o rsync.Options, roots rootid.Roots, c choose.Cho
 
 // Watched is the configuration of a helper whose worker tells what happens in a
 // root; path is where the root is, of which both learn the last name alone.
-func Watched(w settings.Watch, path string, rootFD int) ([]byte, error) {
+func Watched(w settings.Watch, path string, c choose.Choice, rootFD int) ([]byte, error) {
 	w.Root = theRoot
+	w.Monitor, w.PollEvery, w.Inodes = monitor(c.Monitor), c.Every, c.Inodes
 	data, err := wire.Append(nil, &settings.Worker{Watches: []settings.Watch{w}})
 	if err != nil {
 		return nil, fmt.Errorf("configuration of the worker: %w", err)

@@ -181,7 +181,7 @@ func (m *Maker) helper(g *Generation, plan Plan, files *proc.Files) error {
 // brief is what the helper is told.
 func (g *Generation) brief(p Plan, firstOpen int) ([]byte, error) {
 	if p.Watch != nil {
-		return brief.Watched(*p.Watch, p.Source.Host, firstOpen)
+		return brief.Watched(*p.Watch, p.Source.Host, g.Watching, firstOpen)
 	}
 	return brief.Helper(p.Config, p.Options, p.Roots, g.Watching, firstOpen)
 }

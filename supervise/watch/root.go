@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"lockstep/config"
 	"lockstep/console"
 	"lockstep/internal/escape"
 	"lockstep/ipc/settings"
@@ -81,6 +82,7 @@ func newRoot(b *board, path string, number int) (*root, error) {
 		r.maker.Name = path
 	}
 	r.news = console.Limited(r.log)
+	r.maker.Log = r.log
 	r.maker.Inbox = generation.NewInbox()
 	r.maker.UID, r.maker.GID = lease.UID, lease.GID
 	r.maker.Starter.Prefix = "root" + strconv.Itoa(number) + "."
@@ -209,6 +211,7 @@ func (r *root) start() error {
 	o := &r.b.opt
 	var err error
 	r.gen, err = r.maker.Begin(generation.Plan{
+		Config: config.Config{Sync: config.Sync{Source: r.path, Monitor: o.Monitor, PollEvery: o.PollEvery}},
 		Roots:  now,
 		Source: jail.Tree{Host: r.path, Path: r.path, Dev: now.Source.Dev, Ino: now.Source.Ino},
 		Watch:  &settings.Watch{Exclude: o.Exclude, Mounts: now.SourceRels(), Settle: o.Settle, Follow: o.Follow, JSON: o.JSON},
@@ -242,9 +245,6 @@ func (r *root) warn(now rootid.Roots) {
 		r.log.Warn("mounted inside the root, and so not watched; name these as well to watch them: " + list)
 	}
 	r.warned = list
-	if now.Source.Blind() {
-		r.log.Warn(escape.Name(r.path) + " is on " + rootid.FSName(now.Source.Magic) + ": changes that other hosts make there are not told by this kernel")
-	}
 }
 
 // again ends what runs, and starts it after a while.

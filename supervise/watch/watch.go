@@ -32,6 +32,8 @@ import (
 type Options struct {
 	Dirs         []string
 	JSON         bool
+	Monitor      string        // of package choose
+	PollEvery    time.Duration // 0: as suits the file system
 	Exclude      []string
 	Settle       time.Duration
 	Follow       bool // a root that is renamed is watched on

@@ -34,14 +34,20 @@ func Batch(root ipc.RootID, walks []track.Walk) (m *ipc.Watch, n int) {
 	return &ipc.Watch{Root: root, Watch: first.Watch, All: first.All, Rels: rels[:n], Since: clock.Least(first.Since)}, n
 }
 
-// Part is what the helper says of one walk of a batch.
-func Part(batch []track.Walk, d *ipc.Dir) (p listing.Part, err error) {
+// At is the one of what was asked for that an answer is about.
+func At[T any](batch []T, d *ipc.Dir) (one T, err error) {
 	if int(d.Index) >= len(batch) {
-		return p, fmt.Errorf("a listing with index %d of %d", d.Index, len(batch))
+		return one, fmt.Errorf("a listing with index %d of %d", d.Index, len(batch))
 	}
-	p = PartOf(d)
-	p.Serial = batch[d.Index].Serial
-	return p, nil
+	return batch[d.Index], nil
+}
+
+// Part is what the helper says of one walk of a batch.
+func Part(batch []track.Walk, d *ipc.Dir) (listing.Part, error) {
+	w, err := At(batch, d)
+	p := PartOf(d)
+	p.Serial = w.Serial
+	return p, err
 }
 
 // PartOf is a directory's answer as the pure packages have it.

@@ -271,6 +271,8 @@ func (r *Root) Path(e monitor.PathEvent) {
 				r.named(rel, string(e.Name), monitor.Event{Mask: word | e.Mask&monitor.IsDir, Cookie: e.Cookie})
 			}
 		}
+	case e.Mask.Has(monitor.Changed) && r.poll != nil && r.poll.Ask(rel):
+		return
 	case e.Mask.Has(monitor.Changed):
 		defer r.rescan(rel, "the kernel does not tell what changed in it")
 	case e.Mask.Has(monitor.Attrib) && rel == "":

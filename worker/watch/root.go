@@ -31,6 +31,7 @@ import (
 	"lockstep/worker/deliver"
 	"lockstep/worker/doubt"
 	"lockstep/worker/listing"
+	"lockstep/worker/poll"
 	"lockstep/worker/track"
 	"lockstep/worker/tree"
 	"lockstep/worker/walks"
@@ -65,6 +66,7 @@ type Root struct {
 	name  string
 	rules *rules.Set
 	track *track.Tracker
+	poll  *poll.Poller // nil: events tell of every change
 
 	walks  []track.Walk
 	flying int
@@ -106,12 +108,14 @@ func New(host Host, out Output, cfg *settings.Watch, name string) (*Root, error)
 	r.track = track.New(track.Config{
 		Excluded: func(rel string, dir bool) bool { out, _ := set.Self(rel, dir); return out },
 		Mounts:   cfg.Mounts, Devices: true,
+		Paths: cfg.Monitor.ByPath(), Compared: cfg.Monitor == settings.MonitorPoll,
 	}, (*sink)(r))
+	r.startPoll()
 	return r, nil
 }
 
 // Start begins to watch.
-func (r *Root) Start() { r.track.Start(false, 0) }
+func (r *Root) Start() { r.track.Start(r.poll != nil, 0) }
 
 // Advance takes the steps that can be taken now.
 func (r *Root) Advance() {
@@ -132,6 +136,7 @@ func (r *Root) Advance() {
 	r.stepTypes()
 	r.stepOutput()
 	r.sendWalks()
+	r.stepPoll()
 }
 
 // Done says that nothing is left to be written.
@@ -245,6 +250,7 @@ func (r *Root) sendWalks() {
 }
 
 func (r *Root) heard(batch []track.Walk) deliver.Flight {
+	asked := r.host.Now()
 	return func(m ipc.Message, final bool) error {
 		a, err := deliver.Answer[ipc.WatchAnswer](m)
 		if err != nil {
@@ -255,7 +261,11 @@ func (r *Root) heard(batch []track.Walk) deliver.Flight {
 			if err != nil {
 				return err
 			}
-			r.listing(batch[a.Dirs[i].Index].Rel, l)
+			rel := batch[a.Dirs[i].Index].Rel
+			r.listing(rel, l)
+			if r.poll != nil {
+				r.poll.Listed(rel, l, asked, r.host.Now(), false)
+			}
 		}
 		if final {
 			r.flying--
@@ -296,6 +306,9 @@ func (r *Root) Next() time.Time {
 		next = at
 	}
 	next = deliver.Earlier(deliver.Earlier(next, r.retryAt), r.limitAt)
+	if r.polls() {
+		next = deliver.Earlier(next, r.poll.Next())
+	}
 	next = deliver.Earlier(deliver.Earlier(next, r.settle.next()), r.expiry())
 	if !r.since.IsZero() && !r.waiting {
 		next = deliver.Earlier(next, r.since.Add(impatience))
