@@ -29,7 +29,7 @@ func (r *root) read(g *generation.Generation) {
 				return err
 			}
 			if len(batch) > 0 && (last || len(batch) > output.MaxLine) {
-				r.b.print.send(batch, cut)
+				r.b.print.Send(batch, cut)
 				batch = nil
 			}
 			return nil
@@ -42,19 +42,19 @@ func (r *root) read(g *generation.Generation) {
 func (r *root) line(b []byte, class output.Class, line []byte, again bool, cut <-chan struct{}) ([]byte, error) {
 	switch class {
 	case output.Ready:
-		if again || r.b.print.open.Load() {
+		if again || r.b.print.Open.Load() {
 			r.pass(cut)
-			return r.b.print.own(b, r.path, "rescan", "it is watched from now on", time.Now()), nil
+			return r.b.print.Own(b, r.path, "rescan", "it is watched from now on", time.Now()), nil
 		}
 		r.pass(cut)
 	case output.Event:
-		return r.b.print.event(b, r.path, line)
+		return r.b.print.Event(b, r.path, line)
 	case output.List:
 		r.list.entry(r.path, line)
 	case output.Done:
 		r.list.end()
 	case output.Trace:
-		b = append(r.b.print.named(append(b, "trace: "...), r.path), line...)
+		b = append(r.b.print.Named(append(b, "trace: "...), r.path), line...)
 		b = append(b, '\n')
 	}
 	return b, nil
@@ -139,7 +139,7 @@ func counters(s status.Report) []struct {
 func (r *root) stats() {
 	p := r.b.print
 	var b []byte
-	if p.json {
+	if p.JSON {
 		b = output.AppendName(append(b, '{'), "root", r.path)
 		b = fmt.Appendf(b, `,"time":"%s","op":"stats"`, time.Now().UTC().Format(time.RFC3339Nano))
 		for _, c := range counters(r.last) {
@@ -148,7 +148,7 @@ func (r *root) stats() {
 		r.send(append(b, "}\n"...))
 		return
 	}
-	b = time.Now().UTC().AppendFormat(p.named(b, r.path), "2006-01-02T15:04:05.000000Z")
+	b = time.Now().UTC().AppendFormat(p.Named(b, r.path), "2006-01-02T15:04:05.000000Z")
 	b = append(b, " stats"...)
 	for _, c := range counters(r.last) {
 		b = fmt.Appendf(b, " %s=%d", c.name, c.n)

@@ -28,7 +28,7 @@ quit            end
 
 // prompt obeys what a person types, until the end.
 func (b *board) prompt(in io.Reader) {
-	<-b.print.gate
+	<-b.print.Gate
 	lines := bufio.NewScanner(in)
 	b.say("lockstep> ")
 	for lines.Scan() {
@@ -44,7 +44,7 @@ func (b *board) prompt(in io.Reader) {
 	b.call(func() error { b.stop(); return nil })
 }
 
-func (b *board) say(text string) { b.print.send([]byte(text), nil) }
+func (b *board) say(text string) { b.print.Send([]byte(text), nil) }
 
 // call has step call f, and waits for its end.
 func (b *board) call(f func() error) error {
@@ -127,7 +127,7 @@ func (b *board) more(dir string) error {
 	if dir == "" || err != nil {
 		return errors.Join(errors.New("add: name a directory that is not watched yet"), err)
 	}
-	b.print.expect()
+	b.print.Expect()
 	return b.add(path)
 }
 

@@ -77,7 +77,7 @@ func newRoot(b *board, path string, number int) (*root, error) {
 		path: path, b: b, log: b.host.Log, maker: b.host.Maker, lease: lease,
 		calls: make(chan func() error), exits: make(chan proc.Exit, 64), stop: make(chan struct{}),
 	}
-	if b.print.label || b.opt.Interactive {
+	if b.print.Label || b.opt.Interactive {
 		r.log = r.log.With("root", path)
 		r.maker.Name = path
 	}
@@ -144,7 +144,7 @@ func (r *root) run() (err error) {
 // or never will be.
 func (r *root) pass(stop <-chan struct{}) {
 	if r.passed.CompareAndSwap(false, true) {
-		r.b.print.pass(stop)
+		r.b.print.Pass(stop)
 	}
 }
 
@@ -319,7 +319,7 @@ func (r *root) onExit(e proc.Exit) error {
 	}
 	if e.Code == words.CodeRootGone {
 		if _, why := r.look(); why != "" {
-			r.send(r.b.print.own(nil, r.path, "delete", "it is gone", time.Now()))
+			r.send(r.b.print.Own(nil, r.path, "delete", "it is gone", time.Now()))
 		}
 		r.log.Warn(escape.Name(r.path) + " is no longer the directory that it was: it is opened again")
 		return r.again(g.Ready)
@@ -435,7 +435,7 @@ func (r *root) order(c status.Command) error {
 	return nil
 }
 
-func (r *root) send(text []byte) { r.b.print.send(text, r.stop) }
+func (r *root) send(text []byte) { r.b.print.Send(text, r.stop) }
 
 // wait is somebody who waits for a report.
 type wait struct {

@@ -26,6 +26,7 @@ import (
 	"lockstep/rules"
 	"lockstep/supervise/exit"
 	"lockstep/supervise/generation"
+	"lockstep/supervise/tell"
 )
 
 // Options are what a person has asked for.
@@ -113,7 +114,7 @@ func within(path, dir string) bool {
 type board struct {
 	host  Host
 	opt   Options
-	print *printer
+	print *tell.Printer
 	roots []*root
 	taken int // numbers given to roots
 	calls chan func() error
@@ -130,8 +131,8 @@ type ending struct {
 // Serve watches until a signal, a person or a failure ends it.
 func Serve(h Host, o Options) error {
 	b := &board{host: h, opt: o, calls: make(chan func() error), ended: make(chan ending)}
-	b.print = newPrinter(h.Out, o.JSON, len(o.Dirs) > 1 || o.Interactive, len(o.Dirs))
-	defer b.print.close()
+	b.print = tell.New(h.Out, o.JSON, len(o.Dirs) > 1 || o.Interactive, len(o.Dirs))
+	defer b.print.Close()
 	for _, dir := range o.Dirs {
 		if err := b.add(dir); err != nil {
 			b.stop()
@@ -165,9 +166,9 @@ func (b *board) step() {
 		if err := f(); err != nil {
 			b.fail(err)
 		}
-	case <-b.print.failed:
-		b.print.failed = nil
-		b.fail(b.print.err())
+	case <-b.print.Failed:
+		b.print.Failed = nil
+		b.fail(b.print.Err())
 	case e := <-b.ended:
 		for i, r := range b.roots {
 			if r == e.root {

@@ -94,10 +94,14 @@ func TestWatchKilledWorker(t *testing.T) {
 // Events that are lost are told: overflow at once, rescan when all is told again.
 func TestWatchOverflow(t *testing.T) {
 	sysctl(t, "fs.inotify.max_queued_events", "64")
-	s := newSpy(t, "--stats")
+	dir := t.TempDir()
+	if err := churn.Burst(dir, 1, 30, 60); err != nil {
+		t.Fatal(err)
+	}
+	s := spyOn(t, dir, "--format", "json", "--stats")
 	worker := s.the("lockstep-worker").pid
 	err := syscall.Kill(worker, syscall.SIGSTOP)
-	err = errors.Join(err, churn.Burst(s.src, 1, 30, 600), os.RemoveAll(s.src+"/dir004"), syscall.Kill(worker, syscall.SIGCONT))
+	err = errors.Join(err, churn.Burst(s.src, 2, 30, 600), os.RemoveAll(s.src+"/dir004"), syscall.Kill(worker, syscall.SIGCONT))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +134,7 @@ func TestWatchSlowReader(t *testing.T) {
 	s := newSpy(t)
 	s.linesMu.Lock() // take waits from its next line on
 	err := churn.Parallel(4, func(w int) error {
-		for i := range 40000 {
+		for i := range 20000 {
 			if err := syscall.Mkdir(fmt.Sprintf("%s/%d-%d", s.src, w, i%10), 0o755); err != nil {
 				return err
 			}

@@ -7,6 +7,7 @@ import (
 	"lockstep/internal/escape"
 	"lockstep/monitor"
 	"lockstep/worker/listing"
+	"lockstep/worker/tell"
 	"lockstep/worker/tree"
 )
 
@@ -48,7 +49,7 @@ func (r *Root) Event(e monitor.Event) {
 	t := r.track.Tree()
 	id := t.ByWD(e.WD)
 	rel, attached := t.Path(id)
-	r.tracef("event wd=%d %v cookie=%d dir=%s name=%s", e.WD, e.Mask, e.Cookie, show(rel), escape.Bytes(e.Name))
+	r.tracef("event wd=%d %v cookie=%d dir=%s name=%s", e.WD, e.Mask, e.Cookie, tell.Show(rel), escape.Bytes(e.Name))
 	switch {
 	case r.cfg.Follow && id == t.Root() && e.Mask.Has(monitor.MoveSelf):
 		return
@@ -60,7 +61,7 @@ func (r *Root) Event(e monitor.Event) {
 		r.failed[rel] = true // mostly it is being deleted, as its parent's event will say
 	case len(e.Name) == 0:
 		if e.Mask.Has(monitor.Attrib) && (id == t.Root() || t.WD(t.Parent(id)) < 0) {
-			r.tell(event{op: attrib, kind: listing.KindDir, rel: rel})
+			r.change(tell.Event{Op: tell.Attrib, Kind: listing.KindDir, Rel: rel})
 		}
 	default:
 		r.named(rel, string(e.Name), e)
@@ -96,29 +97,29 @@ func (r *Root) named(dir, name string, e monitor.Event) {
 	case e.Mask.Has(monitor.MovedTo):
 		r.arrived(rel, kind, e.Cookie)
 	case e.Mask.Has(monitor.Modify | monitor.CloseWrite):
-		r.touched(modify, rel, kind)
+		r.touched(tell.Modify, rel, kind)
 	case e.Mask.Has(monitor.Attrib):
-		r.touched(attrib, rel, kind)
+		r.touched(tell.Attrib, rel, kind)
 	}
 }
 
-// tell passes an event on. Before the root is ready nobody has heard of
+// change passes an event on. Before the root is ready nobody has heard of
 // anything that it could be a change of.
-func (r *Root) tell(e event) {
+func (r *Root) change(e tell.Event) {
 	if !r.ready {
 		return
 	}
-	if e.at = r.host.Now(); e.seq == 0 {
+	if e.At = r.host.Now(); e.Seq == 0 {
 		r.seq++
-		e.seq = r.seq
+		e.Seq = r.seq
 	}
-	r.settle.add(e)
+	r.settle.Add(e)
 }
 
 // note counts a change by which another thing may be at a path.
 func (r *Root) note(rel string, kind uint8) uint64 {
 	r.seq++
-	r.types.changed(rel, kind == listing.KindDir, r.seq)
+	r.types.Changed(rel, kind == listing.KindDir, r.seq)
 	return r.seq
 }
 
@@ -131,13 +132,13 @@ func (r *Root) appeared(rel string, kind uint8) {
 	if kind == listing.KindDir {
 		r.isNew(rel)
 	}
-	r.tell(event{op: create, kind: kind, rel: rel, seq: r.note(rel, kind)})
+	r.change(tell.Event{Op: tell.Create, Kind: kind, Rel: rel, Seq: r.note(rel, kind)})
 }
 
 // gone: a name is no more.
 func (r *Root) gone(rel string, kind uint8) {
 	r.replaced(rel)
-	known := r.types.known[rel]
+	known := r.types.Known(rel)
 	seq := r.note(rel, kind)
 	if kind == listing.KindDir {
 		r.forgetBelow(rel)
@@ -145,7 +146,7 @@ func (r *Root) gone(rel string, kind uint8) {
 		kind = known
 	}
 	if r.withdraw(rel) {
-		r.tell(event{op: remove, kind: kind, rel: rel, seq: seq})
+		r.change(tell.Event{Op: tell.Remove, Kind: kind, Rel: rel, Seq: seq})
 	}
 }
 
@@ -156,7 +157,7 @@ func (r *Root) departed(rel string, kind uint8, cookie uint32) {
 		return // nobody has heard of it
 	}
 	if kind != listing.KindDir {
-		kind = r.types.known[rel]
+		kind = r.types.Known(rel)
 	}
 	r.left = append(r.left, departure{cookie: cookie, rel: rel, kind: kind, at: r.host.Now()})
 }
@@ -176,12 +177,12 @@ func (r *Root) arrived(rel string, kind uint8, cookie uint32) {
 	r.withdraw(d.rel)
 	r.note(d.rel, kind)
 	seq := r.note(rel, kind)
-	r.types.learn(rel, d.kind)
+	r.types.Learn(rel, d.kind)
 	if kind == listing.KindDir {
 		r.forgetBelow(rel)
 		r.moveBelow(d.rel, rel)
 	}
-	r.tell(event{op: move, kind: d.kind, rel: rel, from: d.rel, seq: seq})
+	r.change(tell.Event{Op: tell.Move, Kind: d.kind, Rel: rel, From: d.rel, Seq: seq})
 	if r.limbo && kind == listing.KindDir {
 		r.limbo = false
 		r.doubt(rel, "it was changed while it was renamed")
@@ -195,14 +196,14 @@ func (r *Root) arrived(rel string, kind uint8, cookie uint32) {
 }
 
 // touched: what has a name has changed.
-func (r *Root) touched(o op, rel string, kind uint8) {
+func (r *Root) touched(o tell.Op, rel string, kind uint8) {
 	if f := r.above(rel); f != nil && !f.has(rel) {
 		r.appeared(rel, kind) // it was there before its directory was watched
 	}
 	if kind != listing.KindDir {
-		kind = r.types.known[rel]
+		kind = r.types.Known(rel)
 	}
-	r.tell(event{op: o, kind: kind, rel: rel})
+	r.change(tell.Event{Op: o, Kind: kind, Rel: rel})
 }
 
 // take finds the first half of a rename.
@@ -251,7 +252,7 @@ func (r *Root) flush() {
 		r.left = r.left[1:]
 		r.gone(d.rel, d.kind)
 	}
-	r.settle.flush()
+	r.settle.Flush()
 }
 
 // Path hears one event whose directory is told by its path. Several of one name
@@ -262,7 +263,7 @@ func (r *Root) Path(e monitor.PathEvent) {
 		return
 	}
 	rel := string(e.Dir)
-	r.tracef("event %v cookie=%d pid=%d dir=%s name=%s", e.Mask, e.Cookie, e.PID, show(rel), escape.Bytes(e.Name))
+	r.tracef("event %v cookie=%d pid=%d dir=%s name=%s", e.Mask, e.Cookie, e.PID, tell.Show(rel), escape.Bytes(e.Name))
 	switch {
 	case e.Mask.Has(monitor.Overflow):
 	case len(e.Name) > 0:
@@ -276,7 +277,7 @@ func (r *Root) Path(e monitor.PathEvent) {
 	case e.Mask.Has(monitor.Changed):
 		defer r.rescan(rel, "the kernel does not tell what changed in it")
 	case e.Mask.Has(monitor.Attrib) && rel == "":
-		r.tell(event{op: attrib, kind: listing.KindDir})
+		r.change(tell.Event{Op: tell.Attrib, Kind: listing.KindDir})
 	}
 	r.track.Path(e, r.host.Now())
 	r.relist()

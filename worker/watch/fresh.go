@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"lockstep/worker/listing"
+	"lockstep/worker/tell"
 )
 
 // fresh is a directory that came while the root was watched. Between its coming
@@ -99,8 +100,8 @@ func (r *Root) met(rel string, kind uint8) {
 		r.isNew(rel)
 	}
 	seq := r.note(rel, kind)
-	r.types.learn(rel, kind)
-	r.tell(event{op: create, kind: kind, rel: rel, seq: seq})
+	r.types.Learn(rel, kind)
+	r.change(tell.Event{Op: tell.Create, Kind: kind, Rel: rel, Seq: seq})
 }
 
 // cutBelow removes a path and all below it.

@@ -4,7 +4,6 @@ import (
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
 	"lockstep/monitor"
-	"lockstep/worker/deliver"
 	"lockstep/worker/poll"
 	"lockstep/worker/tree"
 	"lockstep/worker/walks"
@@ -12,9 +11,6 @@ import (
 
 // Where changes are found by comparing listings: all of them or, with dnotify,
 // those in a directory of which no more is told.
-
-// maxPoll is how many directories one request of a round names.
-const maxPoll = 64
 
 func (r *Root) startPoll() {
 	m := r.cfg.Monitor
@@ -49,34 +45,7 @@ func (r *Root) polls() bool { return r.poll != nil && r.ready && len(r.walks) ==
 
 // stepPoll asks for the next directories of a round.
 func (r *Root) stepPoll() {
-	if !r.polls() {
-		return
+	if r.polls() {
+		walks.Round(r.poll, r.cfg.Root, r.host.Now, r.host.Ask)
 	}
-	rels := r.poll.Ahead(r.host.Now())
-	rels = rels[:min(len(rels), maxPoll)]
-	if len(rels) == 0 {
-		return
-	}
-	rels = rels[:deliver.FitRels(rels)]
-	since := uint64(0)
-	if rels[0] == "" { // what the root itself is, no other directory's listing tells
-		rels, since = rels[:1], 1
-	}
-	batch := append([]string(nil), rels...)
-	r.poll.Take(len(batch))
-	asked := r.host.Now()
-	r.host.Ask(&ipc.Watch{Root: r.cfg.Root, All: true, Rels: batch, Since: since}, func(m ipc.Message, _ bool) error {
-		a, err := deliver.Answer[ipc.WatchAnswer](m)
-		if err != nil {
-			return err
-		}
-		for i := range a.Dirs {
-			rel, err := walks.At(batch, &a.Dirs[i])
-			if err != nil {
-				return err
-			}
-			r.poll.Listed(rel, walks.PartOf(&a.Dirs[i]), asked, r.host.Now(), true)
-		}
-		return nil
-	})
 }

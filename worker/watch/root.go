@@ -7,8 +7,8 @@
 // How a change becomes a line: the kernel's event gets its path from the
 // tracker's tree, halves of a rename are put together and new directories are
 // announced with all that is in them (changes.go, fresh.go); changes of one path
-// are merged if that is wished (settle.go); what the event does not say of its
-// subject's type is looked at (types.go); then it is written (event.go).
+// are merged if that is wished, what the event does not say of its subject's type
+// is looked at, and then it is written (package tell).
 //
 // Invariants: what was told is true in its order: who applies the lines to a
 // copy of the names has what the root had at the last line, unless a line says
@@ -19,7 +19,6 @@ package watch
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"lockstep/internal/escape"
@@ -32,6 +31,7 @@ import (
 	"lockstep/worker/doubt"
 	"lockstep/worker/listing"
 	"lockstep/worker/poll"
+	"lockstep/worker/tell"
 	"lockstep/worker/track"
 	"lockstep/worker/tree"
 	"lockstep/worker/walks"
@@ -72,8 +72,8 @@ type Root struct {
 	flying int
 
 	changes
-	settle *settler
-	types  *typer
+	settle *tell.Settler
+	types  *tell.Typer
 
 	ready   bool
 	waiting bool // for the barrier before ready, or before a rescan is told
@@ -102,8 +102,8 @@ func New(host Host, out Output, cfg *settings.Watch, name string) (*Root, error)
 	if err != nil {
 		return nil, err
 	}
-	r := &Root{host: host, out: out, cfg: cfg, name: escape.Name(name), rules: set, types: newTyper(), failed: map[string]bool{}}
-	r.settle = newSettler(cfg.Settle, r.types.push)
+	r := &Root{host: host, out: out, cfg: cfg, name: escape.Name(name), rules: set, types: tell.NewTyper(), failed: map[string]bool{}}
+	r.settle = tell.NewSettler(cfg.Settle, r.types.Push)
 	r.changes = newChanges(cfg.Mounts)
 	r.track = track.New(track.Config{
 		Excluded: func(rel string, dir bool) bool { out, _ := set.Self(rel, dir); return out },
@@ -132,7 +132,7 @@ func (r *Root) Advance() {
 	if r.host.Draining() {
 		r.flush()
 	}
-	r.settle.due(now)
+	r.settle.Due(now)
 	r.stepTypes()
 	r.stepOutput()
 	r.sendWalks()
@@ -140,7 +140,7 @@ func (r *Root) Advance() {
 }
 
 // Done says that nothing is left to be written.
-func (r *Root) Done() bool { return len(r.types.queue) == 0 && r.out.Empty() }
+func (r *Root) Done() bool { return r.types.Empty() && r.out.Empty() }
 
 // impatience is how long a tree in which something is always listed may keep
 // the line that says that all is watched.
@@ -190,7 +190,7 @@ func (r *Root) miss(cause string) {
 	clear(r.doubted)
 	if r.ready {
 		r.lost = cause
-		r.tell(event{op: overflow, cause: cause})
+		r.change(tell.Event{Op: tell.Overflow, Cause: cause})
 	}
 }
 
@@ -200,7 +200,7 @@ func (r *Root) rescan(rel, cause string) {
 		return
 	}
 	r.rescans++
-	r.tell(event{op: rescan, kind: listing.KindDir, rel: rel, cause: cause})
+	r.change(tell.Event{Op: tell.Rescan, Kind: listing.KindDir, Rel: rel, Cause: cause})
 }
 
 // doubt has a rescan told of rel once the queue shows no more about it.
@@ -309,7 +309,7 @@ func (r *Root) Next() time.Time {
 	if r.polls() {
 		next = deliver.Earlier(next, r.poll.Next())
 	}
-	next = deliver.Earlier(deliver.Earlier(next, r.settle.next()), r.expiry())
+	next = deliver.Earlier(deliver.Earlier(next, r.settle.Next()), r.expiry())
 	if !r.since.IsZero() && !r.waiting {
 		next = deliver.Earlier(next, r.since.Add(impatience))
 	}
@@ -373,7 +373,7 @@ func (s *sink) Dirty(rel string, _ track.Change, e *track.Entry) {
 
 // Walk is a directory to be listed.
 func (s *sink) Walk(w track.Walk) {
-	(*Root)(s).tracef("walk %s", show(w.Rel))
+	(*Root)(s).tracef("walk %s", tell.Show(w.Rel))
 	s.walks = append(s.walks, w)
 }
 
@@ -402,7 +402,7 @@ func (s *sink) Failed(rel string, status uint16) {
 		r.retryAt = r.host.Now().Add(retryWalk)
 	}
 	r.host.Printf(deliver.Warn, "%s: cannot watch or list %s (status %d); tried again after %v: nothing below it is told meanwhile",
-		r.name, show(rel), status, retryWalk)
+		r.name, tell.Show(rel), status, retryWalk)
 }
 
 const (
@@ -424,58 +424,3 @@ func (s *sink) Seen(string, track.Entry, bool) {}
 func (s *sink) Skip(string, uint8)             {}
 func (s *sink) Suspect(string, []doubt.Doubt)  {}
 func (s *sink) Forgotten(time.Time)            {}
-
-// outputEvery is how often a full output is looked at.
-const outputEvery = 5 * time.Millisecond
-
-// put writes a line, or begins to drop lines.
-func (r *Root) put(class output.Class, text func([]byte) []byte) bool {
-	if r.drops {
-		return false
-	}
-	r.line = append(r.line[:0], byte(class))
-	if text != nil {
-		r.line = text(r.line)
-	}
-	r.line = append(r.line, '\n')
-	if len(r.line) > output.MaxLine || !r.out.Put(r.line) {
-		r.drops = true
-	}
-	return !r.drops
-}
-
-// write writes an event.
-func (r *Root) write(e *event) {
-	r.put(output.Event, func(b []byte) []byte { return e.appendLine(b, r.cfg.JSON) })
-}
-
-// stepOutput writes the list that was asked for; and when lines had to be
-// dropped and the reader has caught up, it says so.
-func (r *Root) stepOutput() {
-	if r.drops && r.out.Calm() {
-		r.drops = false
-		for _, o := range []op{overflow, rescan} {
-			r.write(&event{op: o, kind: listing.KindDir, cause: "the reader of these lines was too slow", at: r.host.Now()})
-		}
-		r.rescans++
-	}
-	for len(r.list) > 0 && r.out.Calm() {
-		rel, attached := r.track.Tree().Path(r.list[0])
-		r.list = r.list[1:]
-		if attached {
-			r.listed++
-			r.put(output.List, func(b []byte) []byte { return append(b, show(rel)...) })
-		}
-		if len(r.list) == 0 {
-			r.list = nil
-			r.put(output.Done, func(b []byte) []byte { return strconv.AppendInt(b, int64(r.listed), 10) })
-		}
-	}
-}
-
-// tracef tells what the engine does, when a person has asked for it.
-func (r *Root) tracef(format string, args ...any) {
-	if r.trace {
-		r.put(output.Trace, func(b []byte) []byte { return fmt.Appendf(b, format, args...) })
-	}
-}

@@ -1,21 +1,20 @@
-package watch
+package tell
 
 import (
 	"strings"
 
 	"lockstep/ipc"
-	"lockstep/worker/deliver"
 	"lockstep/worker/listing"
 )
 
-// typer finds out of what type an event's subject was, which the kernel's event
+// Typer finds out of what type an event's subject was, which the kernel's event
 // does not say, and keeps the order of events meanwhile.
 //
 // It looks at the path, then waits until every event up to that moment was
 // heard. If none of them is of another thing at that path, what was seen there
 // is what the event was about; else nobody can tell.
-type typer struct {
-	queue  []event
+type Typer struct {
+	queue  []Event
 	asking bool
 	last   map[string]uint64 // when something came, went or moved at a path, while events wait
 	trees  []upheaval        // the same of directories with all that is in them
@@ -34,12 +33,13 @@ const (
 	maxLast  = 64 << 10
 )
 
-func newTyper() *typer {
-	return &typer{last: map[string]uint64{}, known: map[string]uint8{}}
+// NewTyper makes an empty one.
+func NewTyper() *Typer {
+	return &Typer{last: map[string]uint64{}, known: map[string]uint8{}}
 }
 
-// changed notes that something came, went or moved at a path just now.
-func (t *typer) changed(rel string, dir bool, seq uint64) {
+// Changed notes that something came, went or moved at a path just now.
+func (t *Typer) Changed(rel string, dir bool, seq uint64) {
 	delete(t.known, rel)
 	if dir {
 		clear(t.known) // what is below it
@@ -56,8 +56,8 @@ func (t *typer) changed(rel string, dir bool, seq uint64) {
 	}
 }
 
-// learn keeps what is at a path.
-func (t *typer) learn(rel string, kind uint8) {
+// Learn keeps what is at a path.
+func (t *Typer) Learn(rel string, kind uint8) {
 	if kind == listing.KindNone || kind == listing.KindDir {
 		return
 	}
@@ -68,12 +68,12 @@ func (t *typer) learn(rel string, kind uint8) {
 }
 
 // mixed says whether another thing may be at the event's path by now.
-func (t *typer) mixed(e *event) bool {
-	if t.last[e.rel] > e.seq || t.lost > e.seq {
+func (t *Typer) mixed(e *Event) bool {
+	if t.last[e.Rel] > e.Seq || t.lost > e.Seq {
 		return true
 	}
 	for _, u := range t.trees {
-		if u.seq > e.seq && (e.rel == u.rel || strings.HasPrefix(e.rel, u.rel+"/")) {
+		if u.seq > e.Seq && (e.Rel == u.rel || strings.HasPrefix(e.Rel, u.rel+"/")) {
 			return true
 		}
 	}
@@ -81,14 +81,15 @@ func (t *typer) mixed(e *event) bool {
 }
 
 // open says whether an event waits for its type.
-func (e *event) open() bool {
-	return e.kind == listing.KindNone && !e.asked && e.op <= move && e.op != remove
+func (e *Event) open() bool {
+	return e.Kind == listing.KindNone && !e.asked && e.Op <= Move && e.Op != Remove
 }
 
-func (t *typer) push(e event) { t.queue = append(t.queue, e) }
+// Push appends an event.
+func (t *Typer) Push(e Event) { t.queue = append(t.queue, e) }
 
-// release gives out what need not wait.
-func (t *typer) release(tell func(*event)) {
+// Release gives out what need not wait.
+func (t *Typer) Release(tell func(*Event)) {
 	n := 0
 	for n < len(t.queue) && !t.queue[n].open() {
 		tell(&t.queue[n])
@@ -101,62 +102,48 @@ func (t *typer) release(tell func(*event)) {
 	}
 }
 
-// batch is what to look at next, and how many events wait for that.
-func (t *typer) batch() (rels []string, events int) {
+// Batch is what to look at next, and how many events wait for that.
+func (t *Typer) Batch() (rels []string, events int) {
+	if t.asking || len(t.queue) == 0 {
+		return nil, 0
+	}
 	seen := map[string]bool{}
 	for i := range t.queue {
 		e := &t.queue[i]
-		if e.open() && !seen[e.rel] {
+		if e.open() && !seen[e.Rel] {
 			if len(rels) == ipc.MaxRels {
+				t.asking = true
 				return rels, i
 			}
-			seen[e.rel] = true
-			rels = append(rels, e.rel)
+			seen[e.Rel] = true
+			rels = append(rels, e.Rel)
 		}
 	}
+	t.asking = true
 	return rels, len(t.queue)
 }
 
-// resolve uses what was seen.
-func (t *typer) resolve(events int, kinds map[string]uint8) {
+// Empty says that no event waits.
+func (t *Typer) Empty() bool { return len(t.queue) == 0 }
+
+// Known is the type of what is at a path, if it was told lately.
+func (t *Typer) Known(rel string) uint8 { return t.known[rel] }
+
+// Resolve uses what was seen.
+func (t *Typer) Resolve(events int, kinds map[string]uint8) {
 	t.asking = false
 	for i := range t.queue[:min(events, len(t.queue))] {
 		e := &t.queue[i]
 		if !e.open() {
 			continue
 		}
-		kind, looked := kinds[e.rel]
+		kind, looked := kinds[e.Rel]
 		if !looked {
 			continue
 		}
 		if e.asked = true; !t.mixed(e) {
-			e.kind = kind
-			t.learn(e.rel, kind)
+			e.Kind = kind
+			t.Learn(e.Rel, kind)
 		}
 	}
-}
-
-// stepTypes lets events go, and asks for the types of those that wait.
-func (r *Root) stepTypes() {
-	r.types.release(r.write)
-	if r.types.asking || len(r.types.queue) == 0 {
-		return
-	}
-	rels, events := r.types.batch()
-	if n := deliver.FitRels(rels); n < len(rels) {
-		rels = rels[:n]
-	}
-	r.types.asking = true
-	r.host.Ask(&ipc.Stat{Root: r.cfg.Root, Rels: rels}, func(m ipc.Message, _ bool) error {
-		a, err := deliver.Answer[ipc.StatAnswer](m)
-		if err != nil {
-			return err
-		}
-		kinds := make(map[string]uint8, len(rels))
-		for i, s := range a.Stats[:min(len(rels), len(a.Stats))] {
-			kinds[rels[i]] = uint8(s.Kind)
-		}
-		r.host.Barrier(func() { r.types.resolve(events, kinds) })
-		return nil
-	})
 }
