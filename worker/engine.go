@@ -14,6 +14,8 @@ import (
 	"lockstep/worker/account"
 	"lockstep/worker/deliver"
 	"lockstep/worker/pump"
+	"lockstep/worker/walks"
+	"lockstep/worker/watch"
 )
 
 // Helper is the other side of the boundary, as the engine sees it: pump.Client,
@@ -43,10 +45,11 @@ type Ends struct {
 	Helper Helper
 	Status io.ReadWriter // reports go to the supervisor, commands come back
 	Events Feed          // where changes are heard of
+	Output watch.Output  // lines about what is watched; nil: nothing is
 	Log    io.Writer
 }
 
-const maxWalks = 4 // Watch requests under way a root
+const maxWalks = walks.Most // Watch requests under way a root
 
 // engine owns all state; only run and what it calls touch it.
 type engine struct {
@@ -60,6 +63,8 @@ type engine struct {
 	fatal    error
 	now      time.Time
 	roots    []*root
+	watches  []*watch.Root
+	output   watch.Output
 	// flights knows what each unanswered request was for. An answer may come
 	// in several packets; all but the last have Final unset.
 	flights  map[uint32]deliver.Flight
@@ -88,6 +93,7 @@ func Run(d Ends, build string) error {
 		helper:   d.Helper,
 		reporter: pump.NewReporter(d.Status),
 		feed:     d.Events,
+		output:   d.Output,
 		failed:   make(chan error, 1),
 		now:      time.Now(),
 		flights:  make(map[uint32]deliver.Flight),
@@ -163,7 +169,10 @@ func (e *engine) advance() {
 	for _, r := range e.roots {
 		r.advance()
 	}
-	if !e.draining || e.drained || len(e.jobs) > 0 || e.starting() {
+	for _, w := range e.watches {
+		w.Advance()
+	}
+	if !e.draining || e.drained || len(e.jobs) > 0 || e.starting() || e.telling() {
 		return
 	}
 	// Nothing runs and nothing will: say so, and leave when it is heard.
@@ -188,6 +197,9 @@ func (e *engine) next() time.Time {
 	next := e.report()
 	for _, r := range e.roots {
 		next = deliver.Earlier(next, r.next())
+	}
+	for _, w := range e.watches {
+		next = deliver.Earlier(next, w.Next())
 	}
 	return next
 }
@@ -249,7 +261,7 @@ func (e *engine) hello(m ipc.Message, _ bool) error {
 		}
 		r.demand("start")
 	}
-	return nil
+	return e.startWatches(cfg.Watches, names)
 }
 
 // decode applies one buffer of events.
@@ -264,6 +276,9 @@ func (e *engine) taking() monitor.Takers {
 			for _, r := range e.roots {
 				r.track.Event(ev, e.now)
 			}
+			for _, w := range e.watches {
+				w.Event(ev)
+			}
 		},
 		Path: func(ev monitor.PathEvent) {
 			e.events++
@@ -272,6 +287,9 @@ func (e *engine) taking() monitor.Takers {
 					r.told(ev)
 				}
 			}
+			for _, w := range e.watches {
+				w.Path(ev)
+			}
 		},
 	}
 }
@@ -279,6 +297,9 @@ func (e *engine) taking() monitor.Takers {
 // command does what the supervisor asks for, of one target or of all. It knows
 // no worse than to ask for too much.
 func (e *engine) command(c status.Command) {
+	for _, w := range e.watches {
+		w.Command(c)
+	}
 	for _, r := range e.roots {
 		if c.Verb() == status.CommandVerify {
 			r.verify()

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -14,11 +13,11 @@ import (
 	"lockstep/worker/clock"
 	"lockstep/worker/deliver"
 	"lockstep/worker/links"
-	"lockstep/worker/listing"
 	"lockstep/worker/omit"
 	"lockstep/worker/poll"
 	"lockstep/worker/queue"
 	"lockstep/worker/track"
+	"lockstep/worker/walks"
 )
 
 // root is one watched tree with its targets.
@@ -177,19 +176,11 @@ func (r *root) quiet() bool { return r.track.Idle() && len(r.walks) == 0 }
 // tracker relies on answers coming in the order of its walks.
 func (r *root) sendWalks() {
 	for r.flying < maxWalks && len(r.walks) > 0 {
-		first := r.walks[0]
-		var rels []string
-		for _, w := range r.walks[:min(len(r.walks), ipc.MaxRels)] {
-			if w.All != first.All || w.Watch != first.Watch || w.Since != first.Since {
-				break
-			}
-			rels = append(rels, w.Rel)
-		}
-		n := deliver.FitRels(rels)
+		m, n := walks.Batch(r.id, r.walks)
 		batch := r.walks[:n:n]
-		r.walks, rels = r.walks[n:], rels[:n]
+		r.walks = r.walks[n:]
 		r.flying++
-		r.e.ask(&ipc.Watch{Root: r.id, Watch: first.Watch, All: first.All, Rels: rels, Since: clock.Least(first.Since)}, nil, r.listed(batch))
+		r.e.ask(m, nil, r.listed(batch))
 	}
 	if len(r.walks) == 0 {
 		r.walks = nil
@@ -204,36 +195,21 @@ func (r *root) listed(batch []track.Walk) deliver.Flight {
 			return err
 		}
 		for i := range a.Dirs {
-			d := &a.Dirs[i]
-			if int(d.Index) >= len(batch) {
-				return fmt.Errorf("a listing with index %d of %d", d.Index, len(batch))
+			part, err := walks.Part(batch, &a.Dirs[i])
+			if err != nil {
+				return err
 			}
 			if r.walking {
-				r.walked += uint64(len(d.Entries))
+				r.walked += uint64(len(part.Entries))
 			}
-			part := partOf(d)
-			part.Serial = batch[d.Index].Serial
 			r.track.Listing(part, r.e.now)
-			r.compare(batch[d.Index].Rel, part, asked, false)
+			r.compare(batch[a.Dirs[i].Index].Rel, part, asked, false)
 		}
 		if final {
 			r.flying--
 		}
 		return nil
 	}
-}
-
-// partOf is a directory's answer as the pure packages have it.
-func partOf(d *ipc.Dir) listing.Part {
-	return listing.Part{Status: uint16(d.Status), WD: d.WD, Ctime: d.Ctime, More: d.More, Entries: entries(d.Entries)}
-}
-
-func entries(in []ipc.Entry) []track.Entry {
-	out := make([]track.Entry, len(in))
-	for i, x := range in {
-		out[i] = track.Entry{Kind: uint8(x.Kind), Nlink: x.Nlink, Ino: x.Ino, Size: x.Size, Ctime: x.Ctime, Stamp: x.Stamp, Name: x.Name}
-	}
-	return out
 }
 
 // stepWhole begins the walk of a whole pass when a target wants one, and hands

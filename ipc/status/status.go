@@ -89,6 +89,8 @@ const (
 	CommandVerify Command = iota + 1 // compare tree and file system, both ways, and mend; of all
 	CommandResync                    // make a whole pass, at once
 	CommandRetry                     // end the back-off: what waits is tried now
+	CommandList                      // write the directories of the tree to the output, of a watch
+	CommandTrace                     // begin, or end, to tell every event and walk, of a watch
 )
 
 const targetShift = 16

@@ -131,6 +131,26 @@ func Helper(cfg config.Config, o rsync.Options, roots rootid.Roots, c choose.Cho
 	return data, nil
 }
 
+// Watched is the configuration of a helper whose worker tells what happens in a
+// root; path is where the root is, of which both learn the last name alone.
+func Watched(w settings.Watch, path string, c choose.Choice, rootFD int) ([]byte, error) {
+	w.Root = theRoot
+	w.Monitor, w.PollEvery, w.Inodes = monitor(c.Monitor), c.Every, c.Inodes
+	data, err := wire.Append(nil, &settings.Worker{Watches: []settings.Watch{w}})
+	if err != nil {
+		return nil, fmt.Errorf("configuration of the worker: %w", err)
+	}
+	data, err = wire.Append(nil, &ipc.HelperConfig{
+		Build:    buildinfo.ID,
+		Roots:    []ipc.HelperRoot{{Root: ipc.Root{ID: theRoot, Name: shortName(path)}, FD: rootFD}},
+		Deadline: verbDeadline, Worker: data,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("configuration of the helper: %w", err)
+	}
+	return data, nil
+}
+
 // TargetID is the handle of target number i (from 0) of a sync.
 func TargetID(i int) ipc.TargetID { return ipc.TargetID(i + 1) }
 

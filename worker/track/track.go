@@ -4,7 +4,7 @@
 //
 // Trust: part of the worker. Names, and the order in which things happen, are
 // chosen by whoever can write in the root.
-// Imports: the standard library, monitor, worker/clock, worker/doubt,
+// Imports: the standard library, monitor, worker/clock, worker/count, worker/doubt,
 // worker/fifo, worker/intern, worker/listing, worker/stray and worker/tree only. Pure: time is an argument.
 //
 // Why it holds. The kernel queues the events of all watches in one order, so a
@@ -38,6 +38,7 @@ package track
 import (
 	"time"
 
+	"lockstep/worker/count"
 	"lockstep/worker/doubt"
 	"lockstep/worker/fifo"
 	"lockstep/worker/intern"
@@ -119,28 +120,7 @@ type Config struct {
 }
 
 // Counters are a Tracker's account of itself.
-type Counters struct {
-	Dirs        uint64 // directories in the tree
-	Watched     uint64 // of them with a watch
-	Unwatched   uint64 // of them without, because there are no more watches
-	Failed      uint64 // of them refused for another reason
-	TooLong     uint64 // of them with a path too long to be named
-	Events      uint64
-	StaleEvents uint64 // events of descriptors that no directory has
-	Overflows   uint64
-	Unpaired    uint64 // directories moved away whose second half did not come in time
-	Returned    uint64 // of them, those whose second half came after all
-	Repairs     uint64 // differences between tree and file system mended
-	Walked      uint64 // entries listed
-	Walks       uint64 // directories walked
-	InFlight    uint64 // walks handed out and not answered
-	Queued      uint64 // walks not handed out yet
-	Verified    uint64 // verifications ended
-	Stale       uint64 // by the last verification: in the tree, not in the file system
-	Missing     uint64 // by the last verification: in the file system, not in the tree or not watched
-	Skipped     uint64 // sockets and devices reported
-	Verifying   bool
-}
+type Counters = count.Counters
 
 // Tracker follows one root. Not safe for concurrent use.
 type Tracker struct {
