@@ -109,6 +109,18 @@ func (t *Tree) Expire(now time.Time, wait time.Duration, gone func(wd int32, mar
 	return n
 }
 
+// Patience is how long Expire is to wait, given for how long at rest. While walks
+// are under way, one of them may find what is in limbo where it is (its second
+// half may have been told of a directory that was in limbo itself, or not known
+// yet): then it may take longer, unless too much is in limbo.
+func (t *Tree) Patience(wait time.Duration, rest bool) time.Duration {
+	const longer, most = 20, 1024
+	if rest || len(t.limbo) > most {
+		return wait
+	}
+	return longer * wait
+}
+
 // Oldest is when the first of those in limbo was detached.
 func (t *Tree) Oldest() (since time.Time, any bool) {
 	if len(t.limbo) == 0 {
