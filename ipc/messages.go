@@ -114,6 +114,7 @@ const (
 	JobAttr            // listed paths, content by size and time; stdin: list
 	JobContent         // what exists on both sides, compared by content, nothing deleted; stdin: filter rules
 	JobKnock           // changes nothing: shows whether the target can be reached; stdin: list
+	JobWide            // JobList of many paths none of which shares an inode with another: it may be divided
 	NumJobKinds
 )
 

@@ -94,8 +94,9 @@ const (
 // Argv is the complete command line of a kind of job, argv[0] included.
 //
 // JobInitial, JobPrune and JobContent read NUL-separated filter rules from
-// stdin, the others a NUL-separated list of paths. It returns nil for any other
-// kind, and for JobPrune where only whole passes delete, or nothing does.
+// stdin, the others a NUL-separated list of paths; JobWide is JobList's, whose
+// list several rsyncs may share. It returns nil for any other kind, and for
+// JobPrune where only whole passes delete, or nothing does.
 func Argv(kind ipc.JobKind, o Options) []string {
 	switch kind {
 	case ipc.JobInitial:
@@ -107,7 +108,7 @@ func Argv(kind ipc.JobKind, o Options) []string {
 		// What exists is left, what is missing is not made: only deletions
 		// and the attributes of directories remain.
 		return o.wrap(append(o.whole(), "--existing", "--ignore-existing"))
-	case ipc.JobList:
+	case ipc.JobList, ipc.JobWide:
 		// An edit may keep both size and time, so what was seen to change
 		// is copied whatever they say.
 		return o.wrap(append(o.listed(), "--ignore-times"))

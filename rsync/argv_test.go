@@ -27,11 +27,11 @@ func TestArgvShape(t *testing.T) {
 				t.Errorf("kind %d has %s", kind, never)
 			}
 		}
-		listed := kind == ipc.JobList || kind == ipc.JobAttr || kind == ipc.JobKnock
+		listed := kind == ipc.JobList || kind == ipc.JobWide || kind == ipc.JobAttr || kind == ipc.JobKnock
 		deletes := kind == ipc.JobInitial || kind == ipc.JobPrune
 		for word, want := range map[string]bool{
 			"--files-from=-": listed, "--delete-missing-args": listed, "--force": listed,
-			"--confine-root=/src": listed, "--ignore-times": kind == ipc.JobList,
+			"--confine-root=/src": listed, "--ignore-times": kind == ipc.JobList || kind == ipc.JobWide,
 			"--delete": deletes, "--checksum": kind == ipc.JobContent, "--dry-run": kind == ipc.JobKnock,
 			"--filter=merge -": !listed, "--filter=- *.tmp": !listed,
 			"--existing": kind == ipc.JobPrune || kind == ipc.JobContent, "--ignore-existing": kind == ipc.JobPrune,

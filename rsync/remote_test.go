@@ -64,7 +64,7 @@ func TestArgvDelete(t *testing.T) {
 		DeleteNever:  {[]string{"--force"}, []string{"--ignore-missing-args", "--force"}},
 	} {
 		o := Options{Source: "/a", Target: "/b", Delete: mode}
-		for kind, words := range map[ipc.JobKind][]string{ipc.JobInitial: want.whole, ipc.JobList: want.list, ipc.JobAttr: want.list, ipc.JobKnock: want.list, ipc.JobContent: nil} {
+		for kind, words := range map[ipc.JobKind][]string{ipc.JobInitial: want.whole, ipc.JobList: want.list, ipc.JobWide: want.list, ipc.JobAttr: want.list, ipc.JobKnock: want.list, ipc.JobContent: nil} {
 			if got := deletes(Argv(kind, o)); !slices.Equal(got, words) {
 				t.Errorf("mode %d, kind %d: %q, want %q", mode, kind, got, words)
 			}

@@ -59,7 +59,10 @@ func (j *job) guarded() ipc.RunExited {
 		return refused(j.id, fmt.Errorf("there is no command for job kind %d", j.kind))
 	}
 	argv := j.r.cfg.Argv[j.kind]
-	if j.kind != ipc.JobInitial {
+	switch {
+	case j.kind == ipc.JobWide && j.r.cfg.Split > 1:
+		return j.wide(argv, j.r.cfg.ShowOutput)
+	case j.kind != ipc.JobInitial:
 		return j.command(argv, j.r.cfg.ShowOutput)
 	}
 	if later := j.r.cfg.Later; len(later) > 0 && j.r.hadFirst() {
@@ -104,26 +107,52 @@ func (j *job) command(argv []string, show bool) ipc.RunExited {
 	if err := j.rewind(); err != nil {
 		return refused(j.id, err)
 	}
-	if err := j.r.checkProgram(); err != nil {
+	c, err := j.begin(argv, show, int(j.list.Fd()))
+	if err != nil {
 		return refused(j.id, err)
+	}
+	return j.await(c)
+}
+
+// child is a command that was started.
+type child struct {
+	pid    int
+	end    <-chan status
+	output *output
+}
+
+// begin starts a command line. On an error nothing of it is left.
+func (j *job) begin(argv []string, show bool, stdin int) (*child, error) {
+	if err := j.r.checkProgram(); err != nil {
+		return nil, err
 	}
 	o, err := j.r.newOutput(show)
 	if err != nil {
-		return refused(j.id, err)
+		return nil, err
 	}
-	pid, end, err := j.r.procs.start(j.r.cfg.Program, argv, j.r.cfg.Env,
-		[3]int{int(j.list.Fd()), o.stdout, o.stderr})
-	err = errors.Join(err, o.started())
-	if err != nil {
-		if pid != 0 {
-			err = errors.Join(err, j.r.procs.signal(pid, syscall.SIGKILL))
-			<-end
-		}
-		o.finish()
-		return refused(j.id, err)
+	pid, end, err := j.r.procs.start(j.r.cfg.Program, argv, j.r.cfg.Env, [3]int{stdin, o.stdout, o.stderr})
+	c := &child{pid, end, o}
+	if err = errors.Join(err, o.started()); err != nil {
+		return nil, errors.Join(err, j.kill(c))
 	}
-	s, why := j.wait(pid, end)
-	return account(s, why, o.finish())
+	return c, nil
+}
+
+// kill ends a command at once, if there is one, and waits for its end.
+func (j *job) kill(c *child) error {
+	var err error
+	if c.pid != 0 {
+		err = j.r.procs.signal(c.pid, syscall.SIGKILL)
+		<-c.end
+	}
+	c.output.finish()
+	return err
+}
+
+// await waits for the end of a command.
+func (j *job) await(c *child) ipc.RunExited {
+	s, why := j.wait(c.pid, c.end)
+	return account(s, why, c.output.finish())
 }
 
 func (j *job) rewind() error {
@@ -233,14 +262,14 @@ type output struct {
 // newOutput makes the pipe that both stdout and stderr go to, so that their
 // order is kept; with show, stdout has one of its own and goes to the log.
 func (r *Runner) newOutput(show bool) (*output, error) {
-	reader, writer, err := pipe()
+	reader, writer, err := outlet()
 	if err != nil {
 		return nil, err
 	}
 	o := &output{stdout: writer, stderr: writer, tail: &lockedTail{}}
 	o.readers = append(o.readers, reader)
 	if show {
-		shown, end, err := pipe()
+		shown, end, err := outlet()
 		if err != nil {
 			return nil, errors.Join(err, unix.Close(writer), reader.Close())
 		}

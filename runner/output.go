@@ -63,17 +63,24 @@ func (w *lineWriter) flush() {
 	}
 }
 
-// pipe makes a pipe whose reading end is served by the runtime's poller, and
-// whose writing end is a plain number for a child.
-func pipe() (*os.File, int, error) {
+// outlet makes a pipe whose reading end is ours, and whose writing end is a
+// plain number for a child.
+func outlet() (*os.File, int, error) { return pipe(0, "output") }
+
+// inlet is the other way round.
+func inlet() (*os.File, int, error) { return pipe(1, "list") }
+
+// pipe makes a pipe of which end ours (0: it reads) is served by the runtime's
+// poller; the other one is a number.
+func pipe(ours int, name string) (*os.File, int, error) {
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
 		return nil, -1, fmt.Errorf("pipe: %w", err)
 	}
-	if err := unix.SetNonblock(p[0], true); err != nil {
+	if err := unix.SetNonblock(p[ours], true); err != nil {
 		return nil, -1, errors.Join(fmt.Errorf("pipe: %w", err), unix.Close(p[0]), unix.Close(p[1]))
 	}
-	return os.NewFile(uintptr(p[0]), "output"), p[1], nil
+	return os.NewFile(uintptr(p[ours]), name), p[1-ours], nil
 }
 
 // collect reads a command's output to its end in a goroutine of its own, and

@@ -23,7 +23,7 @@ func runner() Set {
 		{Name: "openat", Who: "the survey opens source and target"},
 		{Name: "openat2", Who: "the survey opens a directory below one of them, by its one name and through no link"},
 		{Name: "getdents64", Who: "the survey lists directories"},
-		{Name: "pipe2", Who: "the command's output; the pipe that tells of a failed execve"},
+		{Name: "pipe2", Who: "the command's output; a part of a list; the pipe that tells of a failed execve"},
 		{Name: "epoll_ctl", Who: "the pipes come into the poller and leave it"},
 		{Name: "close_range", If: when(eq(2, unix.CLOSE_RANGE_CLOEXEC)), Who: "nothing but 0 to 2 goes to the command"},
 		{Name: "clone", If: when(eq64(0, goFork)), Who: "syscall.ForkExec"},

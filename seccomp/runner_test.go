@@ -21,6 +21,7 @@ import (
 	"lockstep/ipc/settings"
 	"lockstep/ipc/wire"
 	"lockstep/rsync"
+	"lockstep/runner/cut"
 )
 
 // runnerUnder is lockstep-runner under a filter, with a helper's end to it.
@@ -140,7 +141,7 @@ func localConfig(t *testing.T, source, target string, o rsync.Options) *settings
 	cfg := &settings.Runner{
 		Build: "dev", Program: program, ProgDev: st.Dev, ProgIno: st.Ino, Source: source, Target: target,
 		Env: []string{"LC_ALL=C"}, MaxDeletePercent: 50, MaxDeleteEntries: 1000,
-		Timeout: time.Minute, Grace: time.Second,
+		Timeout: time.Minute, Grace: time.Second, Split: 2,
 	}
 	for kind := ipc.JobKind(1); kind < ipc.NumJobKinds; kind++ {
 		cfg.Argv[kind] = rsync.Argv(kind, o)
@@ -193,6 +194,11 @@ rm x/hl; chmod 600 a/f2; rm sparse; mkfifo sparse; rm many/*1; mv many/file-with
 		t.Fatalf("%v\n%s", err, text)
 	}
 	job(ipc.JobList, strings.Join([]string{"./a/f1", "./big", "./a/b", "./fifo", "./fifo/x", "./dangling", "./x/hl", "./sparse", "./many/moved", ""}, "\x00"))
+	wide := "./a/f1\x00./a/f2\x00./many/file-with-a-rather-long-name-3\x00./many/file-with-a-rather-long-name-4\x00"
+	if parts := cut.List([]byte(wide), 2); len(parts) != 2 {
+		t.Errorf("not divided: %q", parts)
+	}
+	job(ipc.JobWide, wide)
 	job(ipc.JobAttr, "./a/f2\x00./x\x00")
 	job(ipc.JobPrune, "- /nothing\x00")
 	job(ipc.JobInitial, "- /nothing\x00")

@@ -37,11 +37,16 @@ func (r *root) ID() ipc.RootID      { return r.id }
 func (r *root) Name() string        { return r.name }
 func (r *root) Links() *links.Index { return r.links }
 
+// wideFrom is from how many paths on a list may be divided: so many take rsync
+// several times as long as another rsync takes to start.
+const wideFrom = 2048
+
 func (r *root) Options() plan.Options {
 	opt := plan.Options{
 		Devices: r.cfg.Devices, BigSize: r.cfg.BigSize,
 		InexactExcludes: r.inexact, Mounts: r.cfg.Mounts,
 		Keep: r.cfg.Delete != settings.DeleteAlways,
+		Wide: wideFrom,
 	}
 	if !r.rules.Empty() {
 		opt.Excluded = r.rules.Excluded

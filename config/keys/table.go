@@ -219,7 +219,7 @@ func serviceKeys() []Key {
 		{Name: "stop_timeout", Group: GroupService, Scope: ScopeService, Unit: "DURATION", Default: "10s", Advice: adviceDuration,
 			Help: "wait for running commands at the end", field: duration(0, time.Hour, func(c *config.Config) *time.Duration { return &c.StopTimeout })},
 		{Name: "max_jobs", Group: GroupService, Scope: ScopeService, Unit: "NUMBER", Default: "16", Number: true, Advice: "write a number from 1 to 1000",
-			Help: "commands that may run at a time", field: number(1, 1000, func(c *config.Config) *uint32 { return &c.MaxJobs })},
+			Help: "commands that may run at a time; from 4 on, two that share a large list for a local target count as one", field: number(1, 1000, func(c *config.Config) *uint32 { return &c.MaxJobs })},
 		{Name: "max_jobs_per_host", Group: GroupService, Scope: ScopeService, Unit: "NUMBER", Default: "4", Number: true, Advice: "write a number from 1 to 1000",
 			Help: "commands that may run at a time to one remote host", field: number(1, 1000, func(c *config.Config) *uint32 { return &c.MaxJobsPerHost })},
 		{Name: "monitor_rules", Group: GroupService, Scope: ScopeService, Unit: "RULE", List: true,

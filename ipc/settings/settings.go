@@ -141,6 +141,10 @@ type Runner struct {
 	// target, which cannot be counted; 0: unknown.
 	Entries uint64
 
+	// Split is how many commands an ipc.JobWide may be divided among, which then
+	// run side by side; 0 and 1: it is not.
+	Split uint32
+
 	Accept     bool          // a person accepted the root: no guard until ipc.JobInitial has succeeded once
 	ShowOutput bool          // pass the command's stdout on to stderr (dry run)
 	Timeout    time.Duration // of one command
@@ -197,6 +201,7 @@ func (r *Runner) Layout(c *wire.Codec) {
 	wire.U32(c, &r.MaxDeletePercent)
 	wire.U64(c, &r.MaxDeleteEntries)
 	wire.U64(c, &r.Entries)
+	wire.U32(c, &r.Split)
 	wire.Flag(c, &r.Accept)
 	wire.Flag(c, &r.ShowOutput)
 	wire.Span(c, &r.Timeout)

@@ -23,7 +23,7 @@ func worker() Worker {
 func runner() Runner {
 	c := Runner{
 		Build: "id", Program: "/usr/bin/rsync", ProgDev: 1, ProgIno: 2, Source: "/s", Target: "/t",
-		Env: []string{"A=b", ""}, Probe: []string{"p"}, Later: []string{"l"}, MaxDeletePercent: 50, MaxDeleteEntries: 1000, Entries: 77,
+		Env: []string{"A=b", ""}, Probe: []string{"p"}, Later: []string{"l"}, MaxDeletePercent: 50, MaxDeleteEntries: 1000, Entries: 77, Split: 2,
 		Accept: true, ShowOutput: true, Timeout: time.Hour, Grace: time.Second,
 	}
 	for i := range c.Argv {

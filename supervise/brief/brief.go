@@ -1,8 +1,8 @@
 // Package brief turns the configuration into what each confined process is
 // told.
 //
-// Trust: linked into the supervisor; reads nothing but two numbers of the
-// kernel's.
+// Trust: linked into the supervisor; reads nothing but a few numbers of
+// the kernel's.
 //
 // Invariant: least knowledge. The worker learns no path of the host and no
 // command line, the helper no path; a command line is fixed here, before
@@ -12,6 +12,7 @@ package brief
 import (
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -223,9 +224,22 @@ func Runner(cfg config.Config, t config.Target, o rsync.Options, c host.Command,
 		}
 	}
 	r.MaxDeletePercent, r.MaxDeleteEntries = cfg.MaxDeletePercent, cfg.MaxDeleteEntries
+	r.Split = split(cfg, t)
 	r.Accept = accept || cfg.DryRun // a dry run deletes nothing
 	r.ShowOutput = cfg.DryRun
 	return r
+}
+
+// split is how many commands a large list may be divided among: of a local
+// target one a processor, but no more than two, which share the target's disk.
+// Not where what bounds a command would bound each of them: a rate, or so few
+// commands at a time that another one would be missed.
+func split(cfg config.Config, t config.Target) uint32 {
+	const most, fewJobs = 2, 4
+	if t.Remote() || cfg.BWLimit > 0 || cfg.MaxJobs < fewJobs || cfg.DryRun {
+		return 1
+	}
+	return uint32(min(most, runtime.NumCPU()))
 }
 
 // Remote is where a target on another host is.

@@ -3,6 +3,7 @@ package brief
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -119,6 +120,27 @@ func TestDryRun(t *testing.T) {
 	}
 	if !r.ShowOutput || !slices.Contains(r.Probe, "--dry-run") {
 		t.Errorf("%+v", r)
+	}
+}
+
+// A list is divided where two commands are of use and within what is allowed.
+func TestSplit(t *testing.T) {
+	most := uint32(min(2, runtime.NumCPU()))
+	for _, c := range []struct {
+		words []string
+		want  uint32
+	}{
+		{nil, most},
+		{[]string{"max_jobs", "4"}, most},
+		{[]string{"max_jobs", "3"}, 1},
+		{[]string{"bwlimit", "1MiB"}, 1},
+		{[]string{"dry_run", "true"}, 1},
+		{[]string{"targets", "rsync://host/module"}, 1},
+	} {
+		cf := cfg(t, c.words...)
+		if got := Runner(cf, cf.Targets[len(cf.Targets)-1], rsync.Options{}, host.Command{}, false, false).Split; got != c.want {
+			t.Errorf("%q: %d, want %d", c.words, got, c.want)
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ func (p *Plan) pack() {
 	if len(d.search) > 0 || d.whole {
 		return
 	}
-	var force, attr []unit
+	var force, linked, attr []unit
 	ride := d.ride()
 	for _, o := range d.ops {
 		u := unit{[]string{o.rel}, o.entries}
@@ -39,13 +39,18 @@ func (p *Plan) pack() {
 			// All names went away between two stats: look again.
 			d.failed = append(d.failed, g.entries...)
 		case g.force:
-			force = append(force, u)
+			linked = append(linked, u)
 		default:
 			attr = append(attr, u)
 		}
 	}
 	d.jobs = append(d.jobs, p.pruneJobs(d.clears)...)
-	d.jobs = append(d.jobs, p.listJobs(ipc.JobList, force)...)
+	if p.opt.Wide > 0 && len(force) >= p.opt.Wide {
+		// The directories of the groups are made by it.
+		d.jobs = append(d.jobs, p.listJobs(ipc.JobWide, force)...)
+		force = nil
+	}
+	d.jobs = append(d.jobs, p.listJobs(ipc.JobList, append(force, linked...))...)
 	d.jobs = append(d.jobs, p.pruneJobs(d.prunes)...)
 	d.jobs = append(d.jobs, p.listJobs(ipc.JobAttr, attr)...)
 	d.rootJob()

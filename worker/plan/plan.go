@@ -9,8 +9,8 @@
 // listed (a path below a missing one makes rsync exit with 24, below a
 // non-directory with 23, each time anew); nothing is listed below a link or
 // another non-directory (rsync would follow it); a deletion brings its parent's
-// attributes along; all names of a file with several links are in one list;
-// sockets are never listed, devices only if they are copied; what is
+// attributes along; all names of a file with several links are in one list,
+// which is no ipc.JobWide; sockets are never listed, devices only if they are copied; what is
 // excluded is never listed; parents come before children.
 package plan
 
@@ -37,7 +37,10 @@ type Options struct {
 	// Keep: what the source lacks stays on the target. There are no prunes then,
 	// so that names of one link, FIFO or device that were split here keep sharing
 	// one there; and no list names what is missing.
-	Keep   bool
+	Keep bool
+	// Wide is from how many paths on a list without groups is an ipc.JobWide: a
+	// second command costs more than it saves below; 0: none is.
+	Wide   int
 	Mounts []string // mounts inside the root: never listed, protected on the target
 }
 

@@ -65,7 +65,7 @@ func finish(t *testing.T, p *Plan, tr tree) {
 // show writes a plan as text: what a test wants is then easy to read.
 func show(p *Plan) string {
 	var out []string
-	names := map[ipc.JobKind]string{ipc.JobList: "list", ipc.JobAttr: "attr", ipc.JobPrune: "prune"}
+	names := map[ipc.JobKind]string{ipc.JobList: "list", ipc.JobWide: "wide", ipc.JobAttr: "attr", ipc.JobPrune: "prune"}
 	for _, j := range p.Jobs() {
 		var ents []string
 		for _, e := range j.Entries {
@@ -112,6 +112,14 @@ func TestPlan(t *testing.T) {
 	}{
 		{"content, name and attributes", tree{"a": fileStat, "b": fileStat, "c": fileStat},
 			marks{"a": content, "b": name, "c": attr}, Options{}, "list ./a,./b for a,b; attr ./c for c"},
+		{"many that are independent", tree{"a": fileStat, "b": fileStat, "c": fileStat},
+			marks{"a": content, "b": name, "c": attr}, Options{Wide: 2}, "wide ./a,./b for a,b; attr ./c for c"},
+		{"not many", tree{"a": fileStat, "b": fileStat, "c": fileStat},
+			marks{"a": content, "b": name, "c": attr}, Options{Wide: 3}, "list ./a,./b for a,b; attr ./c for c"},
+		{"many, and several names of one", tree{"a": fileStat, "d": dirStat, "d/g": file(7, 2), "h": file(7, 2), "z": fileStat},
+			marks{"a": name, "d": name, "d/g": name, "h": name, "z": name}, Options{Wide: 2}, "wide ./a,./d,./z for a,d,z; list ./d/g,./h for d/g,h"},
+		{"many names of one", tree{"a": file(7, 2), "b": file(7, 2), "c": fileStat},
+			marks{"a": name, "b": name, "c": name}, Options{Wide: 2}, "list ./a,./b,./c for a,b,c"},
 		{"a directory", tree{"d": dirStat}, marks{"d": name}, Options{}, "list ./d for d"},
 		{"a link, a FIFO", tree{"l": kind(ipc.KindLink), "p": kind(ipc.KindFIFO)}, marks{"l": name, "p": name}, Options{}, "list ./l,./p for l,p"},
 		{"gone", tree{"d": dirStat}, marks{"d/x": name}, Options{}, "list ./d,./d/x for d/x"},

@@ -21,6 +21,7 @@ import (
 	"lockstep/ipc"
 	"lockstep/rsync"
 	"lockstep/rules"
+	"lockstep/runner/cut"
 	"lockstep/worker/links"
 	"lockstep/worker/queue"
 )
@@ -41,6 +42,7 @@ type world struct {
 	rs       rsync.Options
 	race     func() // called between the stats and the jobs
 	jobs     map[ipc.JobKind]int
+	divided  int // lists that several rsyncs shared, less one each
 	wholes   int
 	passing  bool // a whole pass runs
 	log      []string
@@ -187,7 +189,7 @@ func (w *world) walk(visit func(rel string, st ipc.PathStat, excluded bool)) {
 
 func (w *world) run(kind ipc.JobKind, stdin []byte) bool {
 	w.jobs[kind]++
-	if kind == ipc.JobList || kind == ipc.JobAttr {
+	if kind == ipc.JobList || kind == ipc.JobWide || kind == ipc.JobAttr {
 		for entry := range strings.SplitSeq(strings.TrimSuffix(string(stdin), "\x00"), "\x00") {
 			if !strings.HasPrefix(entry, "./") {
 				w.t.Fatalf("list entry %q", entry)
@@ -202,16 +204,31 @@ func (w *world) run(kind ipc.JobKind, stdin []byte) bool {
 	if argv == nil {
 		w.fail("there is no command for job %d", kind)
 	}
-	cmd := exec.Command(w.rsync, argv[1:]...)
-	cmd.Stdin = bytes.NewReader(stdin)
-	cmd.Env = []string{"LC_ALL=C"}
-	out, err := cmd.CombinedOutput()
-	w.note("job %d %q: %v %s", kind, stdin, err, out)
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		w.t.Fatal(err)
+	parts := [][]byte{stdin}
+	if kind == ipc.JobWide { // as the runner does
+		parts = cut.List(stdin, 2+w.r.IntN(3))
+		w.divided += len(parts) - 1
 	}
-	return err == nil && len(out) == 0
+	good := true
+	var cmds []*exec.Cmd
+	outs := make([]bytes.Buffer, len(parts))
+	for i, part := range parts {
+		cmd := exec.Command(w.rsync, argv[1:]...)
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(part), &outs[i], &outs[i]
+		cmd.Env = []string{"LC_ALL=C"}
+		must(w.t, cmd.Start())
+		cmds = append(cmds, cmd)
+	}
+	for i, cmd := range cmds {
+		err := cmd.Wait()
+		w.note("job %d, part %d of %d, %q: %v %s", kind, i+1, len(parts), parts[i], err, &outs[i])
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			w.t.Fatal(err)
+		}
+		good = good && err == nil && outs[i].Len() == 0
+	}
+	return good
 }
 
 // pass is a whole pass, as the loop makes it.

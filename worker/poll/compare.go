@@ -187,8 +187,12 @@ func isDir(e *entry) monitor.Op {
 }
 
 // doubt notes a name of d (none: d itself) that has changed since the listing
-// before, which was asked for then, if it is late.
+// before, which was asked for then, if it is late. Without rounds somebody tells of
+// each change, so that the next one is listed as well.
 func (p *Poller) doubt(d *dir, name string, ctime uint64, before time.Time) {
+	if p.cfg.Every == 0 {
+		return
+	}
 	slack := tickOf(ctime)
 	latest := uint64(max(d.asked.Add(-slack).UnixNano(), 0))
 	earliest := uint64(0)

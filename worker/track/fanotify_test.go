@@ -3,6 +3,8 @@ package track
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -171,6 +173,48 @@ func (s *sim) readPath() bool {
 // queued says whether there are events that were not applied.
 func (s *sim) queued() bool {
 	return len(s.k.queue) > 0 || s.k.fan != nil && !s.k.fan.idle()
+}
+
+// path applies the next event that the resolver has sent, or sends.
+func (s *scripted) path() bool {
+	f := s.k.fan
+	if f == nil {
+		return false
+	}
+	for len(f.sent) == 0 && len(f.queue)+len(f.read) > 0 {
+		f.step()
+	}
+	if len(f.sent) == 0 {
+		return false
+	}
+	e := f.sent[0]
+	f.sent = f.sent[1:]
+	s.effect("event", strconv.Quote(string(e.Dir)), strconv.Quote(string(e.Name)), e.Mask.String())
+	s.t.Path(e, s.now)
+	return true
+}
+
+// told applies an event as a script words it.
+func (s *scripted) told(words []string) {
+	e := monitor.PathEvent{Root: 1}
+	for i, at := range []*[]byte{&e.Dir, &e.Name} {
+		if words[i] != "." {
+			*at = []byte(words[i])
+		}
+	}
+	for bit := monitor.Op(1); bit != 0; bit <<= 1 {
+		if slices.Contains(strings.Split(words[2], "|"), bit.String()) {
+			e.Mask |= bit
+		}
+	}
+	if len(words) > 3 {
+		n, err := strconv.Atoi(words[3])
+		if err != nil {
+			s.tb.Fatal(err)
+		}
+		e.Cookie = uint32(n)
+	}
+	s.t.Path(e, s.now)
 }
 
 // newPathSim is a sim whose events come by path.

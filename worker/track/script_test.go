@@ -18,6 +18,8 @@ import (
 //	mkdir create write chmod rm PATH   what a person does; OUT/… is beside the root
 //	mv exchange FROM TO
 //	lose PATH                          the kernel ends the watch
+//	paths                              first: events come by path, as from fanotify's resolver
+//	told DIR NAME WORD|WORD [COOKIE]   one such event; "." is the root, or no name
 //	limit N                            watches there may be
 //	queue N                            events that fit into the queue
 //	refuse PATH STATUS                 the helper's answer; 0: none
@@ -179,10 +181,20 @@ func (s *scripted) command(words []string) {
 		return n
 	}
 	switch words[0] {
+	case "paths":
+		s.k.fan = &fanotify{k: s.k, next: func(int) int { return 1 }, maxQueue: 1 << 20, known: map[*inode]string{}}
+		cfg := s.t.cfg
+		cfg.Paths = true
+		s.t = New(cfg, s)
+	case "told":
+		s.told(words[1:])
 	case "limit":
 		s.k.maxMarks = number()
 	case "queue":
 		s.k.maxQueue = number()
+		if s.k.fan != nil {
+			s.k.fan.maxQueue = number()
+		}
 	case "refuse":
 		s.h.refuse = map[string]uint16{words[1]: uint16(number())}
 	case "start":
@@ -200,6 +212,8 @@ func (s *scripted) command(words []string) {
 			s.k.step()
 		}
 	case "events":
+		for n := number(); n > 0 && s.path(); n-- {
+		}
 		for n := number(); n > 0 && len(s.k.queue) > 0; n-- {
 			e, _ := s.k.read()
 			s.t.Event(e, s.now)
@@ -268,6 +282,7 @@ func (s *scripted) quiet() {
 	for {
 		switch {
 		case s.k.step():
+		case s.path():
 		case len(s.k.queue) > 0:
 			e, _ := s.k.read()
 			s.t.Event(e, s.now)

@@ -1,0 +1,27 @@
+package plan
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"lockstep/ipc"
+)
+
+// TestWide is TestRsync with lists that are divided among rsyncs side by side,
+// however short.
+func TestWide(t *testing.T) {
+	excludes := map[string][]string{"none": nil, "exact": {"*.tmp", "/cache/", "e/f"}}
+	for name, patterns := range excludes {
+		t.Run(name, func(t *testing.T) {
+			seed := rand.Uint64()
+			t.Logf("seed %d", seed)
+			m := &model{world: newWorld(t, seed, patterns)}
+			m.opt.Wide = 1
+			changesIn(m, 0)
+			t.Logf("%d wide lists, divided %d times", m.jobs[ipc.JobWide], m.divided)
+			if m.divided == 0 {
+				t.Error("no list was divided")
+			}
+		})
+	}
+}
