@@ -11,6 +11,7 @@ import (
 	"lockstep/ipc/status"
 	"lockstep/ipc/wire"
 	"lockstep/monitor"
+	"lockstep/worker/account"
 	"lockstep/worker/deliver"
 	"lockstep/worker/pump"
 	"lockstep/worker/walks"
@@ -305,7 +306,7 @@ func (e *engine) command(c status.Command) {
 			}
 		}
 		if c.Verb() == status.CommandResync && len(targets) > 0 {
-			r.demand("asked for", targets...)
+			r.demand(account.Asked, targets...)
 		}
 		if c.Verb() == status.CommandResync || c.Verb() == status.CommandRetry {
 			for _, t := range targets {

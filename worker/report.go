@@ -52,7 +52,8 @@ func (r *root) report(rep *status.Report) {
 	rep.Stale += c.Stale
 	rep.Missing += c.Missing
 	rep.Verified += c.Verified
-	rep.Rescans += r.rescans
+	rep.Returned += c.Returned
+	r.account.Report(rep)
 	rep.Walked += r.walked
 	rep.Skipped += r.special.Count()
 	rep.TooLong += r.tooLong.Count()

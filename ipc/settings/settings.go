@@ -63,6 +63,12 @@ type Sync struct {
 	// Beside: the first pass may begin beside the first walk, because the source's
 	// file system tells by ctime what has changed meanwhile.
 	Beside bool
+	// VerifyEvery is how long after the whole tree was listed it is verified; 0: only
+	// when asked for. UnwatchedEvery is how often it is compared while directories
+	// have no watch; 0: that is only said.
+	VerifyEvery    time.Duration
+	UnwatchedEvery time.Duration
+	WatchLimit     uint64 // fs.inotify.max_user_watches, for messages; 0: unknown
 	// Monitor is where changes are heard of, and PollEvery how long after its last
 	// listing a directory is listed again where that is how.
 	Monitor   Monitor
@@ -168,6 +174,9 @@ func (w *Worker) Layout(c *wire.Codec) {
 		wire.Enum(c, &s.Delete, numDeletes)
 		wire.Span(c, &s.FullSyncEvery)
 		wire.Flag(c, &s.Beside)
+		wire.Span(c, &s.VerifyEvery)
+		wire.Span(c, &s.UnwatchedEvery)
+		wire.U64(c, &s.WatchLimit)
 		wire.Enum(c, &s.Monitor, numMonitors)
 		wire.Span(c, &s.PollEvery)
 		wire.Flag(c, &s.Inodes)

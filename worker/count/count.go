@@ -14,7 +14,8 @@ type Counters struct {
 	Events      uint64
 	StaleEvents uint64 // events of descriptors that no directory has
 	Overflows   uint64
-	Unpaired    uint64 // directories moved away whose second half never came
+	Unpaired    uint64 // directories moved away whose second half did not come in time
+	Returned    uint64 // of them, those whose second half came after all
 	Repairs     uint64 // differences between tree and file system mended
 	Walked      uint64 // entries listed
 	Walks       uint64 // directories walked

@@ -108,7 +108,7 @@ type Sink interface {
 
 // Config is what a Tracker must know of its root.
 type Config struct {
-	PairWait time.Duration                     // how long the halves of a rename may be apart; 0: 500 ms
+	PairWait time.Duration                     // how long the halves of a rename may be apart, at rest (tree.Patience); 0: 500 ms
 	MaxWalks int                               // walks handed out at once; 0: 4096
 	Excluded func(rel string, isDir bool) bool // nil: nothing is
 	Mounts   []string                          // directories that are not entered
@@ -167,8 +167,7 @@ func New(cfg Config, sink Sink) *Tracker {
 	}
 	t := &Tracker{
 		cfg: cfg, sink: sink, tree: tree.New(), mounts: map[string]bool{},
-		out: map[uint64]*walk{}, flips: map[int32]int{},
-		names: intern.Paths{},
+		out: map[uint64]*walk{}, flips: map[int32]int{}, names: intern.Paths{},
 	}
 	for _, rel := range cfg.Mounts {
 		t.mounts[rel] = true
@@ -260,7 +259,7 @@ func (t *Tracker) Tree() *tree.Tree { return t.tree }
 // Counters returns the account as of now.
 func (t *Tracker) Counters() Counters {
 	c := t.count
-	c.Dirs, c.Watched = uint64(t.tree.Len()), uint64(t.tree.Watched())
+	c.Dirs, c.Watched, c.Returned = uint64(t.tree.Len()), uint64(t.tree.Watched()), uint64(t.tree.Returned())
 	if t.cfg.Paths {
 		c.Watched = c.Dirs - min(c.Dirs, c.Failed+c.TooLong)
 	}
@@ -272,7 +271,7 @@ func (t *Tracker) Counters() Counters {
 // the tree, and watches that no node has are ended.
 func (t *Tracker) Tick(now time.Time) {
 	t.now = now
-	if n := t.tree.Expire(now, t.cfg.PairWait, t.forget); n > 0 {
+	if n := t.tree.Expire(now, t.tree.Patience(t.cfg.PairWait, t.Idle()), t.forget); n > 0 {
 		t.count.Unpaired += uint64(n)
 	}
 	if since, any := t.orphans.Since(); any && now.Sub(since) >= t.cfg.PairWait {
@@ -284,7 +283,7 @@ func (t *Tracker) Tick(now time.Time) {
 // Next is when Tick has something to do; false: no time soon.
 func (t *Tracker) Next() (at time.Time, due bool) {
 	if since, any := t.tree.Oldest(); any {
-		at, due = since.Add(t.cfg.PairWait), true
+		at, due = since.Add(t.tree.Patience(t.cfg.PairWait, t.Idle())), true
 	}
 	if since, any := t.orphans.Since(); any {
 		if orphans := since.Add(t.cfg.PairWait); !due || orphans.Before(at) {
