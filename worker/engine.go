@@ -102,7 +102,7 @@ func Run(d Ends, build string) error {
 	}
 	e.takers = e.taking()
 	commands := make(chan status.Command, 4)
-	go readCommands(d.Status, commands)
+	go pump.ReadCommands(d.Status, commands)
 	go func() { e.failed <- e.feed.Run() }()
 
 	e.ask(&ipc.Hello{Version: ipc.Version, Build: build}, nil, e.hello)
@@ -354,26 +354,4 @@ func (e *engine) caughtUp() {
 		e.feed.Mark()
 	}
 	f()
-}
-
-// readCommands ends when the supervisor is gone, which ends this process too.
-func readCommands(r io.Reader, out chan<- status.Command) {
-	var b [8]byte
-	for {
-		n, err := r.Read(b[:])
-		if err != nil {
-			return
-		}
-		if n == len(b) {
-			out <- status.Command(leUint64(b))
-		}
-	}
-}
-
-func leUint64(b [8]byte) uint64 {
-	var v uint64
-	for i, c := range b {
-		v |= uint64(c) << (8 * i)
-	}
-	return v
 }

@@ -91,6 +91,9 @@ type Root struct {
 	limit   uint64 // directories without a watch, as last told
 	limitAt time.Time
 	rescans uint64
+
+	afterLoss, unseen uint64 // of rescans: because events were lost, because directories have no watch
+
 	tooLong uint64
 	closing bool     // a barrier of directories that were listed is under way
 	full    []string // new directories that were listed to their end
@@ -174,6 +177,7 @@ func (r *Root) stepReady(now time.Time) {
 			r.put(output.Ready, nil)
 			return
 		}
+		r.afterLoss++
 		r.rescan("", r.lost)
 		r.lost = ""
 	})
@@ -230,6 +234,7 @@ func (r *Root) stepLimit(now time.Time) {
 	}
 	if !now.Before(r.limitAt) {
 		r.limitAt = now.Add(limitEvery)
+		r.unseen++
 		r.rescan("", "directories without a watch")
 		r.track.Retry()
 	}
@@ -345,6 +350,9 @@ func (r *Root) Report(rep *status.Report) {
 	rep.Unwatched += c.Unwatched
 	rep.Overflows += c.Overflows
 	rep.Unpaired += c.Unpaired
+	rep.Returned += c.Returned
+	rep.RescansOverflow += r.afterLoss
+	rep.RescansUnwatched += r.unseen
 	rep.Repairs += c.Repairs
 	rep.Stale += c.Stale
 	rep.Missing += c.Missing
