@@ -166,6 +166,19 @@ func (r *rig) want(want string) {
 	}
 }
 
+// least wants these directories, whatever else is told: what was true for a moment
+// between two calls may have been told, too.
+func (r *rig) least(want string) {
+	r.t.Helper()
+	got := r.changed()
+	for _, dir := range strings.Fields(want) {
+		if !slices.Contains(strings.Fields(got), dir) {
+			r.t.Errorf("told: %s\nwant: %s", got, want)
+			return
+		}
+	}
+}
+
 func must(t *testing.T, errs ...error) {
 	t.Helper()
 	if err := errors.Join(errs...); err != nil {

@@ -41,11 +41,11 @@ func (w *told) list(rel string, status uint16, entries ...listing.Entry) []strin
 	return w.got
 }
 
-func plain(name string, ctime time.Time) listing.Entry {
+func fileAt(name string, ctime time.Time) listing.Entry {
 	return listing.Entry{Kind: listing.KindFile, Name: name, Ino: 7, Size: 1, Ctime: uint64(ctime.UnixNano())}
 }
 
-func directory(name string, ctime time.Time) listing.Entry {
+func dirAt(name string, ctime time.Time) listing.Entry {
 	return listing.Entry{Kind: listing.KindDir, Name: name, Ino: 8, Ctime: uint64(ctime.UnixNano())}
 }
 
@@ -55,25 +55,25 @@ func directory(name string, ctime time.Time) listing.Entry {
 func TestChangedWithinATick(t *testing.T) {
 	w := newTold()
 	start := w.now.Add(-time.Hour)
-	w.list("", 0, plain("f", start))
+	w.list("", 0, fileAt("f", start))
 	change := w.now
 	w.now = w.now.Add(2 * time.Millisecond)
 	w.p.Ask("")
-	if got := w.list("", 0, plain("f", change)); len(got) != 1 {
+	if got := w.list("", 0, fileAt("f", change)); len(got) != 1 {
 		t.Fatalf("the first change: %q", got)
 	}
 	for range 3 {
 		w.now = w.now.Add(time.Millisecond)
 		w.p.Ask("")
-		if got := w.list("", 0, plain("f", change)); len(got) != 1 {
+		if got := w.list("", 0, fileAt("f", change)); len(got) != 1 {
 			t.Fatalf("another one within the tick: %q", got)
 		}
 	}
 	w.now = w.now.Add(time.Second)
 	w.p.Ask("")
-	w.list("", 0, plain("f", change))
+	w.list("", 0, fileAt("f", change))
 	w.p.Ask("")
-	if got := w.list("", 0, plain("f", change)); len(got) != 0 {
+	if got := w.list("", 0, fileAt("f", change)); len(got) != 0 {
 		t.Fatalf("long after: %q", got)
 	}
 }
@@ -83,15 +83,15 @@ func TestChangedWithinATick(t *testing.T) {
 func TestAwayAndBack(t *testing.T) {
 	w := newTold()
 	start := w.now.Add(-time.Hour)
-	w.list("", 0, directory("a", start))
-	w.list("a", 0, directory("x", start))
-	w.list("a/x", 0, plain("f", start))
+	w.list("", 0, dirAt("a", start))
+	w.list("a", 0, dirAt("x", start))
+	w.list("a/x", 0, fileAt("f", start))
 	w.p.Ask("a/x")
 	if got := w.list("a/x", listing.ENOENT); len(got) != 1 {
 		t.Fatalf("away: %q", got)
 	}
 	w.p.Ask("a")
-	got := w.list("a", 0, directory("x", start))
+	got := w.list("a", 0, dirAt("x", start))
 	if !slices.Contains(got, "CREATE|ISDIR a x") {
 		t.Fatalf("back: %q", got)
 	}
@@ -117,7 +117,7 @@ func TestAskedOnce(t *testing.T) {
 // or not.
 func TestMarkWithoutRounds(t *testing.T) {
 	w := newTold()
-	w.list("", 0, plain("f", w.now))
+	w.list("", 0, fileAt("f", w.now))
 	called := 0
 	w.p.Mark(func() { called++ })
 	if called != 1 {
@@ -128,7 +128,7 @@ func TestMarkWithoutRounds(t *testing.T) {
 	if called != 1 {
 		t.Fatal("called before the listing")
 	}
-	if w.list("", 0, plain("f", w.now)); called != 2 {
+	if w.list("", 0, fileAt("f", w.now)); called != 2 {
 		t.Fatal("not called after the listing")
 	}
 }

@@ -30,8 +30,9 @@ type entry struct {
 // late is an entry that may change once more without a sign: the clock of its file
 // system had not gone on since its last change when it was looked at. It is told
 // again when it has; without rounds, each time that the directory is said to have
-// changed until then, since no listing may follow. So is one whose time is not between the two listings that
-// differ: the clock is another machine's, and nobody knows how far it has gone on.
+// changed until then, since no listing may follow. So is one whose time is not
+// between the two listings that differ: the clock is another machine's, and nobody
+// knows how far it has gone on.
 type late struct {
 	name string
 	due  time.Time
@@ -188,12 +189,9 @@ func isDir(e *entry) monitor.Op {
 }
 
 // doubt notes a name of d (none: d itself) that has changed since the listing
-// before, which was asked for then, if it is late. Without rounds somebody tells of
-// each change, so that the next one is listed as well.
+// before, which was asked for then, if it is late. (Without rounds, too: somebody
+// tells of the next change, but its listing may look the same.)
 func (p *Poller) doubt(d *dir, name string, ctime uint64, before time.Time) {
-	if p.cfg.Every == 0 {
-		return
-	}
 	slack := tickOf(ctime)
 	latest := uint64(max(d.asked.Add(-slack).UnixNano(), 0))
 	earliest := uint64(0)
