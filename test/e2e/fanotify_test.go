@@ -29,7 +29,9 @@ func TestChurnWithFanotify(t *testing.T) {
 		if err := churn.Burst(m.src, seed, s.burstDirs, s.burstFiles); err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("burst of %d files: equal %v after the last", s.burstFiles, m.equal())
+		took := m.equal()
+		r := m.report()
+		t.Logf("burst of %d files: equal %v after the last; %d commands, %d overflows, %d rescans", s.burstFiles, took, r.num("jobs"), r.num("overflows"), r.num("rescans"))
 		outside := m.src + "-outside"
 		if err := os.Mkdir(outside, 0o755); err != nil {
 			t.Fatal(err)
