@@ -56,6 +56,11 @@ bench: bench-deps build unsplit ## lockstep against floors and peers, into docs/
 	$(GO) build -trimpath -o bin/bench ./bench
 	bin/bench -n '$(BENCH_N)' -scale '$(BENCH_SCALE)' -only '$(BENCH_ONLY)' -out '$(BENCH_OUT)'
 
+bench-monitors: bench-deps build ## decoders and a million watched directories against a C program, into docs/performance (root, 10 minutes, 8 GB; MONITORS_ARGS='-events 100000 -dirs 10000 -n 1')
+	CGO_ENABLED=0 $(BUILD) -tags unsplit -o bin/lockstep-decode ./bench/decode
+	$(GO) build -trimpath -o bin/bench-monitors ./bench/monitors
+	bin/bench-monitors $(MONITORS_ARGS)
+
 lint: deps ## gofmt, go vet, staticcheck, and the rules of layers and sizes
 	@bad=$$(gofmt -l $$(find . -name .git -prune -o -name '*.go' -print)); [ -z "$$bad" ] || { echo "gofmt:"; echo "$$bad"; exit 1; }
 	$(GO) vet ./...
@@ -75,4 +80,4 @@ tcb: deps ## lines, requests and system calls of what is trusted, against their 
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help check-go deps test-deps build unsplit run test test-long race fuzz bench-deps bench lint tcb clean
+.PHONY: help check-go deps test-deps build unsplit run test test-long race fuzz bench-deps bench bench-monitors lint tcb clean

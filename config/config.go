@@ -65,6 +65,9 @@ type Sync struct {
 	RetryMax      time.Duration
 	FullSyncEvery time.Duration // 0: off
 
+	VerifyEvery    time.Duration // 0: off
+	UnwatchedEvery time.Duration // how often a tree with unwatched directories is compared; 0: never
+
 	Delete           Delete
 	MaxDeletePercent uint32 // a pass is held when it would delete more than this share
 	MaxDeleteEntries uint64 // and more than this many entries

@@ -120,7 +120,9 @@ func newRig(t testing.TB, change ...func(*ipc.HelperConfig)) *rig {
 		}
 		closeFD(t, r.inotify)
 		closeFD(t, rootFD)
-		closeFD(t, theirs)
+		// theirs stays open until this process ends: the goroutine that reads it
+		// may be about to ask again, and would read what the next test sends by
+		// a socket that has got the same number.
 	})
 	return r
 }

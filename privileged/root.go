@@ -14,9 +14,9 @@ import (
 	"lockstep/ipc"
 )
 
-const wanted = unix.STATX_BASIC_STATS | unix.STATX_MNT_ID
-
-const mix = 0x9e3779b97f4a7c15 // odd, and as good as random: what differs in two fields does not cancel out
+// mix is odd, and as good as random: what differs in two fields does not cancel
+// out.
+const wanted, mix = unix.STATX_BASIC_STATS | unix.STATX_MNT_ID, 0x9e3779b97f4a7c15
 
 // root is one watched tree and its thread, which has a working directory of its
 // own. What follows load belongs to the thread.

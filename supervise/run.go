@@ -101,17 +101,23 @@ func Run(set config.Set, args []string) int {
 
 // setUp is everything before the first confined process, in order.
 func (s *service) setUp() error {
-	for _, step := range []func() error{
+	return s.steps(
 		s.needRoot,     // nothing below works without
 		s.resolve,      // paths, owners: all that is wrong with the configuration at once
 		s.lockRuntime,  // from here on we are the only one here
 		s.checkKernel,  // what confinement stands on
 		s.sweep,        // what a killed supervisor left
+		s.makeScratch,  // the same
 		s.sealPrograms, // from here on no upgrade can mix versions
 		s.compile,      // filters, once for all restarts
 		s.tryRsync,     // in the real jail
 		s.prepare,      // each sync: state, locks, uids; are the roots what they were?
-	} {
+	)
+}
+
+// steps does one after the other until one fails.
+func (s *service) steps(steps ...func() error) error {
+	for _, step := range steps {
 		if err := step(); err != nil {
 			return err
 		}
@@ -251,7 +257,9 @@ func (s *service) checkKernel() error {
 		return exit.Refuse(err)
 	}
 	attrs := []any{"build", buildinfo.ID}
-	if s.set.Path == "" {
+	if len(s.set.Syncs) == 0 {
+		attrs = append(attrs, "watch", strings.TrimSpace(words.Shell(s.args[1:])))
+	} else if s.set.Path == "" {
 		attrs = append(attrs, "mirror", s.set.Syncs[0].Describe())
 	} else {
 		attrs = append(attrs, "syncs", len(s.set.Syncs))
@@ -281,6 +289,11 @@ func (s *service) sweep() error {
 	}
 	s.group = group
 	s.later(group.Remove)
+	return nil
+}
+
+// makeScratch empties the scratch directory.
+func (s *service) makeScratch() error {
 	// Nothing is removed from the state directory before it is known to be
 	// root's alone.
 	if err := rootid.MakeStateDir(s.set.StateDir); err != nil {

@@ -11,8 +11,11 @@ import (
 	"lockstep/ipc/status"
 	"lockstep/ipc/wire"
 	"lockstep/monitor"
+	"lockstep/worker/account"
 	"lockstep/worker/deliver"
 	"lockstep/worker/pump"
+	"lockstep/worker/walks"
+	"lockstep/worker/watch"
 )
 
 // Helper is the other side of the boundary, as the engine sees it: pump.Client,
@@ -42,10 +45,11 @@ type Ends struct {
 	Helper Helper
 	Status io.ReadWriter // reports go to the supervisor, commands come back
 	Events Feed          // where changes are heard of
+	Output watch.Output  // lines about what is watched; nil: nothing is
 	Log    io.Writer
 }
 
-const maxWalks = 4 // Watch requests under way a root
+const maxWalks = walks.Most // Watch requests under way a root
 
 // engine owns all state; only run and what it calls touch it.
 type engine struct {
@@ -59,6 +63,8 @@ type engine struct {
 	fatal    error
 	now      time.Time
 	roots    []*root
+	watches  []*watch.Root
+	output   watch.Output
 	// flights knows what each unanswered request was for. An answer may come
 	// in several packets; all but the last have Final unset.
 	flights  map[uint32]deliver.Flight
@@ -87,6 +93,7 @@ func Run(d Ends, build string) error {
 		helper:   d.Helper,
 		reporter: pump.NewReporter(d.Status),
 		feed:     d.Events,
+		output:   d.Output,
 		failed:   make(chan error, 1),
 		now:      time.Now(),
 		flights:  make(map[uint32]deliver.Flight),
@@ -95,7 +102,7 @@ func Run(d Ends, build string) error {
 	}
 	e.takers = e.taking()
 	commands := make(chan status.Command, 4)
-	go readCommands(d.Status, commands)
+	go pump.ReadCommands(d.Status, commands)
 	go func() { e.failed <- e.feed.Run() }()
 
 	e.ask(&ipc.Hello{Version: ipc.Version, Build: build}, nil, e.hello)
@@ -162,7 +169,10 @@ func (e *engine) advance() {
 	for _, r := range e.roots {
 		r.advance()
 	}
-	if !e.draining || e.drained || len(e.jobs) > 0 || e.starting() {
+	for _, w := range e.watches {
+		w.Advance()
+	}
+	if !e.draining || e.drained || len(e.jobs) > 0 || e.starting() || e.telling() {
 		return
 	}
 	// Nothing runs and nothing will: say so, and leave when it is heard.
@@ -187,6 +197,9 @@ func (e *engine) next() time.Time {
 	next := e.report()
 	for _, r := range e.roots {
 		next = deliver.Earlier(next, r.next())
+	}
+	for _, w := range e.watches {
+		next = deliver.Earlier(next, w.Next())
 	}
 	return next
 }
@@ -248,7 +261,7 @@ func (e *engine) hello(m ipc.Message, _ bool) error {
 		}
 		r.demand("start")
 	}
-	return nil
+	return e.startWatches(cfg.Watches, names)
 }
 
 // decode applies one buffer of events.
@@ -263,6 +276,9 @@ func (e *engine) taking() monitor.Takers {
 			for _, r := range e.roots {
 				r.track.Event(ev, e.now)
 			}
+			for _, w := range e.watches {
+				w.Event(ev)
+			}
 		},
 		Path: func(ev monitor.PathEvent) {
 			e.events++
@@ -271,6 +287,9 @@ func (e *engine) taking() monitor.Takers {
 					r.told(ev)
 				}
 			}
+			for _, w := range e.watches {
+				w.Path(ev)
+			}
 		},
 	}
 }
@@ -278,6 +297,9 @@ func (e *engine) taking() monitor.Takers {
 // command does what the supervisor asks for, of one target or of all. It knows
 // no worse than to ask for too much.
 func (e *engine) command(c status.Command) {
+	for _, w := range e.watches {
+		w.Command(c)
+	}
 	for _, r := range e.roots {
 		if c.Verb() == status.CommandVerify {
 			r.verify()
@@ -290,7 +312,7 @@ func (e *engine) command(c status.Command) {
 			}
 		}
 		if c.Verb() == status.CommandResync && len(targets) > 0 {
-			r.demand("asked for", targets...)
+			r.demand(account.Asked, targets...)
 		}
 		if c.Verb() == status.CommandResync || c.Verb() == status.CommandRetry {
 			for _, t := range targets {
@@ -332,26 +354,4 @@ func (e *engine) caughtUp() {
 		e.feed.Mark()
 	}
 	f()
-}
-
-// readCommands ends when the supervisor is gone, which ends this process too.
-func readCommands(r io.Reader, out chan<- status.Command) {
-	var b [8]byte
-	for {
-		n, err := r.Read(b[:])
-		if err != nil {
-			return
-		}
-		if n == len(b) {
-			out <- status.Command(leUint64(b))
-		}
-	}
-}
-
-func leUint64(b [8]byte) uint64 {
-	var v uint64
-	for i, c := range b {
-		v |= uint64(c) << (8 * i)
-	}
-	return v
 }

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"fmt"
 	"time"
 
 	"lockstep/ipc"
@@ -11,14 +10,11 @@ import (
 	"lockstep/worker/listing"
 	"lockstep/worker/poll"
 	"lockstep/worker/tree"
+	"lockstep/worker/walks"
 )
 
 // Where changes are found by comparing listings (worker/poll), all of them or, with
 // dnotify, those in a directory of which no more is told.
-
-// maxPoll is how many directories one request of a round names: what the tracker
-// wants listed waits for no more.
-const maxPoll = 64
 
 func (r *root) startPoll() {
 	m := r.cfg.Monitor
@@ -73,38 +69,7 @@ func (r *root) stepPoll() {
 	if r.poll == nil || !r.ready || len(r.walks) > 0 {
 		return
 	}
-	rels := r.poll.Ahead(r.e.now)
-	rels = rels[:min(len(rels), maxPoll)]
-	if len(rels) == 0 {
-		return
-	}
-	rels = rels[:deliver.FitRels(rels)]
-	// What the root itself is, no other directory's listing tells.
-	since := uint64(0)
-	if rels[0] == "" {
-		rels, since = rels[:1], 1
-	}
-	batch := append([]string(nil), rels...)
-	r.poll.Take(len(batch))
-	r.e.ask(&ipc.Watch{Root: r.id, All: true, Rels: batch, Since: since}, nil, r.polled(batch))
-}
-
-func (r *root) polled(batch []string) deliver.Flight {
-	asked := r.e.now
-	return func(m ipc.Message, _ bool) error {
-		a, err := deliver.Answer[ipc.WatchAnswer](m)
-		if err != nil {
-			return err
-		}
-		for i := range a.Dirs {
-			d := &a.Dirs[i]
-			if int(d.Index) >= len(batch) {
-				return fmt.Errorf("a listing with index %d of %d", d.Index, len(batch))
-			}
-			r.compare(batch[d.Index], partOf(d), asked, true)
-		}
-		return nil
-	}
+	walks.Round(r.poll, r.id, r.Now, func(m ipc.Message, f deliver.Flight) { r.e.ask(m, nil, f) })
 }
 
 func (r *root) nextPoll() time.Time {

@@ -13,7 +13,7 @@ import (
 func (e *engine) report() time.Time {
 	var next time.Time
 	rep := status.Report{State: status.StateInStep, Ready: 1, Events: e.events}
-	if len(e.roots) == 0 {
+	if len(e.roots)+len(e.watches) == 0 {
 		rep.State, rep.Ready = status.StateStarting, 0
 	}
 	for _, r := range e.roots {
@@ -24,6 +24,9 @@ func (e *engine) report() time.Time {
 			rep.Merge(&one)
 			next = deliver.Earlier(next, e.reporter.Offer(one, e.now))
 		}
+	}
+	for _, w := range e.watches {
+		w.Report(&rep)
 	}
 	if e.draining {
 		rep.State = status.StateDraining
@@ -49,7 +52,8 @@ func (r *root) report(rep *status.Report) {
 	rep.Stale += c.Stale
 	rep.Missing += c.Missing
 	rep.Verified += c.Verified
-	rep.Rescans += r.rescans
+	rep.Returned += c.Returned
+	r.account.Report(rep)
 	rep.Walked += r.walked
 	rep.Skipped += r.special.Count()
 	rep.TooLong += r.tooLong.Count()

@@ -43,7 +43,7 @@ func testRoot(t *testing.T, targets int) *root {
 		jobs: map[ipc.JobID]*deliver.Task{}, early: map[ipc.JobID]ipc.Exited{},
 	}
 	e.takers = e.taking()
-	cfg := &settings.Sync{Root: 1, RetryMin: time.Minute}
+	cfg := &settings.Sync{Root: 1, RetryMin: time.Minute, UnwatchedEvery: time.Minute}
 	for id := range targets {
 		cfg.Targets = append(cfg.Targets, ipc.TargetID(id+1))
 	}
@@ -80,7 +80,7 @@ func TestRefusedDirectoryIsTriedAgain(t *testing.T) {
 	}
 }
 
-// While a walk lasts longer than limitEvery and directories have no watch, the
+// While a walk lasts longer than unwatched_every and directories have no watch, the
 // loop's timer must not lie in the past.
 func TestNoTimerForALimitDuringAWalk(t *testing.T) {
 	r := testRoot(t, 1)
@@ -102,7 +102,7 @@ func TestNoTimerForALimitDuringAWalk(t *testing.T) {
 	r.ready, r.walking = true, true
 	r.targets[0].Pass = deliver.PassWaiting
 	r.stepLimit()
-	r.e.now = r.e.now.Add(2 * limitEvery)
+	r.e.now = r.e.now.Add(2 * r.limit.Every)
 	r.stepLimit()
 	if at := r.next(); !at.IsZero() && !at.After(r.e.now) {
 		t.Errorf("due %v ago, and stepLimit does nothing until the walk ends", r.e.now.Sub(at))

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -10,14 +9,15 @@ import (
 	"lockstep/ipc/settings"
 	"lockstep/rsync"
 	"lockstep/rules"
+	"lockstep/worker/account"
 	"lockstep/worker/clock"
 	"lockstep/worker/deliver"
 	"lockstep/worker/links"
-	"lockstep/worker/listing"
 	"lockstep/worker/omit"
 	"lockstep/worker/poll"
 	"lockstep/worker/queue"
 	"lockstep/worker/track"
+	"lockstep/worker/walks"
 )
 
 // root is one watched tree with its targets.
@@ -44,17 +44,16 @@ type root struct {
 	began   time.Time // when the initial walk did
 	known   int       // bytes of the rules that were known before it
 
-	special   omit.Tally // sockets and devices seen by the last walk or since
-	tooLong   omit.Tally // paths that cannot be named
-	walked    uint64
-	rescans   uint64
-	limitAt   time.Time           // next rescan because of directories without a watch
-	limitSaid uint64              // directories without a watch, as last told
-	settling  bool                // the event queue is being read until it is empty, for settle
-	failing   map[string]struct{} // directories that could not be listed
-	names     int                 // in links, when it was last made anew
-	retryAt   time.Time           // when directories that failed are listed again
-	verified  uint64              // verifications ended when the pass's walk began
+	special  omit.Tally // sockets and devices seen by the last walk or since
+	tooLong  omit.Tally // paths that cannot be named
+	walked   uint64
+	account  account.Account
+	limit    account.Limit
+	settling bool                // the event queue is being read until it is empty, for settle
+	failing  map[string]struct{} // directories that could not be listed
+	names    int                 // in links, when it was last made anew
+	retryAt  time.Time           // when directories that failed are listed again
+	verified uint64              // verifications ended when the pass's walk began
 }
 
 func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets map[ipc.TargetID]string) (*root, error) {
@@ -66,6 +65,7 @@ func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets m
 		e: e, id: c.Root, name: escape.Name(names[c.Root]), cfg: c, rules: set,
 		inexact: !rsync.Covers(c.Exclude),
 		links:   links.New(),
+		account: account.Account{Every: c.VerifyEvery}, limit: account.Limit{Every: c.UnwatchedEvery, Watch: c.WatchLimit},
 		failing: make(map[string]struct{}),
 	}
 	r.links.Left = r.nameLeft
@@ -107,7 +107,7 @@ func (r *root) demand(cause string, targets ...*deliver.Target) {
 		targets = r.targets
 	}
 	if cause != "start" {
-		r.rescans++
+		r.account.Called(cause)
 		r.e.log.printf(deliver.Notice, "%s: comparing the whole tree: %s", r.name, cause)
 	}
 	for _, t := range targets {
@@ -117,6 +117,7 @@ func (r *root) demand(cause string, targets ...*deliver.Target) {
 
 func (r *root) advance() {
 	r.track.Tick(r.e.now)
+	r.stepAccount()
 	r.stepWhole()
 	r.stepLimit()
 	if !r.retryAt.IsZero() && !r.e.now.Before(r.retryAt) {
@@ -141,7 +142,7 @@ func (r *root) stepFailed() {
 	r.retryAt = time.Time{}
 	if len(r.failing) > 0 {
 		clear(r.failing)
-		r.demand("all directories can be listed again")
+		r.demand(account.Refused)
 	}
 }
 
@@ -175,19 +176,11 @@ func (r *root) quiet() bool { return r.track.Idle() && len(r.walks) == 0 }
 // tracker relies on answers coming in the order of its walks.
 func (r *root) sendWalks() {
 	for r.flying < maxWalks && len(r.walks) > 0 {
-		first := r.walks[0]
-		var rels []string
-		for _, w := range r.walks[:min(len(r.walks), ipc.MaxRels)] {
-			if w.All != first.All || w.Watch != first.Watch || w.Since != first.Since {
-				break
-			}
-			rels = append(rels, w.Rel)
-		}
-		n := deliver.FitRels(rels)
+		m, n := walks.Batch(r.id, r.walks)
 		batch := r.walks[:n:n]
-		r.walks, rels = r.walks[n:], rels[:n]
+		r.walks = r.walks[n:]
 		r.flying++
-		r.e.ask(&ipc.Watch{Root: r.id, Watch: first.Watch, All: first.All, Rels: rels, Since: clock.Least(first.Since)}, nil, r.listed(batch))
+		r.e.ask(m, nil, r.listed(batch))
 	}
 	if len(r.walks) == 0 {
 		r.walks = nil
@@ -202,36 +195,21 @@ func (r *root) listed(batch []track.Walk) deliver.Flight {
 			return err
 		}
 		for i := range a.Dirs {
-			d := &a.Dirs[i]
-			if int(d.Index) >= len(batch) {
-				return fmt.Errorf("a listing with index %d of %d", d.Index, len(batch))
+			part, err := walks.Part(batch, &a.Dirs[i])
+			if err != nil {
+				return err
 			}
 			if r.walking {
-				r.walked += uint64(len(d.Entries))
+				r.walked += uint64(len(part.Entries))
 			}
-			part := partOf(d)
-			part.Serial = batch[d.Index].Serial
 			r.track.Listing(part, r.e.now)
-			r.compare(batch[d.Index].Rel, part, asked, false)
+			r.compare(batch[a.Dirs[i].Index].Rel, part, asked, false)
 		}
 		if final {
 			r.flying--
 		}
 		return nil
 	}
-}
-
-// partOf is a directory's answer as the pure packages have it.
-func partOf(d *ipc.Dir) listing.Part {
-	return listing.Part{Status: uint16(d.Status), WD: d.WD, Ctime: d.Ctime, More: d.More, Entries: entries(d.Entries)}
-}
-
-func entries(in []ipc.Entry) []track.Entry {
-	out := make([]track.Entry, len(in))
-	for i, x := range in {
-		out[i] = track.Entry{Kind: uint8(x.Kind), Nlink: x.Nlink, Ino: x.Ino, Size: x.Size, Ctime: x.Ctime, Stamp: x.Stamp, Name: x.Name}
-	}
-	return out
 }
 
 // stepWhole begins the walk of a whole pass when a target wants one, and hands
@@ -320,55 +298,18 @@ func (r *root) walkEnded() bool {
 	return r.track.Complete() && r.track.Counters().Verified > r.verified
 }
 
-// verify begins a comparison of tree and file system, both ways.
-func (r *root) verify() {
-	if r.ready && !r.track.Counters().Verifying {
-		r.track.Verify()
-	}
-}
-
 // maxStaleNames bounds what links holds of trees that have been moved away,
 // whose names no event tells.
 const maxStaleNames = 100_000
-
-// limitEvery is how often a tree with unwatched directories is compared whole.
-const limitEvery = time.Minute
-
-// stepLimit keeps a tree in step by rescans when the kernel gives no more
-// watches, and says what a person can do about it.
-func (r *root) stepLimit() {
-	if !r.walking && r.links.Len() > 2*r.names+maxStaleNames {
-		r.names = r.links.Len()
-		r.demand("the index of names with one inode has outgrown the tree")
-	}
-	c := r.track.Counters()
-	if c.Unwatched == 0 {
-		r.limitAt, r.limitSaid = time.Time{}, 0
-		return
-	}
-	if r.track.Idle() && c.Unwatched != r.limitSaid {
-		r.limitSaid = c.Unwatched
-		r.e.log.printf(deliver.Warn, "%s: watch limit reached: %d of %d directories are not watched; "+
-			"they are compared every %v. Set sysctl fs.inotify.max_user_watches to at least %d more than now",
-			r.name, c.Unwatched, c.Dirs, limitEvery, c.Unwatched)
-	}
-	if r.limitAt.IsZero() {
-		r.limitAt = r.e.now.Add(limitEvery)
-	}
-	if !r.e.now.Before(r.limitAt) && !r.walking {
-		r.limitAt = r.e.now.Add(limitEvery)
-		r.demand("directories without a watch")
-	}
-}
 
 func (r *root) next() time.Time {
 	var next time.Time
 	if at, ok := r.track.Next(); ok {
 		next = at
 	}
-	next = deliver.Earlier(deliver.Earlier(next, r.retryAt), r.nextPoll())
+	next = deliver.Earlier(deliver.Earlier(deliver.Earlier(next, r.retryAt), r.account.Next(r.seen())), r.nextPoll())
 	if !r.walking {
-		next = deliver.Earlier(next, r.limitAt)
+		next = deliver.Earlier(next, r.limit.Next())
 	}
 	for _, t := range r.targets {
 		at := t.Next()

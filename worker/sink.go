@@ -9,6 +9,7 @@ import (
 	"lockstep/internal/escape"
 	"lockstep/ipc"
 	"lockstep/rsync"
+	"lockstep/worker/account"
 	"lockstep/worker/deliver"
 	"lockstep/worker/doubt"
 	"lockstep/worker/plan"
@@ -49,7 +50,7 @@ func (s *sink) Forgotten(until time.Time) {
 		}
 	}
 	if len(behind) > 0 {
-		r.demand("more directories have gone than can be remembered", behind...)
+		r.demand(account.Vanished, behind...)
 	}
 }
 

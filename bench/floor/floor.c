@@ -6,15 +6,22 @@
  *   floor drain DIR    prints "watched DIRS", reads events until standard input
  *                      ends, and prints "drained EVENTS BYTES USEC OVERFLOWS":
  *                      the CPU time since the watches were there
+ *   floor pump DIR EVENTS
+ *                      causes events in DIR alone, a few thousand at a time, and
+ *                      reads them; prints "pumped EVENTS NSEC", the time of the
+ *                      reading, without that of the causing
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static char path[4096];
@@ -96,10 +103,77 @@ static void drain(void)
 	printf("drained %ld %ld %ld %ld\n", events, bytes, usec() - before, overflows);
 }
 
+static long nsec(void)
+{
+	struct timespec t;
+
+	if (clock_gettime(CLOCK_MONOTONIC, &t))
+		die("clock");
+	return t.tv_sec * 1000000000L + t.tv_nsec;
+}
+
+/* One read after the other until the queue is empty, each event looked at. */
+static long empty(long *overflows)
+{
+	static char buf[1 << 16] __attribute__((aligned(8)));
+	long events = 0;
+
+	for (;;) {
+		ssize_t n = read(queue, buf, sizeof buf), at = 0;
+
+		if (n < 0 && errno == EAGAIN)
+			return events;
+		if (n < 0)
+			die("read");
+		while (at < n) {
+			struct inotify_event *e = (struct inotify_event *)(buf + at);
+
+			events++;
+			*overflows += !!(e->mask & IN_Q_OVERFLOW);
+			at += sizeof *e + e->len;
+		}
+	}
+}
+
+/* Two files in turn: the kernel merges equal neighbours. */
+static void pump(long want)
+{
+	enum { batch = 8000 };
+	long events = 0, spent = 0, overflows = 0;
+	int fd[2];
+
+	for (int i = 0; i < 2; i++) {
+		sprintf(path + strlen(path), "%s", i ? "2" : "/some-file-1");
+		fd[i] = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+		if (fd[i] < 0)
+			die("create");
+	}
+	for (int warm = 3; events < want; warm--) {
+		long begin, n;
+
+		for (int i = 0; i < batch; i++)
+			if (fchmod(fd[i & 1], 0600))
+				die("fchmod");
+		begin = nsec();
+		n = empty(&overflows);
+		if (warm <= 0) { /* the first are for caches that fill */
+			spent += nsec() - begin;
+			events += n;
+		}
+	}
+	if (overflows) {
+		fprintf(stderr, "floor: the queue is shorter than %d events\n", batch);
+		exit(1);
+	}
+	printf("pumped %ld %ld\n", events, spent);
+}
+
 int main(int argc, char **argv)
 {
-	if (argc != 3 || strlen(argv[2]) >= sizeof path) {
-		fprintf(stderr, "usage: floor watch|drain DIR\n");
+	int pumping = argc == 4 && !strcmp(argv[1], "pump");
+
+	if ((argc != 3 && !pumping) || strlen(argv[2]) + 32 >= sizeof path) {
+		fprintf(stderr, "usage: floor watch|drain DIR, floor pump DIR EVENTS\n");
 		return 2;
 	}
 	strcpy(path, argv[2]);
@@ -107,6 +181,10 @@ int main(int argc, char **argv)
 	if (queue < 0)
 		die("inotify");
 	walk(strlen(path));
+	if (pumping) {
+		pump(atol(argv[3]));
+		return 0;
+	}
 	printf("watched %ld\n", dirs);
 	fflush(stdout);
 	if (!strcmp(argv[1], "drain"))

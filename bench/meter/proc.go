@@ -112,18 +112,22 @@ type Memory struct {
 func MemoryOf(pid int) (Memory, error) {
 	var m Memory
 	for _, p := range Family(pid) {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", p.PID))
-		if err != nil {
-			continue // it has ended
+		if one, err := Own(p.PID); err == nil { // else it has ended
+			m.RSS += one.RSS
+			m.PSS += one.PSS
+			m.Procs++
 		}
-		m.RSS += field(string(text), "Rss") << 10
-		m.PSS += field(string(text), "Pss") << 10
-		m.Procs++
 	}
 	if m.Procs == 0 {
 		return m, fmt.Errorf("process %d has ended", pid)
 	}
 	return m, nil
+}
+
+// Own is the memory of one process.
+func Own(pid int) (Memory, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	return Memory{field(string(text), "Rss") << 10, field(string(text), "Pss") << 10, 1}, err
 }
 
 // Slab is the kernel's memory for its own objects, in bytes.

@@ -1,5 +1,6 @@
 // Lockstep-worker is the event engine as a process: started by the supervisor
-// in an empty root, without privilege, with four descriptors.
+// in an empty root, without privilege, with four descriptors; of a watch, with a
+// fifth, for its lines.
 //
 // Trust: untrusted from its first event on.
 package main
@@ -13,6 +14,7 @@ import (
 	"lockstep/sandbox/lock"
 	"lockstep/worker"
 	"lockstep/worker/pump"
+	"lockstep/worker/watch"
 )
 
 func main() {
@@ -20,8 +22,11 @@ func main() {
 
 	// Every descriptor must be known to a poller before the filter closes the
 	// door on epoll_ctl(2).
-	files := make(map[string]*os.File, 2)
-	for _, name := range []string{"helper", "status"} {
+	files := make(map[string]*os.File, 3)
+	for _, name := range []string{"helper", "status", "output"} {
+		if _, ok := fds[name]; !ok && name == "output" {
+			continue // nothing is watched for people: the others are always there
+		}
 		f, err := lock.File(fds[name], name)
 		if err != nil {
 			lock.Fail(name, err)
@@ -38,17 +43,21 @@ func main() {
 		lock.Fail("filter", err)
 	}
 
-	err = worker.Run(worker.Ends{
+	ends := worker.Ends{
 		Helper: pump.NewClient(files["helper"]),
 		Status: files["status"],
 		Events: events,
 		Log:    os.Stderr,
-	}, buildinfo.ID)
+	}
+	if out := files["output"]; out != nil {
+		ends.Output = pump.NewOutput(out)
+	}
+	err = worker.Run(ends, buildinfo.ID)
 	if err == nil {
 		return
 	}
 	fmt.Fprintf(os.Stderr, "<3>%v\n", err)
-	if errors.Is(err, worker.ErrRootGone) {
+	if errors.Is(err, worker.ErrRootGone) || errors.Is(err, watch.ErrGone) {
 		os.Exit(75)
 	}
 	os.Exit(70)

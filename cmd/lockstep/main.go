@@ -52,7 +52,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case "check":
 		return check(rest, stdout, stderr)
 	case "watch":
-		return usage(stderr, fmt.Sprintf("%s: not in this version; use lockstep mirror SRC DST", command))
+		return watch(rest, stdout, stderr)
 	default:
 		return usage(stderr, fmt.Sprintf("%q is no command; see lockstep help", command))
 	}
@@ -65,7 +65,7 @@ func help(args []string, stdout, stderr io.Writer) int {
 		return exitDone
 	}
 	switch args[0] {
-	case "mirror", "run", "check":
+	case "mirror", "run", "check", "watch":
 		return run([]string{args[0], "--help"}, stdout, stderr)
 	}
 	return usage(stderr, fmt.Sprintf("%q is no command with a help of its own; see lockstep help", args[0]))
@@ -85,7 +85,8 @@ const overview = `lockstep keeps directory trees in step, live.
   lockstep mirror [flags] SRC DST…  keep each DST in step with SRC, in the foreground
   lockstep run -c FILE              keep all syncs of a file in step
   lockstep check -c FILE            tell all that is wrong with a file, or what it does
-  lockstep help COMMAND             the flags of mirror, run or check
+  lockstep watch [flags] DIR…       tell what changes in each DIR, a line a change
+  lockstep help COMMAND             the flags of mirror, run, check or watch
   lockstep version                  version and build
 
 Must be started as root; what reads the trees' content and names runs confined.

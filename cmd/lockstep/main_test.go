@@ -32,7 +32,8 @@ func TestCommands(t *testing.T) {
 		{"mirror --help", 0, "What may be deleted:\n", ""},
 		{"help run", 0, "--accept-root NAME", ""},
 		{"help check", 0, "--json", ""},
-		{"help watch", 2, "", "no command with a help of its own"},
+		{"help watch", 0, "--follow-renames", ""},
+		{"help version", 2, "", "no command with a help of its own"},
 		{"run --help", 0, "lockstep run [-c FILE]", ""},
 		{"check -h", 0, "lockstep check [-c FILE]", ""},
 		{"run -c /none/x", 2, "", "/none/x: no such file or directory; name the file by -c"},
@@ -40,7 +41,10 @@ func TestCommands(t *testing.T) {
 		{"run --nonsense", 2, "", "unknown flag: --nonsense; see lockstep run --help"},
 		{"check -c /none/x", 2, "", "/none/x: no such file or directory; name the file by -c"},
 		{"check --once", 2, "", "unknown flag: --once; see lockstep check --help"},
-		{"watch /x", 2, "", "watch: not in this version"},
+		{"watch", 2, "", "DIR: missing; name a directory to be watched; see lockstep watch --help"},
+		{"watch --format=xml /x", 2, "", `--format: "xml" is none; use json or text`},
+		{"watch --monitor=fam /x", 2, "", `--monitor: "fam" is not in this version`},
+		{"watch --settle=-1s /x", 2, "", "a duration is not negative"},
 		{"mirrr", 2, "", `"mirrr" is no command; see lockstep help`},
 		{"mirror", 2, "", "SRC: missing"},
 		{"mirror /a", 2, "", "DST: missing"},
@@ -181,7 +185,7 @@ func TestManual(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := strings.ReplaceAll(string(data), "\\-", "-")
-	for _, help := range []string{runHelp, checkHelp} {
+	for _, help := range []string{runHelp, checkHelp, watchHelp} {
 		for _, word := range regexp.MustCompile(`--[a-z-]+`).FindAllString(help, -1) {
 			if !strings.Contains(page, word) {
 				t.Errorf("lockstep.1 does not name %s", word)
@@ -195,7 +199,7 @@ func TestManual(t *testing.T) {
 	}
 	// And no flag of mirror that is none.
 	for _, word := range regexp.MustCompile(`--[a-z-]+`).FindAllString(page, -1) {
-		if !strings.Contains(mirrorHelp()+runHelp+checkHelp+" --help ", word) {
+		if !strings.Contains(mirrorHelp()+runHelp+checkHelp+watchHelp+" --help ", word) {
 			t.Errorf("lockstep.1 names %s, which is no flag", word)
 		}
 	}

@@ -34,6 +34,21 @@ func duration(low, high time.Duration, at func(*config.Config) *time.Duration) f
 	}, writeDuration(at)}
 }
 
+// longest is the longest interval at which something is done again.
+const longest = 366 * 24 * time.Hour
+
+// orNever is an interval for which "0" may be written: never, or as is usual.
+func orNever(least, most time.Duration, at func(*config.Config) *time.Duration) field {
+	read := func(c *config.Config, v string) error {
+		if v == "0" {
+			*at(c) = 0
+			return nil
+		}
+		return duration(least, most, at).read(c, v)
+	}
+	return field{read, writeDuration(at)}
+}
+
 func size(at func(*config.Config) *uint64) field {
 	return field{func(c *config.Config, v string) error {
 		n, err := ParseSize(v)

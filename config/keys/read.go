@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"lockstep/config"
 	"lockstep/config/choose"
@@ -112,14 +111,6 @@ func readMonitor(c *config.Config, v string) error {
 	return fmt.Errorf("%q is unknown", v)
 }
 
-func readPollEvery(c *config.Config, v string) error {
-	if v == "0" {
-		c.PollEvery = 0
-		return nil
-	}
-	return duration(choose.LeastEvery, choose.MostEvery, func(c *config.Config) *time.Duration { return &c.PollEvery }).read(c, v)
-}
-
 func readMonitorRule(c *config.Config, v string) error {
 	if _, err := choose.ParseRule(v); err != nil {
 		return err
@@ -154,14 +145,6 @@ func readDelete(c *config.Config, v string) error {
 		return fmt.Errorf("%q is unknown", v)
 	}
 	return nil
-}
-
-func readFullSync(c *config.Config, v string) error {
-	if v == "0" {
-		c.FullSyncEvery = 0
-		return nil
-	}
-	return duration(time.Minute, 366*24*time.Hour, func(c *config.Config) *time.Duration { return &c.FullSyncEvery }).read(c, v)
 }
 
 func readSSHPort(c *config.Config, v string) error {

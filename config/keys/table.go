@@ -133,10 +133,14 @@ func syncKeys() []Key {
 		{Name: "monitor", Group: GroupWatch, Unit: strings.Join(choose.Words(), "|"), Default: choose.Auto,
 			Help: "how changes are learnt: auto is as suits the file system of the source", Advice: "use " + either(choose.Words()), field: text(readMonitor, func(c *config.Config) *string { return &c.Monitor })},
 		{Name: "poll_every", Group: GroupWatch, Unit: "DURATION", Default: "0", Advice: "write a duration such as 1s, or 0 for what suits the file system",
-			Help: "where listings are compared, list each directory this often (0: 1s to 5s)", field: field{readPollEvery, writeDuration(func(c *config.Config) *time.Duration { return &c.PollEvery })}},
+			Help: "where listings are compared, list each directory this often (0: 1s to 5s)", field: orNever(choose.LeastEvery, choose.MostEvery, func(c *config.Config) *time.Duration { return &c.PollEvery })},
 		{Name: "allow_blind", Group: GroupWatch,
 			Help:  "accept that changes by others are not seen on a file system that does not tell of them (NFS, SMB, FUSE, …), instead of polling it",
 			field: boolean(func(c *config.Config) *bool { return &c.AllowBlind })},
+		{Name: "verify_every", Group: GroupWatch, Unit: "DURATION", Default: "0", Advice: "write a duration such as 1h, or 0 for never",
+			Help: "compare what is watched with the source's directories, both ways, this often, and mend what differs", field: orNever(time.Second, longest, func(c *config.Config) *time.Duration { return &c.VerifyEvery })},
+		{Name: "unwatched_every", Group: GroupWatch, Unit: "DURATION", Default: "1m", Advice: "write a duration such as 1m, or 0 to be told only",
+			Help: "when the kernel gives too few watches, compare the whole tree this often", field: orNever(time.Second, longest, func(c *config.Config) *time.Duration { return &c.UnwatchedEvery })},
 
 		{Name: "delay", Group: GroupTiming, Unit: "DURATION", Default: "200ms", Advice: adviceDuration,
 			Help: "wait since a path's last event", field: duration(0, time.Hour, func(c *config.Config) *time.Duration { return &c.Delay })},
@@ -151,7 +155,7 @@ func syncKeys() []Key {
 		{Name: "retry.max", Group: GroupTiming, Unit: "DURATION", Default: "5m", Advice: adviceDuration,
 			Help: "longest wait after repeated failures", field: duration(10*time.Millisecond, 24*time.Hour, func(c *config.Config) *time.Duration { return &c.RetryMax })},
 		{Name: "full_sync_every", Group: GroupTiming, Unit: "DURATION", Default: "0", Advice: "write a duration such as 24h, or 0 for never",
-			Help: "compare the whole source with the targets this often, besides the changes that are seen", field: field{readFullSync, writeDuration(func(c *config.Config) *time.Duration { return &c.FullSyncEvery })}},
+			Help: "compare the whole source with the targets this often, besides the changes that are seen", field: orNever(time.Minute, longest, func(c *config.Config) *time.Duration { return &c.FullSyncEvery })},
 	}
 }
 

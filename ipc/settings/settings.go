@@ -23,7 +23,23 @@ const (
 
 // Worker is the worker's view: no secret, no argv, no absolute path.
 type Worker struct {
-	Syncs []Sync
+	Syncs   []Sync
+	Watches []Watch
+}
+
+// Watch is the engine's view of a root of which changes are told and nothing is
+// copied.
+type Watch struct {
+	Root    ipc.RootID
+	Exclude []string      // gitignore patterns
+	Mounts  []string      // as in Sync
+	Settle  time.Duration // how long a path must be quiet before its change is told; 0: told at once
+	Follow  bool          // a root that is renamed is watched on
+	JSON    bool          // lines are JSON; else text
+	// As in Sync.
+	Monitor   Monitor
+	PollEvery time.Duration
+	Inodes    bool
 }
 
 // Sync is the engine's view of one root and its targets.
@@ -47,6 +63,12 @@ type Sync struct {
 	// Beside: the first pass may begin beside the first walk, because the source's
 	// file system tells by ctime what has changed meanwhile.
 	Beside bool
+	// VerifyEvery is how long after the whole tree was listed it is verified; 0: only
+	// when asked for. UnwatchedEvery is how often it is compared while directories
+	// have no watch; 0: that is only said.
+	VerifyEvery    time.Duration
+	UnwatchedEvery time.Duration
+	WatchLimit     uint64 // fs.inotify.max_user_watches, for messages; 0: unknown
 	// Monitor is where changes are heard of, and PollEvery how long after its last
 	// listing a directory is listed again where that is how.
 	Monitor   Monitor
@@ -152,6 +174,20 @@ func (w *Worker) Layout(c *wire.Codec) {
 		wire.Enum(c, &s.Delete, numDeletes)
 		wire.Span(c, &s.FullSyncEvery)
 		wire.Flag(c, &s.Beside)
+		wire.Span(c, &s.VerifyEvery)
+		wire.Span(c, &s.UnwatchedEvery)
+		wire.U64(c, &s.WatchLimit)
+		wire.Enum(c, &s.Monitor, numMonitors)
+		wire.Span(c, &s.PollEvery)
+		wire.Flag(c, &s.Inodes)
+	})
+	wire.List(c, &w.Watches, ipc.MaxRoots, func(c *wire.Codec, s *Watch) {
+		wire.Handle(c, &s.Root)
+		wire.List(c, &s.Exclude, maxItems, text(maxPath))
+		wire.List(c, &s.Mounts, maxItems, ipc.CodeRel)
+		wire.Span(c, &s.Settle)
+		wire.Flag(c, &s.Follow)
+		wire.Flag(c, &s.JSON)
 		wire.Enum(c, &s.Monitor, numMonitors)
 		wire.Span(c, &s.PollEvery)
 		wire.Flag(c, &s.Inodes)

@@ -48,7 +48,7 @@ type Report struct {
 	TooLong     uint64 // paths that are too long to be named
 	Overflows   uint64 // event queue overflows
 	Rescans     uint64 // whole rescans begun
-	Unpaired    uint64 // renames whose second half never came: treated as moves out
+	Unpaired    uint64 // renames of directories whose second half did not come in time: treated as moves out
 	Repairs     uint64 // differences between tree and file system found and mended
 	Stale       uint64 // found by the last verification: in the tree, not in the file system
 	Missing     uint64 // found by the last verification: in the file system, not watched
@@ -65,9 +65,20 @@ type Report struct {
 	HeapBytes   uint64 // the worker's own heap
 	Target      uint64 // whose numbers these are: an ipc.TargetID; 0: the whole worker's
 	Fault       uint64 // rsync.Fault of the last failed command, 0 without
+
+	Returned         uint64 // of Unpaired: the second half came after all, within the root
+	RescansOverflow  uint64 // of Rescans: because events were lost
+	RescansUnwatched uint64 // because directories have no watch
+	RescansAsked     uint64 // because a person asked
+	RescansRefused   uint64 // because directories that were refused could be listed again
+	RescansForgotten uint64 // because more had happened than is remembered
+	RescanDirs       uint64 // directories listed for rescans
+	RescanNanos      uint64 // how long that took
+	VerifyDirs       uint64 // directories listed for verifications
+	VerifyNanos      uint64 // how long that took
 }
 
-const numReport = 34
+const numReport = 44
 
 // Command goes from supervisor to worker: one fixed-size packet of 8 bytes,
 // little-endian. The lower 16 bits are what is to be done, the next 16 the
@@ -78,6 +89,8 @@ const (
 	CommandVerify Command = iota + 1 // compare tree and file system, both ways, and mend; of all
 	CommandResync                    // make a whole pass, at once
 	CommandRetry                     // end the back-off: what waits is tried now
+	CommandList                      // write the directories of the tree to the output, of a watch
+	CommandTrace                     // begin, or end, to tell every event and walk, of a watch
 )
 
 const targetShift = 16
@@ -97,7 +110,9 @@ func (r *Report) fields() [numReport]*uint64 {
 		&r.InFlight, &r.Doubt, &r.Events, &r.Synced, &r.Jobs, &r.Failed, &r.Initials, &r.Skipped,
 		&r.TooLong, &r.Overflows, &r.Rescans, &r.Unpaired, &r.Repairs, &r.Stale, &r.Missing,
 		&r.Verified, &r.Held, &r.HeldDeletes, &r.HeldEntries, &r.LastSync, &r.LastCode, &r.LastEnd,
-		&r.Attempts, &r.Walked, &r.ListDone, &r.HeapBytes, &r.Target, &r.Fault}
+		&r.Attempts, &r.Walked, &r.ListDone, &r.HeapBytes, &r.Target, &r.Fault,
+		&r.Returned, &r.RescansOverflow, &r.RescansUnwatched, &r.RescansAsked, &r.RescansRefused,
+		&r.RescansForgotten, &r.RescanDirs, &r.RescanNanos, &r.VerifyDirs, &r.VerifyNanos}
 }
 
 // Merge adds a target's numbers to the worker's: counts add up, the gravest

@@ -84,6 +84,7 @@ func Worker(cfg config.Config, o rsync.Options, roots rootid.Roots, c choose.Cho
 		RetryMin: cfg.RetryInitial, RetryMax: cfg.RetryMax,
 		Once:   cfg.Once || cfg.DryRun,
 		Delete: settings.Delete(cfg.Delete), FullSyncEvery: cfg.FullSyncEvery,
+		VerifyEvery: cfg.VerifyEvery, UnwatchedEvery: cfg.UnwatchedEvery, WatchLimit: host.WatchLimit(),
 		Monitor: monitor(c.Monitor), PollEvery: c.Every, Inodes: c.Inodes,
 	}
 	for i := range cfg.Targets {
@@ -125,6 +126,26 @@ func Helper(cfg config.Config, o rsync.Options, roots rootid.Roots, c choose.Cho
 		helper.Targets = append(helper.Targets, ipc.Target{ID: TargetID(i), Root: theRoot, Name: name})
 	}
 	if data, err = wire.Append(nil, &helper); err != nil {
+		return nil, fmt.Errorf("configuration of the helper: %w", err)
+	}
+	return data, nil
+}
+
+// Watched is the configuration of a helper whose worker tells what happens in a
+// root; path is where the root is, of which both learn the last name alone.
+func Watched(w settings.Watch, path string, c choose.Choice, rootFD int) ([]byte, error) {
+	w.Root = theRoot
+	w.Monitor, w.PollEvery, w.Inodes = monitor(c.Monitor), c.Every, c.Inodes
+	data, err := wire.Append(nil, &settings.Worker{Watches: []settings.Watch{w}})
+	if err != nil {
+		return nil, fmt.Errorf("configuration of the worker: %w", err)
+	}
+	data, err = wire.Append(nil, &ipc.HelperConfig{
+		Build:    buildinfo.ID,
+		Roots:    []ipc.HelperRoot{{Root: ipc.Root{ID: theRoot, Name: shortName(path)}, FD: rootFD}},
+		Deadline: verbDeadline, Worker: data,
+	})
+	if err != nil {
 		return nil, fmt.Errorf("configuration of the helper: %w", err)
 	}
 	return data, nil

@@ -62,6 +62,7 @@ type Plan struct {
 	Options rsync.Options
 	Roots   rootid.Roots
 	Source  jail.Tree
+	Watch   *settings.Watch // changes are told, and nothing is copied; nil: the reverse
 }
 
 // RunnerPlan is what a runner is for.
@@ -105,6 +106,9 @@ type Generation struct {
 	events  *os.File // the worker's end of the resolver's socket, until it has it
 	control *os.File // to the helper
 	status  *os.File // numbers from the worker, commands to it
+
+	Output *os.File // of a watch: what the worker writes; the owner reads it
+	output *os.File // its other end, until the worker has it
 }
 
 // All are the processes of which none outlives another.
@@ -127,6 +131,11 @@ func (m *Maker) Begin(plan Plan) (g *Generation, err error) {
 	m.Log.Info(words.Watching(g.Watching))
 	if g.inotify, err = newInotify(); err != nil {
 		return g, err
+	}
+	if plan.Watch != nil {
+		if g.Output, g.output, err = proc.Pipe("output"); err != nil {
+			return g, err
+		}
 	}
 	var files proc.Files
 	defer func() { err = errors.Join(err, files.Close()) }()
@@ -177,7 +186,7 @@ func (m *Maker) helper(g *Generation, plan Plan, files *proc.Files) error {
 	files.Take(theirs, err)
 	// After 0 to 2 and the four donations below; see sandbox's package comment.
 	const firstOpen = 7
-	data, err := brief.Helper(plan.Config, plan.Options, plan.Roots, g.Watching, firstOpen)
+	data, err := g.brief(plan, firstOpen)
 	if err != nil {
 		return err
 	}
@@ -192,6 +201,14 @@ func (m *Maker) helper(g *Generation, plan Plan, files *proc.Files) error {
 		proc.Donate("inotify", g.inotify), proc.Donate("filter", m.Filters[seccomp.Helper]),
 	}, brief.Limits(spec.Role, len(plan.Config.Targets), false))
 	return err
+}
+
+// brief is what the helper is told.
+func (g *Generation) brief(p Plan, firstOpen int) ([]byte, error) {
+	if p.Watch != nil {
+		return brief.Watched(*p.Watch, p.Source.Host, g.Watching, firstOpen)
+	}
+	return brief.Helper(p.Config, p.Options, p.Roots, g.Watching, firstOpen)
 }
 
 func (m *Maker) worker(g *Generation, files *proc.Files, events sandbox.Donation) error {
@@ -209,10 +226,15 @@ func (m *Maker) worker(g *Generation, files *proc.Files, events sandbox.Donation
 	}
 	spec := jail.Worker(m.Machine, m.UID, m.GID)
 	m.named(&spec, m.Name)
-	g.Worker, err = m.Starter.Start(spec, "", m.Programs.Worker, []sandbox.Donation{
+	fds := []sandbox.Donation{
 		proc.Donate("helper", toWorker), proc.Donate("status", theirs),
 		events, proc.Donate("filter", m.Filters[seccomp.Worker]),
-	}, brief.Limits(spec.Role, 0, false))
+	}
+	if g.output != nil {
+		fds = append(fds, proc.Donate("output", files.Take(g.output, nil)))
+		g.output = nil
+	}
+	g.Worker, err = m.Starter.Start(spec, "", m.Programs.Worker, fds, brief.Limits(spec.Role, 0, false))
 	if err != nil {
 		return err
 	}
@@ -376,7 +398,7 @@ func (g *Generation) end(all []*proc.Process) error {
 		ends.Go(func() { errs[i] = errors.Join(errs[i], p.End()) })
 	}
 	ends.Wait()
-	for _, f := range []*os.File{g.inotify, g.events, g.control, g.status} {
+	for _, f := range []*os.File{g.inotify, g.events, g.control, g.status, g.Output, g.output} {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -162,3 +163,16 @@ func (k Kernel) Refuse(allowed func(name string) bool, warn func(string)) error 
 
 // Add takes note of a feature that others found missing.
 func (k *Kernel) Add(name, what string) { k.missing = append(k.missing, missing{name, what}) }
+
+// WatchLimit is how many watches of inotify a user may have; 0: unknown.
+func WatchLimit() uint64 {
+	data, err := os.ReadFile("/proc/sys/fs/inotify/max_user_watches")
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}

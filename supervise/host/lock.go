@@ -112,6 +112,12 @@ type inUse struct{ pid string }
 
 func (e inUse) Error() string { return "is in use by another lockstep (pid " + e.pid + ")" }
 
+// InUse says that a lock could not be taken because another has it.
+func InUse(err error) bool {
+	var used inUse
+	return errors.As(err, &used)
+}
+
 // holder names the holder of the lock.
 func holder(file *os.File) error {
 	const longest = 16

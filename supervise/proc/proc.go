@@ -76,7 +76,7 @@ func (s *Starter) Start(spec sandbox.Spec, label string, image *os.File, fds []s
 	if err != nil {
 		return nil, fmt.Errorf("control group of the %s: %w", spec.Role, err)
 	}
-	messages, write, err := newPipe()
+	messages, write, err := Pipe("messages")
 	if err != nil {
 		return nil, errors.Join(err, leaf.Remove())
 	}
@@ -157,18 +157,18 @@ func (p *Process) Hangs() error {
 
 func (p *Process) hangs() error { return fmt.Errorf("the %s (pid %d) %w", p.Role, p.PID, ErrHung) }
 
-// newPipe makes a pipe: the reading end is served by this process's poller, the
+// Pipe makes a pipe: the reading end is served by this process's poller, the
 // writing end blocks, as programs expect of their standard error.
-func newPipe() (read, write *os.File, err error) {
+func Pipe(name string) (read, write *os.File, err error) {
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
 		return nil, nil, fmt.Errorf("pipe: %w", err)
 	}
-	write = os.NewFile(uintptr(p[1]), "messages")
+	write = os.NewFile(uintptr(p[1]), name)
 	if err := unix.SetNonblock(p[0], true); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("pipe: %w", err), unix.Close(p[0]), write.Close())
 	}
-	return os.NewFile(uintptr(p[0]), "messages"), write, nil
+	return os.NewFile(uintptr(p[0]), name), write, nil
 }
 
 // Pair makes a socket pair that keeps packets apart. Ours is served by this

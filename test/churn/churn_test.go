@@ -94,3 +94,28 @@ func TestSameSeedSameNames(t *testing.T) {
 		t.Error("one seed gave two trees")
 	}
 }
+
+// Every kind of worker of a Stress gets something done, and no directory is lost
+// or doubled.
+func TestStress(t *testing.T) {
+	root, outside := t.TempDir(), t.TempDir()
+	c, err := Stress{Root: root, Outside: outside, Seed: 1, For: 500 * time.Millisecond, Rate: 4000}.Run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Moved == 0 || c.Same == 0 || c.Out == 0 || c.Changed == 0 {
+		t.Errorf("%+v", c)
+	}
+	seen := map[string]int{}
+	for _, top := range []string{root, outside} {
+		_ = filepath.WalkDir(top, func(path string, d os.DirEntry, err error) error {
+			if name := d.Name(); err == nil && len(name) == 4 && strings.ContainsAny(name[:1], "nm") {
+				seen[name[1:]]++
+			}
+			return err
+		})
+	}
+	if len(seen) != stressDirs {
+		t.Errorf("%d directories, want %d: %v", len(seen), stressDirs, seen)
+	}
+}

@@ -63,3 +63,60 @@ func TestBench(t *testing.T) {
 		t.Errorf("no table: %v", err)
 	}
 }
+
+// The benchmark of the monitors works; in the long run with its full numbers. No
+// decoder allocates anything for an event.
+func TestBenchMonitors(t *testing.T) {
+	testenv.NeedRoot(t)
+	testenv.NeedTool(t, "rsync")
+	testenv.NeedTool(t, "gcc")
+	bin := filepath.Dir(program(t, "lockstep"))
+	dir := t.TempDir()
+	bench, here := filepath.Join(dir, "bench-monitors"), filepath.Join(dir, "bin")
+	command(t, "go", "build", "-o", bench, "../../bench/monitors")
+	command(t, "cp", "-a", bin, here)
+	command(t, "go", "build", "-tags", "unsplit", "-o", filepath.Join(here, "lockstep-decode"), "../../bench/decode")
+	floor, err := filepath.Abs("../../bench/floor/floor.c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := []string{"-events", "50000", "-dirs", "2000"}
+	if scaled().full {
+		words = []string{"-events", "10000000", "-dirs", "1000000"}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, bench, append(words, "-n", "1", "-floor", floor, "-out", dir)...)
+	cmd.Dir = dir
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v:\n%s", err, out)
+	}
+	t.Logf("%s", out)
+	text, err := os.ReadFile(filepath.Join(dir, "monitors.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r struct {
+		Decoded []struct {
+			Decoder             string
+			Events, Allocations float64
+		}
+		Watched []struct {
+			Watcher string
+			Dirs    int
+		}
+	}
+	if err := json.Unmarshal(text, &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Decoded) != 4 || len(r.Watched) != 2 {
+		t.Errorf("%d decoders and %d that watch", len(r.Decoded), len(r.Watched))
+	}
+	for _, d := range r.Decoded {
+		if d.Allocations > d.Events/1000 {
+			t.Errorf("%s: %.0f allocations for %.0f events", d.Decoder, d.Allocations, d.Events)
+		}
+	}
+}

@@ -5,49 +5,82 @@ package e2e
 import (
 	"context"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
+
+	"lockstep/internal/testenv"
 )
 
-// One file is written to as fast as a process can. The kernel merges what is told
-// of it, and its sync reads that every few milliseconds: another sync's latency
-// stays within twice what it is without.
-func TestFloodLeavesOthersAlone(t *testing.T) {
+// floodRate is how often a second one file is written.
+const floodRate = 100_000
+
+// One file is written 100,000 times a second in one sync: a change in another
+// one is on its target nearly as soon as without. What counts is the ratio that
+// is printed; the limit of the test is a wide one, since others use this machine
+// too.
+func TestFlood(t *testing.T) {
 	f := newFleet(t, "flooded", "other")
 	flooded, other := f.part("flooded"), f.part("other")
-	f.start().ready()
-	const files = 60
-	before := percentile(other.latency("before", files, 0), 50)
-	file, err := os.Create(filepath.Join(flooded.src, "file"))
-	if err != nil {
-		t.Fatal(err)
+	for _, p := range f.parts { // what is measured is not to wait for its own sake
+		p.flags = append(p.flags, `delay = "0"`)
 	}
-	writes, began := 0, time.Now()
-	stop := background(t, func(ctx context.Context) error {
-		// 100,000 a second, but no more: what is measured is what the events
-		// cost, not what the writer does.
-		const rate, slice = 100_000, time.Millisecond
-		tick := time.NewTicker(slice)
-		defer tick.Stop()
-		for ctx.Err() == nil {
-			<-tick.C
-			for due := int(time.Since(began) * rate / time.Second); writes < due && ctx.Err() == nil; writes++ {
-				if _, err := file.WriteAt([]byte{byte(writes)}, 0); err != nil {
-					return err
-				}
-			}
-		}
-		return file.Close()
+	hundred(t, flooded.src, 20)
+	hundred(t, other.src, 20)
+	write(t, flooded.src+"/busy", "x")
+	f.start().ready()
+	n := scaled().latencies
+	idle := other.latency("idle", n, 3*time.Second)
+
+	var wrote int
+	began := time.Now()
+	stop := background(t, func(ctx context.Context) (err error) {
+		wrote, err = flood(ctx, flooded.src+"/busy")
+		return err
 	})
-	during := percentile(other.latency("during", files, 3*time.Second), 50)
+	during := other.latency("flood", n, 5*time.Second)
 	took := time.Since(began)
 	stop()
-	t.Logf("latency of the other: %v alone, %v beside %.0f writes a second", before, during, float64(writes)/took.Seconds())
-	const jitter = 30 * time.Millisecond // of a machine with few processors
-	if during > 2*before+jitter {
-		t.Errorf("%v, more than twice %v", during, before)
+
+	rate := float64(wrote) / took.Seconds()
+	a, b := percentile(idle, 50), percentile(during, 50)
+	t.Logf("%.0f writes a second; p50 of the other sync: idle %v (%d changes), during the flood %v (%d changes): %.2f times; p90 %v and %v",
+		rate, a, len(idle), b, len(during), float64(b)/float64(a), percentile(idle, 90), percentile(during, 90))
+	if rate < floodRate/4 {
+		testenv.Lacks(t, "this machine writes too slowly for a flood")
+	}
+	if b > 3*a+20*time.Millisecond {
+		t.Errorf("p50 of the other sync is %v during the flood, and %v without", b, a)
 	}
 	f.equal()
+	r := flooded.report()
+	t.Logf("the flooded sync: %d events, %d overflows, %d commands", r.num("events"), r.num("overflows"), r.num("jobs"))
 	f.stop()
+}
+
+// flood writes one byte again and again.
+func flood(ctx context.Context, path string) (n int, err error) {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	const tick = 5 * time.Millisecond
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	began := time.Now()
+	for {
+		for due := int(time.Since(began).Seconds() * floodRate); n < due; n++ {
+			if _, err := file.WriteAt([]byte{byte(n)}, 0); err != nil {
+				return n, err
+			}
+			if n%1000 == 0 && ctx.Err() != nil {
+				return n, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return n, nil
+		case <-ticker.C:
+		}
+	}
 }

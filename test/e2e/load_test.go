@@ -64,7 +64,7 @@ func TestOverflow(t *testing.T) {
 		}
 	}
 	m.sameWithin(limit)
-	if r := m.inStep(limit); r.num("overflows") == 0 || r.num("rescans") == 0 {
+	if r := m.inStep(limit); r.num("overflows") == 0 || r.num("rescans_overflow") == 0 || r.num("rescan_dirs") == 0 || r.num("rescan_nanos") == 0 {
 		t.Errorf("no overflow, or no rescan after it: %s", r)
 	}
 	m.stop()

@@ -20,6 +20,8 @@ type scale struct {
 	streamRate                        int
 	streamFor                         time.Duration
 	churnOps, churnSeeds              int
+	stressFor                         time.Duration
+	stressSeeds                       int
 	kills, starts                     int
 	hostileNames, hostileSeeds        int
 	hostileDeletes                    int
@@ -34,14 +36,14 @@ func scaled() scale {
 	if os.Getenv("LOCKSTEP_SCALE") == "full" {
 		return scale{full: true, away: 20 * time.Second, burstDirs: 200, burstFiles: 20000, burstSeeds: 10,
 			streamRate: 2000, streamFor: 30 * time.Second,
-			churnOps: 6000, churnSeeds: 10,
+			churnOps: 6000, churnSeeds: 10, stressFor: time.Minute, stressSeeds: 10,
 			kills: 100, starts: 10,
 			hostileNames: 3000, hostileSeeds: 2, hostileDeletes: 60,
 			syncs: 100, latencies: 200, remoteScripts: 1}
 	}
 	return scale{away: 5 * time.Second, burstDirs: 40, burstFiles: 4000, burstSeeds: 1,
 		streamRate: 1000, streamFor: 4 * time.Second,
-		churnOps: 1500, churnSeeds: 2,
+		churnOps: 1500, churnSeeds: 2, stressFor: 10 * time.Second, stressSeeds: 2,
 		kills: 8, starts: 4,
 		hostileNames: 400, hostileSeeds: 1, hostileDeletes: 5,
 		syncs: 8, latencies: 50, remoteScripts: 4}

@@ -233,7 +233,7 @@ func (t *Tracker) movedFrom(parent tree.ID, rel, name string, cookie uint32) {
 // both cases all below it is walked: every path there is new.
 func (t *Tracker) movedTo(parent tree.ID, rel, name string, cookie uint32) {
 	there := t.tree.Child(parent, name)
-	came := t.tree.InLimbo(cookie)
+	came := t.tree.Claim(cookie)
 	t.fresh(rel)
 	want := wantDirty | wantDeep
 	if there != tree.None {

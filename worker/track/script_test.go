@@ -241,7 +241,7 @@ func (s *scripted) command(words []string) {
 		s.check()
 	case "counters":
 		c := s.t.Counters()
-		s.effect("overflows", strconv.Itoa(int(c.Overflows)), "unpaired", strconv.Itoa(int(c.Unpaired)),
+		s.effect("overflows", strconv.Itoa(int(c.Overflows)), "unpaired", strconv.Itoa(int(c.Unpaired)), "returned", strconv.Itoa(int(c.Returned)),
 			"repairs", strconv.Itoa(int(c.Repairs)), "stale", strconv.Itoa(int(c.Stale)), "missing", strconv.Itoa(int(c.Missing)),
 			"unwatched", strconv.Itoa(int(c.Unwatched)), "failed", strconv.Itoa(int(c.Failed)))
 	default:

@@ -4,7 +4,7 @@
 //
 // Trust: part of the worker. Names, and the order in which things happen, are
 // chosen by whoever can write in the root.
-// Imports: the standard library, monitor, worker/clock, worker/doubt,
+// Imports: the standard library, monitor, worker/clock, worker/count, worker/doubt,
 // worker/fifo, worker/intern, worker/listing, worker/stray and worker/tree only. Pure: time is an argument.
 //
 // Why it holds. The kernel queues the events of all watches in one order, so a
@@ -38,6 +38,7 @@ package track
 import (
 	"time"
 
+	"lockstep/worker/count"
 	"lockstep/worker/doubt"
 	"lockstep/worker/fifo"
 	"lockstep/worker/intern"
@@ -107,7 +108,7 @@ type Sink interface {
 
 // Config is what a Tracker must know of its root.
 type Config struct {
-	PairWait time.Duration                     // how long the halves of a rename may be apart; 0: 500 ms
+	PairWait time.Duration                     // how long the halves of a rename may be apart, at rest (tree.Patience); 0: 500 ms
 	MaxWalks int                               // walks handed out at once; 0: 4096
 	Excluded func(rel string, isDir bool) bool // nil: nothing is
 	Mounts   []string                          // directories that are not entered
@@ -119,27 +120,7 @@ type Config struct {
 }
 
 // Counters are a Tracker's account of itself.
-type Counters struct {
-	Dirs        uint64 // directories in the tree
-	Watched     uint64 // of them with a watch
-	Unwatched   uint64 // of them without, because there are no more watches
-	Failed      uint64 // of them refused for another reason
-	TooLong     uint64 // of them with a path too long to be named
-	Events      uint64
-	StaleEvents uint64 // events of descriptors that no directory has
-	Overflows   uint64
-	Unpaired    uint64 // directories moved away whose second half never came
-	Repairs     uint64 // differences between tree and file system mended
-	Walked      uint64 // entries listed
-	Walks       uint64 // directories walked
-	InFlight    uint64 // walks handed out and not answered
-	Queued      uint64 // walks not handed out yet
-	Verified    uint64 // verifications ended
-	Stale       uint64 // by the last verification: in the tree, not in the file system
-	Missing     uint64 // by the last verification: in the file system, not in the tree or not watched
-	Skipped     uint64 // sockets and devices reported
-	Verifying   bool
-}
+type Counters = count.Counters
 
 // Tracker follows one root. Not safe for concurrent use.
 type Tracker struct {
@@ -186,8 +167,7 @@ func New(cfg Config, sink Sink) *Tracker {
 	}
 	t := &Tracker{
 		cfg: cfg, sink: sink, tree: tree.New(), mounts: map[string]bool{},
-		out: map[uint64]*walk{}, flips: map[int32]int{},
-		names: intern.Paths{},
+		out: map[uint64]*walk{}, flips: map[int32]int{}, names: intern.Paths{},
 	}
 	for _, rel := range cfg.Mounts {
 		t.mounts[rel] = true
@@ -279,7 +259,7 @@ func (t *Tracker) Tree() *tree.Tree { return t.tree }
 // Counters returns the account as of now.
 func (t *Tracker) Counters() Counters {
 	c := t.count
-	c.Dirs, c.Watched = uint64(t.tree.Len()), uint64(t.tree.Watched())
+	c.Dirs, c.Watched, c.Returned = uint64(t.tree.Len()), uint64(t.tree.Watched()), uint64(t.tree.Returned())
 	if t.cfg.Paths {
 		c.Watched = c.Dirs - min(c.Dirs, c.Failed+c.TooLong)
 	}
@@ -291,7 +271,7 @@ func (t *Tracker) Counters() Counters {
 // the tree, and watches that no node has are ended.
 func (t *Tracker) Tick(now time.Time) {
 	t.now = now
-	if n := t.tree.Expire(now, t.cfg.PairWait, t.forget); n > 0 {
+	if n := t.tree.Expire(now, t.tree.Patience(t.cfg.PairWait, t.Idle()), t.forget); n > 0 {
 		t.count.Unpaired += uint64(n)
 	}
 	if since, any := t.orphans.Since(); any && now.Sub(since) >= t.cfg.PairWait {
@@ -303,7 +283,7 @@ func (t *Tracker) Tick(now time.Time) {
 // Next is when Tick has something to do; false: no time soon.
 func (t *Tracker) Next() (at time.Time, due bool) {
 	if since, any := t.tree.Oldest(); any {
-		at, due = since.Add(t.cfg.PairWait), true
+		at, due = since.Add(t.tree.Patience(t.cfg.PairWait, t.Idle())), true
 	}
 	if since, any := t.orphans.Since(); any {
 		if orphans := since.Add(t.cfg.PairWait); !due || orphans.Before(at) {

@@ -105,6 +105,9 @@ func (t *Tree) SetWD(id ID, wd int32) (before ID) {
 		t.clearWD(other)
 		before = t.id(other)
 	}
+	if before == None {
+		t.again(func(g given) bool { return g.wd == wd })
+	}
 	if t.watched >= len(t.byWD) {
 		t.growWD()
 	}

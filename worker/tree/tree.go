@@ -17,7 +17,6 @@ package tree
 import (
 	"hash/maphash"
 	"slices"
-	"time"
 )
 
 // ID names a node: its slot, and the slot's generation. None is no node.
@@ -55,13 +54,6 @@ type node struct {
 	mark                      uint16
 }
 
-// limbo is a detached subtree that waits for the other half of its rename.
-type limbo struct {
-	slot   int32
-	cookie uint32
-	since  time.Time
-}
-
 // Tree is the mirror of one root. The zero value is not usable: see New.
 type Tree struct {
 	chunks  [][]node
@@ -75,6 +67,10 @@ type Tree struct {
 	seed    maphash.Seed
 	limbo   []limbo
 	buf     []byte
+
+	given    [lateHalves]given // what Expire removed last; see again
+	givenUp  int               // how many that were
+	returned int
 }
 
 // New returns a tree of the root alone, which has no watch yet.

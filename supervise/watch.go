@@ -1,0 +1,79 @@
+package supervise
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"lockstep/config"
+	"lockstep/console"
+	"lockstep/supervise/exit"
+	"lockstep/supervise/host"
+	"lockstep/supervise/watch"
+)
+
+// Watch is `lockstep watch`: it returns the exit code when all has ended.
+func Watch(o watch.Options, args []string, in io.Reader, out *os.File) int {
+	screen := console.NewScreen(os.Stderr)
+	s := &service{
+		set: config.Set{Service: config.Service{AllowMissing: o.AllowMissing, User: "lockstep"}}, args: args, screen: screen,
+		log:     console.NewLogger(screen, false, screen.Terminal()),
+		signals: make(chan os.Signal, 8),
+		changed: make(chan struct{}, 1),
+	}
+	// A reader of our lines that has gone is told by the write.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	signal.Notify(s.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1)
+	err := s.steps(
+		s.needRoot, // nothing below works without
+		func() error {
+			if err := o.Check(); err != nil {
+				return exit.Refuse(err)
+			}
+			return nil
+		},
+		s.lockOne,      // a runtime directory that nobody uses
+		s.checkKernel,  // what confinement stands on
+		s.sweep,        // what a killed supervisor left
+		s.sealPrograms, // from here on no upgrade can mix versions
+		s.compile,      // filters, once for all restarts
+	)
+	if err == nil {
+		err = watch.Serve(watch.Host{
+			Log: s.log, Maker: s.host.Maker, UIDs: uidDir, User: s.set.User,
+			Signals: s.signals, Mounts: s.mounts.Changed, In: in, Out: out,
+		}, o)
+	}
+	return s.finish(err)
+}
+
+// watchDirs is where the runtime directories of watches are.
+const watchDirs = "/run/lockstep/watch"
+
+// mostWatches is how many may run on one host.
+const mostWatches = 1024
+
+// lockOne takes the first runtime directory that is free: a watch has nothing
+// that two could quarrel about, but what a killed one left has to be found.
+func (s *service) lockOne() error {
+	var errs error
+	for n := range mostWatches {
+		dir := filepath.Join(watchDirs, strconv.Itoa(n+1))
+		lock, err := host.LockRuntime(dir)
+		if err == nil {
+			s.set.RuntimeDir = dir
+			s.later(lock.Release)
+			return nil
+		}
+		if !host.InUse(err) {
+			return exit.Refuse(err)
+		}
+		errs = err
+	}
+	return exit.Refuse(errors.Join(fmt.Errorf("%d watches run already", mostWatches), errs))
+}

@@ -1,0 +1,228 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"lockstep/test/churn"
+)
+
+// names is a copy of the names below a root, kept by the lines about it alone.
+type names struct {
+	types   map[string]string
+	doubts  map[string]bool // a line has said: look there; the copy has not
+	strange []string        // what no line can be about
+}
+
+func underOf(path, dir string) bool {
+	return path == dir || dir == "" || strings.HasPrefix(path, dir+"/")
+}
+
+func (n *names) remove(path string) {
+	for at := range n.types {
+		if underOf(at, path) {
+			delete(n.types, at)
+		}
+	}
+	for at := range n.doubts {
+		if underOf(at, path) {
+			delete(n.doubts, at)
+		}
+	}
+}
+
+func move[T any](m map[string]T, from, to string) {
+	moved := map[string]T{}
+	for at, v := range m {
+		if underOf(at, from) {
+			moved[to+at[len(from):]] = v
+			delete(m, at)
+		}
+	}
+	for at, v := range moved {
+		m[at] = v
+	}
+}
+
+func (n *names) doubted(path string) bool {
+	for at := range n.doubts {
+		if underOf(path, at) {
+			return true
+		}
+	}
+	return false
+}
+
+// line applies one line.
+func (n *names) line(t *testing.T, text string) {
+	t.Helper()
+	var e struct {
+		Op, Type, Path, From string
+		Path64               string `json:"path_b64"`
+		From64               string `json:"from_b64"`
+	}
+	if err := json.Unmarshal([]byte(text), &e); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	for b64, to := range map[string]*string{e.Path64: &e.Path, e.From64: &e.From} {
+		if b64 != "" {
+			b, err := base64.StdEncoding.DecodeString(b64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			*to = string(b)
+		}
+	}
+	kind, there := n.types[e.Path]
+	odd := false
+	switch e.Op {
+	case "create":
+		odd = there
+		n.types[e.Path] = e.Type
+	case "delete": // it may be of a name that came and went before it was told
+		n.remove(e.Path)
+	case "move":
+		_, from := n.types[e.From]
+		odd = !from
+		n.remove(e.Path)
+		move(n.types, e.From, e.Path)
+		move(n.doubts, e.From, e.Path)
+	case "modify", "attrib":
+		odd = !there && e.Path != "" || there && e.Type != "" && kind != "" && e.Type != kind
+	case "rescan":
+		n.remove(e.Path)
+		n.doubts[e.Path] = true
+	case "overflow":
+		t.Fatalf("events were lost: %s", text)
+	}
+	if odd && !n.doubted(e.Path) && !n.doubted(e.From) {
+		n.strange = append(n.strange, text)
+	}
+}
+
+// watchable makes one change of the kinds that lines can tell.
+func watchable(root, outside string, r *rand.Rand) error {
+	pick := func(most int) string {
+		parts := make([]string, 1+r.IntN(most))
+		for i := range parts {
+			parts[i] = string(rune('a' + r.IntN(4)))
+		}
+		return strings.Join(parts, "/")
+	}
+	path, other := filepath.Join(root, pick(4)), filepath.Join(root, pick(4))
+	out := filepath.Join(outside, string(rune('A'+r.IntN(4))))
+	switch p := r.IntN(100); {
+	case p < 30:
+		return os.MkdirAll(path, 0o755)
+	case p < 55:
+		// Perhaps there is a FIFO, which nobody reads.
+		f, err := os.OpenFile(filepath.Join(path, fmt.Sprintf("f%d", r.IntN(6))), os.O_WRONLY|os.O_CREATE|syscall.O_NONBLOCK, 0o644)
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(churn.Text(r, r.IntN(50)))
+		return errors.Join(err, f.Close())
+	case p < 70:
+		return os.Rename(path, other)
+	case p < 77:
+		return os.Rename(path, out)
+	case p < 84:
+		return os.Rename(out, other)
+	case p < 90:
+		return os.RemoveAll(path)
+	case p < 94:
+		return syscall.Mkfifo(filepath.Join(path, fmt.Sprintf("f%d", r.IntN(6))), 0o644)
+	default:
+		return os.Symlink("x", filepath.Join(path, fmt.Sprintf("f%d", r.IntN(6))))
+	}
+}
+
+// Who applies the lines to a copy of the names has the names, whatever happens
+// at a time, but for what a line says is to be looked at.
+func TestWatchChurn(t *testing.T) {
+	for seed := range uint64(scaled().churnSeeds) {
+		s, outside := newSpy(t), t.TempDir()
+		const workers = 4
+		ops := min(scaled().churnOps, 4000) / workers
+		err := churn.Parallel(workers, func(w int) error {
+			r := churn.Rand(seed, 300+uint64(w))
+			for range ops {
+				err := watchable(s.src, outside, r)
+				var errno syscall.Errno
+				if err != nil && !errors.As(err, &errno) {
+					return err
+				}
+				if r.IntN(50) == 0 {
+					time.Sleep(time.Duration(r.IntN(5)) * time.Millisecond)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second) // second halves that never come, and what is in doubt
+		lines := s.sync(1)
+		n := &names{types: map[string]string{}, doubts: map[string]bool{}}
+		for _, line := range lines {
+			n.line(t, line)
+		}
+		compared := n.compare(t, s.src)
+		t.Logf("seed %d: %d lines, %d names compared, %d subtrees to be looked at, %d lines that none can be about", seed, len(lines), compared, len(n.doubts), len(n.strange))
+		for i, line := range n.strange {
+			if i < 10 {
+				t.Errorf("nothing like that was there: %s", line)
+			}
+		}
+		s.stop()
+	}
+}
+
+// compare wants the copy to be what is there.
+func (n *names) compare(t *testing.T, root string) (compared int) {
+	t.Helper()
+	seen := map[string]bool{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		rel := strings.TrimPrefix(strings.TrimPrefix(path, root), "/")
+		if err != nil || rel == "" || strings.HasPrefix(rel, ".sync-") {
+			return err
+		}
+		seen[rel] = true
+		if n.doubted(rel) {
+			return nil
+		}
+		compared++
+		kind := map[fs.FileMode]string{0: "file", fs.ModeDir: "dir", fs.ModeSymlink: "symlink"}[d.Type()]
+		if kind == "" {
+			kind = "other"
+		}
+		switch told, there := n.types[rel]; {
+		case !there:
+			t.Errorf("%s is there, and no line says so", rel)
+		case told != "" && told != kind:
+			t.Errorf("%s is a %s, and the lines say %s", rel, kind, told)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rel := range n.types {
+		if !seen[rel] && !n.doubted(rel) {
+			t.Errorf("%s is not there, and the lines say that it is", rel)
+		}
+	}
+	return compared
+}

@@ -1,0 +1,284 @@
+package watch
+
+import (
+	"strings"
+	"time"
+
+	"lockstep/internal/escape"
+	"lockstep/monitor"
+	"lockstep/worker/listing"
+	"lockstep/worker/tell"
+	"lockstep/worker/tree"
+)
+
+// pairWait is how long the halves of a rename may be apart: as in package track.
+const pairWait = 500 * time.Millisecond
+
+// changes is what is known of names while events come in.
+type changes struct {
+	seq    uint64
+	mounts map[string]bool
+	left   []departure // oldest first
+	fresh  map[string]*fresh
+
+	told    []string          // directories that were just told of
+	doubted map[string]string // what is to be looked at, and why
+	last    [2]string         // the last rename
+	limbo   bool              // an event came from a directory that is between the halves of its rename
+}
+
+// departure is the first half of a rename.
+type departure struct {
+	cookie uint32
+	rel    string
+	kind   uint8
+	at     time.Time
+}
+
+func newChanges(mounts []string) changes {
+	c := changes{mounts: map[string]bool{}, fresh: map[string]*fresh{}, doubted: map[string]string{}}
+	for _, m := range mounts {
+		c.mounts[m] = true
+	}
+	return c
+}
+
+// Event hears one event of the kernel's queue. It is told before the tracker
+// applies it, because a path is right until then.
+func (r *Root) Event(e monitor.Event) {
+	t := r.track.Tree()
+	id := t.ByWD(e.WD)
+	rel, attached := t.Path(id)
+	r.tracef("event wd=%d %v cookie=%d dir=%s name=%s", e.WD, e.Mask, e.Cookie, tell.Show(rel), escape.Bytes(e.Name))
+	switch {
+	case r.cfg.Follow && id == t.Root() && e.Mask.Has(monitor.MoveSelf):
+		return
+	case e.Mask.Has(monitor.Overflow): // the tracker says so
+	case id == tree.None:
+	case !attached:
+		r.limbo = true
+	case e.Mask.Has(monitor.Ignored):
+		r.failed[rel] = true // mostly it is being deleted, as its parent's event will say
+	case len(e.Name) == 0:
+		if e.Mask.Has(monitor.Attrib) && (id == t.Root() || t.WD(t.Parent(id)) < 0) {
+			r.change(tell.Event{Op: tell.Attrib, Kind: listing.KindDir, Rel: rel})
+		}
+	default:
+		r.named(rel, string(e.Name), e)
+	}
+	r.track.Event(e, r.host.Now())
+	r.relist()
+}
+
+// named hears an event about a name in a directory.
+func (r *Root) named(dir, name string, e monitor.Event) {
+	rel, kind := name, listing.KindNone
+	if dir != "" {
+		rel = dir + "/" + name
+	}
+	isDir := e.Mask.Has(monitor.IsDir)
+	if isDir {
+		kind = listing.KindDir
+	}
+	if excluded, _ := r.rules.Self(rel, isDir); excluded || isDir && r.mounts[rel] || r.unheard(dir) {
+		// A rename to a name that is not told of: it has left.
+		if d, ok := r.take(e.Cookie); ok && e.Mask.Has(monitor.MovedTo) {
+			r.gone(d.rel, d.kind)
+		}
+		return
+	}
+	switch {
+	case e.Mask.Has(monitor.Create):
+		r.appeared(rel, kind)
+	case e.Mask.Has(monitor.Delete):
+		r.gone(rel, kind)
+	case e.Mask.Has(monitor.MovedFrom):
+		r.departed(rel, kind, e.Cookie)
+	case e.Mask.Has(monitor.MovedTo):
+		r.arrived(rel, kind, e.Cookie)
+	case e.Mask.Has(monitor.Modify | monitor.CloseWrite):
+		r.touched(tell.Modify, rel, kind)
+	case e.Mask.Has(monitor.Attrib):
+		r.touched(tell.Attrib, rel, kind)
+	}
+}
+
+// change passes an event on. Before the root is ready nobody has heard of
+// anything that it could be a change of.
+func (r *Root) change(e tell.Event) {
+	if !r.ready {
+		return
+	}
+	if e.At = r.host.Now(); e.Seq == 0 {
+		r.seq++
+		e.Seq = r.seq
+	}
+	r.settle.Add(e)
+}
+
+// note counts a change by which another thing may be at a path.
+func (r *Root) note(rel string, kind uint8) uint64 {
+	r.seq++
+	r.types.Changed(rel, kind == listing.KindDir, r.seq)
+	return r.seq
+}
+
+// appeared: there is a new name, unless a listing was faster.
+func (r *Root) appeared(rel string, kind uint8) {
+	r.replaced(rel)
+	if !r.announce(rel) {
+		return
+	}
+	if kind == listing.KindDir {
+		r.isNew(rel)
+	}
+	r.change(tell.Event{Op: tell.Create, Kind: kind, Rel: rel, Seq: r.note(rel, kind)})
+}
+
+// gone: a name is no more.
+func (r *Root) gone(rel string, kind uint8) {
+	r.replaced(rel)
+	known := r.types.Known(rel)
+	seq := r.note(rel, kind)
+	if kind == listing.KindDir {
+		r.forgetBelow(rel)
+	} else {
+		kind = known
+	}
+	if r.withdraw(rel) {
+		r.change(tell.Event{Op: tell.Remove, Kind: kind, Rel: rel, Seq: seq})
+	}
+}
+
+// departed: the first half of a rename. If no second one comes, it has left.
+func (r *Root) departed(rel string, kind uint8, cookie uint32) {
+	r.replaced(rel)
+	if f := r.above(rel); f != nil && !f.has(rel) {
+		return // nobody has heard of it
+	}
+	if kind != listing.KindDir {
+		kind = r.types.Known(rel)
+	}
+	r.left = append(r.left, departure{cookie: cookie, rel: rel, kind: kind, at: r.host.Now()})
+}
+
+// arrived: the second half, or something from outside.
+func (r *Root) arrived(rel string, kind uint8, cookie uint32) {
+	d, paired := r.take(cookie)
+	if !paired {
+		r.appeared(rel, kind)
+		return
+	}
+	r.replaced(rel)
+	if !r.announce(rel) { // a listing was faster, and has told of it as new
+		r.gone(d.rel, d.kind)
+		return
+	}
+	r.withdraw(d.rel)
+	r.note(d.rel, kind)
+	seq := r.note(rel, kind)
+	r.types.Learn(rel, d.kind)
+	if kind == listing.KindDir {
+		r.forgetBelow(rel)
+		r.moveBelow(d.rel, rel)
+	}
+	r.change(tell.Event{Op: tell.Move, Kind: d.kind, Rel: rel, From: d.rel, Seq: seq})
+	if r.limbo && kind == listing.KindDir {
+		r.limbo = false
+		r.doubt(rel, "it was changed while it was renamed")
+	}
+	if r.last == [2]string{rel, d.rel} {
+		// Renamed back, or the two have changed places: the events are the same.
+		r.doubt(rel, "renamed back, or exchanged")
+		r.doubt(d.rel, "renamed back, or exchanged")
+	}
+	r.last = [2]string{d.rel, rel}
+}
+
+// touched: what has a name has changed.
+func (r *Root) touched(o tell.Op, rel string, kind uint8) {
+	if f := r.above(rel); f != nil && !f.has(rel) {
+		r.appeared(rel, kind) // it was there before its directory was watched
+	}
+	if kind != listing.KindDir {
+		kind = r.types.Known(rel)
+	}
+	r.change(tell.Event{Op: o, Kind: kind, Rel: rel})
+}
+
+// take finds the first half of a rename.
+func (r *Root) take(cookie uint32) (d departure, ok bool) {
+	for i := len(r.left) - 1; i >= 0 && cookie != 0; i-- {
+		if d = r.left[i]; d.cookie == cookie {
+			r.left = append(r.left[:i], r.left[i+1:]...)
+			return d, true
+		}
+	}
+	return departure{}, false
+}
+
+// replaced ends the wait for second halves at a name that is used again, and
+// below one that comes or goes.
+func (r *Root) replaced(rel string) {
+	for i := 0; i < len(r.left); i++ {
+		if d := r.left[i]; d.rel == rel || strings.HasPrefix(rel, d.rel+"/") || strings.HasPrefix(d.rel, rel+"/") {
+			r.left = append(r.left[:i], r.left[i+1:]...)
+			r.gone(d.rel, d.kind)
+			i = -1
+		}
+	}
+}
+
+// expire ends the wait for second halves that have not come in time.
+func (r *Root) expire(now time.Time) {
+	for len(r.left) > 0 && now.Sub(r.left[0].at) >= pairWait {
+		d := r.left[0]
+		r.left = r.left[1:]
+		r.gone(d.rel, d.kind)
+	}
+}
+
+func (r *Root) expiry() time.Time {
+	if len(r.left) == 0 {
+		return time.Time{}
+	}
+	return r.left[0].at.Add(pairWait)
+}
+
+// flush tells all that waits for something else to come.
+func (r *Root) flush() {
+	for len(r.left) > 0 {
+		d := r.left[0]
+		r.left = r.left[1:]
+		r.gone(d.rel, d.kind)
+	}
+	r.settle.Flush()
+}
+
+// Path hears one event whose directory is told by its path. Several of one name
+// may have become one: then they are told in the order in which they can have
+// happened, and what is there decides about the last of them.
+func (r *Root) Path(e monitor.PathEvent) {
+	if e.Root != uint32(r.cfg.Root) && e.Root != 0 {
+		return
+	}
+	rel := string(e.Dir)
+	r.tracef("event %v cookie=%d pid=%d dir=%s name=%s", e.Mask, e.Cookie, e.PID, tell.Show(rel), escape.Bytes(e.Name))
+	switch {
+	case e.Mask.Has(monitor.Overflow):
+	case len(e.Name) > 0:
+		for _, word := range [...]monitor.Op{monitor.MovedTo, monitor.Create, monitor.Modify, monitor.CloseWrite, monitor.Attrib, monitor.Delete, monitor.MovedFrom} {
+			if e.Mask.Has(word) {
+				r.named(rel, string(e.Name), monitor.Event{Mask: word | e.Mask&monitor.IsDir, Cookie: e.Cookie})
+			}
+		}
+	case e.Mask.Has(monitor.Changed) && r.poll != nil && r.poll.Ask(rel):
+		return
+	case e.Mask.Has(monitor.Changed):
+		defer r.rescan(rel, "the kernel does not tell what changed in it")
+	case e.Mask.Has(monitor.Attrib) && rel == "":
+		r.change(tell.Event{Op: tell.Attrib, Kind: listing.KindDir})
+	}
+	r.track.Path(e, r.host.Now())
+	r.relist()
+}

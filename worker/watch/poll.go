@@ -1,0 +1,51 @@
+package watch
+
+import (
+	"lockstep/ipc"
+	"lockstep/ipc/settings"
+	"lockstep/monitor"
+	"lockstep/worker/poll"
+	"lockstep/worker/tree"
+	"lockstep/worker/walks"
+)
+
+// Where changes are found by comparing listings: all of them or, with dnotify,
+// those in a directory of which no more is told.
+
+func (r *Root) startPoll() {
+	m := r.cfg.Monitor
+	if m != settings.MonitorPoll && m != settings.MonitorDnotify {
+		return
+	}
+	cfg := poll.Config{
+		Root: uint32(r.cfg.Root), Inodes: r.cfg.Inodes, Dirs: r.dirs,
+		Known: func(rel string) bool { return r.track.Tree().Find(rel) != tree.None },
+		Emit:  func(e monitor.PathEvent) { r.Path(e) },
+	}
+	if m == settings.MonitorPoll {
+		cfg.Every = r.cfg.PollEvery
+	}
+	r.poll = poll.New(cfg)
+}
+
+// dirs lists every directory of the tree as it is now.
+func (r *Root) dirs() []string {
+	t := r.track.Tree()
+	out := make([]string, 0, t.Len())
+	t.Walk(t.Root(), func(id tree.ID) {
+		if rel, ok := t.Path(id); ok && len(rel) < ipc.MaxRel {
+			out = append(out, rel)
+		}
+	})
+	return out
+}
+
+// polls says whether it is the turn of a round: the walks come first.
+func (r *Root) polls() bool { return r.poll != nil && r.ready && len(r.walks) == 0 }
+
+// stepPoll asks for the next directories of a round.
+func (r *Root) stepPoll() {
+	if r.polls() {
+		walks.Round(r.poll, r.cfg.Root, r.host.Now, r.host.Ask)
+	}
+}

@@ -1,0 +1,434 @@
+// Package watch tells what happens in a root, in one vocabulary, for people and
+// programs: it is the engine's part for a root of which nothing is copied.
+//
+// Trust: part of the worker, untrusted. Names are hostile; what it writes goes
+// through the supervisor's filter. Pure: time comes from the Host.
+//
+// How a change becomes a line: the kernel's event gets its path from the
+// tracker's tree, halves of a rename are put together and new directories are
+// announced with all that is in them (changes.go, fresh.go); changes of one path
+// are merged if that is wished, what the event does not say of its subject's type
+// is looked at, and then it is written (package tell).
+//
+// Invariants: what was told is true in its order: who applies the lines to a
+// copy of the names has what the root had at the last line, unless a line says
+// overflow; then rescan says from when on that is so again. Memory is bounded:
+// what the reader does not take ends in an overflow line.
+package watch
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"lockstep/internal/escape"
+	"lockstep/ipc"
+	"lockstep/ipc/output"
+	"lockstep/ipc/settings"
+	"lockstep/ipc/status"
+	"lockstep/rules"
+	"lockstep/worker/deliver"
+	"lockstep/worker/doubt"
+	"lockstep/worker/listing"
+	"lockstep/worker/poll"
+	"lockstep/worker/tell"
+	"lockstep/worker/track"
+	"lockstep/worker/tree"
+	"lockstep/worker/walks"
+)
+
+// Host is the engine, as a root sees it.
+type Host interface {
+	Now() time.Time
+	Ask(m ipc.Message, f deliver.Flight)
+	Barrier(f func()) // f is called once every event up to now was applied
+	Unwatch(wd int32)
+	Printf(level, format string, args ...any)
+	Fail(err error)
+	Draining() bool
+}
+
+// Output takes lines; see pump.Output.
+type Output interface {
+	Put(line []byte) bool
+	Calm() bool
+	Empty() bool
+}
+
+// ErrGone says that the root is no longer what it was.
+var ErrGone = errors.New("the root is gone")
+
+// Root is one watched root.
+type Root struct {
+	host  Host
+	out   Output
+	cfg   *settings.Watch
+	name  string
+	rules *rules.Set
+	track *track.Tracker
+	poll  *poll.Poller // nil: events tell of every change
+
+	walks  []track.Walk
+	flying int
+
+	changes
+	settle *tell.Settler
+	types  *tell.Typer
+
+	ready   bool
+	waiting bool // for the barrier before ready, or before a rescan is told
+	lost    string
+	losses  uint64    // how often events were lost
+	since   time.Time // since when all is listed, while something always is
+	drops   bool      // lines do not fit into the output
+	line    []byte
+	list    []tree.ID // what is still to be listed
+	listed  int
+	trace   bool
+
+	failed  map[string]bool // directories that could not be watched or listed
+	retryAt time.Time
+	limit   uint64 // directories without a watch, as last told
+	limitAt time.Time
+	rescans uint64
+
+	afterLoss, unseen uint64 // of rescans: because events were lost, because directories have no watch
+
+	tooLong uint64
+	closing bool     // a barrier of directories that were listed is under way
+	full    []string // new directories that were listed to their end
+}
+
+// New makes a root; Start begins.
+func New(host Host, out Output, cfg *settings.Watch, name string) (*Root, error) {
+	set, err := rules.New(cfg.Exclude)
+	if err != nil {
+		return nil, err
+	}
+	r := &Root{host: host, out: out, cfg: cfg, name: escape.Name(name), rules: set, types: tell.NewTyper(), failed: map[string]bool{}}
+	r.settle = tell.NewSettler(cfg.Settle, r.types.Push)
+	r.changes = newChanges(cfg.Mounts)
+	r.track = track.New(track.Config{
+		Excluded: func(rel string, dir bool) bool { out, _ := set.Self(rel, dir); return out },
+		Mounts:   cfg.Mounts, Devices: true,
+		Paths: cfg.Monitor.ByPath(), Compared: cfg.Monitor == settings.MonitorPoll,
+	}, (*sink)(r))
+	r.startPoll()
+	return r, nil
+}
+
+// Start begins to watch.
+func (r *Root) Start() { r.track.Start(r.poll != nil, 0) }
+
+// Advance takes the steps that can be taken now.
+func (r *Root) Advance() {
+	now := r.host.Now()
+	r.track.Tick(now)
+	r.expire(now)
+	r.stepReady(now)
+	r.stepLimit(now)
+	if !r.retryAt.IsZero() && !now.Before(r.retryAt) {
+		r.retryAt = time.Time{}
+		r.track.Retry()
+	}
+	r.stepFresh()
+	if r.host.Draining() {
+		r.flush()
+	}
+	r.settle.Due(now)
+	r.stepTypes()
+	r.stepOutput()
+	r.sendWalks()
+	r.stepPoll()
+}
+
+// Done says that nothing is left to be written.
+func (r *Root) Done() bool { return r.types.Empty() && r.out.Empty() }
+
+// impatience is how long a tree in which something is always listed may keep
+// the line that says that all is watched.
+const impatience = 2 * time.Second
+
+// stepReady says once that every directory is watched, and after a loss of
+// events, from when on everything is told again.
+func (r *Root) stepReady(now time.Time) {
+	if r.waiting || r.ready && r.lost == "" || !r.track.Complete() {
+		return
+	}
+	if r.since.IsZero() {
+		r.since = now
+	}
+	if !(r.track.Idle() && len(r.walks) == 0) && now.Sub(r.since) < impatience {
+		return
+	}
+	r.waiting = true
+	losses := r.losses
+	r.host.Barrier(func() {
+		r.waiting = false
+		if losses != r.losses {
+			return // more was lost: the tree is walked again
+		}
+		r.since = time.Time{}
+		// No target copies beside the walk: nothing need be remembered of it.
+		r.track.Pass(true)
+		r.track.Pass(false)
+		if !r.ready {
+			r.ready, r.lost = true, ""
+			r.put(output.Ready, nil)
+			return
+		}
+		r.afterLoss++
+		r.rescan("", r.lost)
+		r.lost = ""
+	})
+}
+
+// miss says that events were lost; when the tree is right again, rescan says so.
+func (r *Root) miss(cause string) {
+	r.losses++
+	if r.track.Complete() { // else it is being walked
+		r.since = time.Time{}
+	}
+	r.flush()
+	clear(r.fresh)
+	clear(r.doubted)
+	if r.ready {
+		r.lost = cause
+		r.change(tell.Event{Op: tell.Overflow, Cause: cause})
+	}
+}
+
+// rescan says that what is below rel has to be looked at.
+func (r *Root) rescan(rel, cause string) {
+	if !r.ready {
+		return
+	}
+	r.rescans++
+	r.change(tell.Event{Op: tell.Rescan, Kind: listing.KindDir, Rel: rel, Cause: cause})
+}
+
+// doubt has a rescan told of rel once the queue shows no more about it.
+func (r *Root) doubt(rel, cause string) {
+	if r.ready && r.lost == "" {
+		r.doubted[rel] = cause
+	}
+}
+
+// limitEvery is how often a tree with unwatched directories is to be looked at.
+const limitEvery = time.Minute
+
+// stepLimit says what a person can do when the kernel gives no more watches.
+func (r *Root) stepLimit(now time.Time) {
+	c := r.track.Counters()
+	if c.Unwatched == 0 {
+		r.limit, r.limitAt = 0, time.Time{}
+		return
+	}
+	if r.track.Idle() && c.Unwatched != r.limit {
+		r.limit = c.Unwatched
+		r.host.Printf(deliver.Warn, "%s: watch limit reached: of %d of %d directories no change is told; a rescan line comes every %v. "+
+			"Set sysctl fs.inotify.max_user_watches to at least %d more than now", r.name, c.Unwatched, c.Dirs, limitEvery, c.Unwatched)
+	}
+	if r.limitAt.IsZero() {
+		r.limitAt = now.Add(limitEvery)
+	}
+	if !now.Before(r.limitAt) {
+		r.limitAt = now.Add(limitEvery)
+		r.unseen++
+		r.rescan("", "directories without a watch")
+		r.track.Retry()
+	}
+}
+
+// sendWalks asks for what the tracker wants listed, in its order.
+func (r *Root) sendWalks() {
+	for r.flying < walks.Most && len(r.walks) > 0 {
+		m, n := walks.Batch(r.cfg.Root, r.walks)
+		batch := r.walks[:n:n]
+		r.walks = r.walks[n:]
+		r.flying++
+		r.host.Ask(m, r.heard(batch))
+	}
+	if len(r.walks) == 0 {
+		r.walks = nil
+	}
+}
+
+func (r *Root) heard(batch []track.Walk) deliver.Flight {
+	asked := r.host.Now()
+	return func(m ipc.Message, final bool) error {
+		a, err := deliver.Answer[ipc.WatchAnswer](m)
+		if err != nil {
+			return err
+		}
+		for i := range a.Dirs {
+			l, err := walks.Part(batch, &a.Dirs[i])
+			if err != nil {
+				return err
+			}
+			rel := batch[a.Dirs[i].Index].Rel
+			r.listing(rel, l)
+			if r.poll != nil {
+				r.poll.Listed(rel, l, asked, r.host.Now(), false)
+			}
+		}
+		if final {
+			r.flying--
+		}
+		return nil
+	}
+}
+
+// listing gives (part of) an answer to the tracker, and notes what it ends.
+func (r *Root) listing(rel string, l track.Listing) {
+	before := r.track.Counters()
+	r.track.Listing(l, r.host.Now())
+	r.relist()
+	if after := r.track.Counters(); after.Repairs > before.Repairs {
+		// Something was at another place than the tree had it: by a verification,
+		// or because an answer was newer than the events. What was told of it since
+		// then may be wrong.
+		r.doubt(rel, "it was not as it was known")
+	}
+	if l.More {
+		return
+	}
+	if r.failed[rel] && !r.track.Busy(rel) && (l.Status == 0 || r.track.Tree().Find(rel) == tree.None) {
+		delete(r.failed, rel)
+		if l.Status == 0 {
+			r.doubt(rel, "it is watched again")
+		}
+	}
+	if r.fresh[rel] != nil {
+		r.full = append(r.full, rel)
+	}
+}
+
+// Next is when Advance has something to do, zero for never.
+func (r *Root) Next() time.Time {
+	var next time.Time
+	if at, ok := r.track.Next(); ok {
+		next = at
+	}
+	next = deliver.Earlier(deliver.Earlier(next, r.retryAt), r.limitAt)
+	if r.polls() {
+		next = deliver.Earlier(next, r.poll.Next())
+	}
+	next = deliver.Earlier(deliver.Earlier(next, r.settle.Next()), r.expiry())
+	if !r.since.IsZero() && !r.waiting {
+		next = deliver.Earlier(next, r.since.Add(impatience))
+	}
+	if r.drops || len(r.list) > 0 || r.host.Draining() && !r.Done() {
+		next = deliver.Earlier(next, r.host.Now().Add(outputEvery))
+	}
+	return next
+}
+
+// Command does what the supervisor asks for.
+func (r *Root) Command(c status.Command) {
+	switch c.Verb() {
+	case status.CommandVerify:
+		if r.ready && !r.track.Counters().Verifying {
+			r.track.Verify()
+		}
+	case status.CommandTrace:
+		r.trace = !r.trace
+	case status.CommandList:
+		if len(r.list) > 0 {
+			return
+		}
+		t := r.track.Tree()
+		r.listed = 0
+		t.Walk(t.Root(), func(id tree.ID) { r.list = append(r.list, id) })
+	}
+}
+
+// Report adds the root's numbers to the worker's.
+func (r *Root) Report(rep *status.Report) {
+	c := r.track.Counters()
+	rep.Dirs += c.Watched
+	rep.Unwatched += c.Unwatched
+	rep.Overflows += c.Overflows
+	rep.Unpaired += c.Unpaired
+	rep.Returned += c.Returned
+	rep.RescansOverflow += r.afterLoss
+	rep.RescansUnwatched += r.unseen
+	rep.Repairs += c.Repairs
+	rep.Stale += c.Stale
+	rep.Missing += c.Missing
+	rep.Verified += c.Verified
+	rep.Walked += c.Walked
+	rep.Rescans += r.rescans
+	rep.TooLong += r.tooLong
+	switch {
+	case !r.ready:
+		rep.Ready, rep.State = 0, status.StateWalking
+	case !r.track.Idle() || r.lost != "":
+		rep.State = status.StateSyncing
+	}
+}
+
+// sink is the root as the tracker sees it.
+type sink Root
+
+// Dirty with an entry is one of a listing: of a new directory it is news. What
+// events tell is told from the events themselves.
+func (s *sink) Dirty(rel string, _ track.Change, e *track.Entry) {
+	if e != nil {
+		(*Root)(s).met(rel, e.Kind)
+	}
+}
+
+// Walk is a directory to be listed.
+func (s *sink) Walk(w track.Walk) {
+	(*Root)(s).tracef("walk %s", tell.Show(w.Rel))
+	s.walks = append(s.walks, w)
+}
+
+// Unwatch ends a watch.
+func (s *sink) Unwatch(wd int32) {
+	(*Root)(s).tracef("unwatch wd=%d", wd)
+	s.host.Unwatch(wd)
+}
+
+// Rescan says that events were lost.
+func (s *sink) Rescan(cause string) { (*Root)(s).miss(cause) }
+
+// RootGone ends the worker: the supervisor looks at the path again.
+func (s *sink) RootGone(cause string) {
+	s.host.Fail(fmt.Errorf("%s: %w: %s", s.name, ErrGone, cause))
+}
+
+// Failed is a directory that could not be watched or listed.
+func (s *sink) Failed(rel string, status uint16) {
+	r := (*Root)(s)
+	if status == enospc {
+		return // stepLimit tells
+	}
+	r.failed[rel] = true
+	if r.retryAt.IsZero() {
+		r.retryAt = r.host.Now().Add(retryWalk)
+	}
+	r.host.Printf(deliver.Warn, "%s: cannot watch or list %s (status %d); tried again after %v: nothing below it is told meanwhile",
+		r.name, tell.Show(rel), status, retryWalk)
+}
+
+const (
+	enospc    = 28
+	retryWalk = 5 * time.Second
+)
+
+// TooLong is a path that no request can name.
+func (s *sink) TooLong(rel string) {
+	if s.tooLong++; s.tooLong == 1 {
+		s.host.Printf(deliver.Warn, "%s: path of %d bytes is too long to be watched, and so is what lies below it: %s…",
+			s.name, len(rel), escape.Name(rel[:min(len(rel), 120)]))
+	}
+}
+
+// What only matters to who copies.
+
+func (s *sink) Seen(string, track.Entry, bool) {}
+func (s *sink) Skip(string, uint8)             {}
+func (s *sink) Suspect(string, []doubt.Doubt)  {}
+func (s *sink) Forgotten(time.Time)            {}
