@@ -152,8 +152,14 @@ func watchable(root, outside string, r *rand.Rand) error {
 // Who applies the lines to a copy of the names has the names, whatever happens
 // at a time, but for what a line says is to be looked at.
 func TestWatchChurn(t *testing.T) {
+	for _, monitor := range []string{"inotify", "fanotify"} {
+		t.Run(monitor, func(t *testing.T) { watchChurn(t, monitor) })
+	}
+}
+
+func watchChurn(t *testing.T, monitor string) {
 	for seed := range uint64(scaled().churnSeeds) {
-		s, outside := newSpy(t), t.TempDir()
+		s, outside := newSpy(t, "--monitor", monitor), t.TempDir()
 		const workers = 4
 		ops := min(scaled().churnOps, 4000) / workers
 		err := churn.Parallel(workers, func(w int) error {
