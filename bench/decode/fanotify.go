@@ -13,7 +13,6 @@ import (
 
 	"lockstep/monitor"
 	"lockstep/resolver"
-	"lockstep/supervise/fanotify"
 )
 
 // many is a batch for fanotify: fewer than the resolver lets wait. The kernel
@@ -24,7 +23,7 @@ const many = 40_000
 // make any.
 type system struct {
 	dir   string
-	queue *os.File
+	queue int
 	files []string
 }
 
@@ -44,8 +43,12 @@ func newSystem(dir string, each int) (*system, error) {
 		}
 	}
 	var err error
-	s.queue, err = fanotify.Open(fanotify.Tree{Path: dir})
-	return s, err
+	// As the supervisor does it, which is linked to nothing that decodes.
+	s.queue, err = unix.FanotifyInit(unix.FAN_CLASS_NOTIF|unix.FAN_REPORT_DFID_NAME_TARGET|unix.FAN_UNLIMITED_QUEUE|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK, unix.O_RDONLY|unix.O_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("fanotify_init: %w", err)
+	}
+	return s, unix.FanotifyMark(s.queue, unix.FAN_MARK_ADD|unix.FAN_MARK_FILESYSTEM, unix.FAN_ATTRIB|unix.FAN_ONDIR, unix.AT_FDCWD, dir)
 }
 
 func (s *system) cause() error {
@@ -66,7 +69,7 @@ func fanotifyDecoded(dir string) (*run, error) {
 	emit := func(monitor.Change) { events++ }
 	return &run{cause: s.cause, read: func() (int, error) {
 		for events = 0; ; {
-			n, err := unix.Read(int(s.queue.Fd()), buf)
+			n, err := unix.Read(s.queue, buf)
 			if err == unix.EAGAIN {
 				break
 			}
@@ -111,7 +114,7 @@ func resolved(dir string, each int) (*run, error) {
 		}
 		begin, done = make(chan struct{}), make(chan error, 1)
 		made := make(chan error)
-		ends := resolver.Ends{Fanotify: int(s.queue.Fd()), Worker: pair[1], Root: root, Number: 1}
+		ends := resolver.Ends{Fanotify: s.queue, Worker: pair[1], Root: root, Number: 1}
 		go func() { done <- resolve(ends, made, begin) }()
 		return errors.Join(<-made, s.cause())
 	}
