@@ -37,12 +37,16 @@ type path struct {
 type run struct {
 	cause func() error        // a batch of events
 	read  func() (int, error) // all that was caused; how many events that was
+	after func() error        // nil: nothing is to be put away after a batch
 }
 
 func paths() []path {
 	return []path{
 		{"inotify", "read(2) and monitor.Decode", inotifyDecoded},
 		{"inotify-tracked", "the same, and the tree: each event becomes a marked path", inotifyTracked},
+		{"fanotify", "read(2) and monitor.DecodeChanges", fanotifyDecoded},
+		{"resolver-hot", "the resolver, its packets and monitor.DecodePaths, in one directory", resolvedHot},
+		{"resolver-cold", "the same, each event in a directory of which nothing is known", resolvedCold},
 		{"records", "recv(2) of the resolver's packets and monitor.DecodePaths", records},
 	}
 }
@@ -89,6 +93,9 @@ func measure(p path, dir, count string) error {
 		n, err := r.read()
 		took := time.Since(begin)
 		runtime.ReadMemStats(&after)
+		if err == nil && r.after != nil {
+			err = r.after()
+		}
 		if err != nil {
 			return err
 		}
@@ -161,7 +168,7 @@ func inotifyDecoded(dir string) (*run, error) {
 			lost++
 		}
 	}
-	return &run{k.cause, func() (int, error) {
+	return &run{cause: k.cause, read: func() (int, error) {
 		events = 0
 		if err := k.empty(emit); err != nil || lost > 0 {
 			return 0, fmt.Errorf("%d overflows, %v", lost, err)
@@ -197,7 +204,7 @@ func inotifyTracked(dir string) (*run, error) {
 		events++
 		t.Event(e, now)
 	}
-	return &run{k.cause, func() (int, error) {
+	return &run{cause: k.cause, read: func() (int, error) {
 		events, m.dirty = 0, 0
 		err := k.empty(emit)
 		if err == nil && m.dirty != events {
@@ -230,7 +237,7 @@ func records(string) (*run, error) {
 		}
 		return nil
 	}
-	return &run{cause, func() (int, error) {
+	return &run{cause: cause, read: func() (int, error) {
 		events = 0
 		for range packets {
 			n, err := unix.Read(fds[1], buf)

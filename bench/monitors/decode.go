@@ -30,6 +30,9 @@ func decoders() []decoder {
 		}},
 		product("inotify", "the same, decoded"),
 		product("inotify-tracked", "the same, and each becomes a marked path by way of the tree"),
+		product("fanotify", "read(2) of fanotify, decoded"),
+		product("resolver-hot", "fanotify by way of the resolver to the worker, decoded twice: one directory, whose place is known"),
+		product("resolver-cold", "the same, each event in a directory whose place is asked for"),
 		product("records", "packets of the resolver (fanotify, dnotify), decoded"),
 	}
 }

@@ -24,7 +24,8 @@ type changes struct {
 	told    []string          // directories that were just told of
 	doubted map[string]string // what is to be looked at, and why
 	last    [2]string         // the last rename
-	limbo   bool              // an event came from a directory that is between the halves of its rename
+	behind  behind
+	limbo   bool // an event came from a directory that is between the halves of its rename
 }
 
 // departure is the first half of a rename.
@@ -165,6 +166,9 @@ func (r *Root) departed(rel string, kind uint8, cookie uint32) {
 // arrived: the second half, or something from outside.
 func (r *Root) arrived(rel string, kind uint8, cookie uint32) {
 	d, paired := r.take(cookie)
+	if kind == listing.KindDir {
+		defer r.came(rel)
+	}
 	if !paired {
 		r.appeared(rel, kind)
 		return
@@ -173,6 +177,9 @@ func (r *Root) arrived(rel string, kind uint8, cookie uint32) {
 	if !r.announce(rel) { // a listing was faster, and has told of it as new
 		r.gone(d.rel, d.kind)
 		return
+	}
+	if len(r.behind.steps) > 0 {
+		r.behind.add(step{at: rel, from: d.rel})
 	}
 	r.withdraw(d.rel)
 	r.note(d.rel, kind)
@@ -267,6 +274,7 @@ func (r *Root) Path(e monitor.PathEvent) {
 	switch {
 	case e.Mask.Has(monitor.Overflow):
 	case len(e.Name) > 0:
+		r.tells(rel)
 		for _, word := range [...]monitor.Op{monitor.MovedTo, monitor.Create, monitor.Modify, monitor.CloseWrite, monitor.Attrib, monitor.Delete, monitor.MovedFrom} {
 			if e.Mask.Has(word) {
 				r.named(rel, string(e.Name), monitor.Event{Mask: word | e.Mask&monitor.IsDir, Cookie: e.Cookie})

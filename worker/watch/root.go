@@ -132,6 +132,7 @@ func (r *Root) Advance() {
 		r.track.Retry()
 	}
 	r.stepFresh()
+	r.stepBehind()
 	if r.host.Draining() {
 		r.flush()
 	}
