@@ -291,9 +291,10 @@ const unknown = "the kernel does not tell what changed in it"
 // words tells what an event says of a name, word by word.
 func (r *Root) words(dir, name string, e monitor.PathEvent) {
 	if r.poll != nil && e.Mask.Has(monitor.Modify) {
-		// A comparison shows that it differs, and not how: it may be another one of
-		// that name, of another type.
-		r.note(strings.TrimPrefix(dir+"/"+name, "/"), listing.KindNone)
+		// A comparison shows that it differs, and not how.
+		if e.Mask.Has(monitor.Create) { // it may be another one of that name, of another type
+			r.note(strings.TrimPrefix(dir+"/"+name, "/"), listing.KindNone)
+		}
 		e.Mask = monitor.Modify | e.Mask&monitor.IsDir
 	}
 	for _, word := range [...]monitor.Op{monitor.MovedTo, monitor.Create, monitor.Modify, monitor.CloseWrite, monitor.Attrib, monitor.Delete, monitor.MovedFrom} {
