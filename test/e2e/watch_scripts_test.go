@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"text/tabwriter"
+
+	"lockstep/internal/testenv"
 )
 
 // watchMonitors are run with each script; compared says that changes are found
@@ -44,6 +46,32 @@ var watchMonitors = []struct {
 // Where changes are found by listings, a line of sleep ends a step: each step is
 // told before the next one begins, and is over before anything is listed.
 func TestWatchScripts(t *testing.T) { watchScripts(t, program(t, "lockstep")) }
+
+// TestWatchScriptsTiny is TestWatchScripts with programs that read and send one
+// event at a time, or a few that are short.
+func TestWatchScriptsTiny(t *testing.T) {
+	testenv.NeedRoot(t)
+	built := program(t, "lockstep")
+	dir, err := os.MkdirTemp(filepath.Dir(built), "tiny-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // what is left is seen in bin
+	id, err := exec.Command("../../scripts/build-id").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "tinybuffer", "-ldflags", "-X lockstep/internal/buildinfo.ID="+strings.TrimSpace(string(id)), "-o", dir,
+		"./cmd/lockstep-helper", "./cmd/lockstep-worker", "./cmd/lockstep-runner", "./cmd/lockstep-resolver")
+	build.Dir, build.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, err := exec.Command("cp", built, dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	watchScripts(t, filepath.Join(dir, "lockstep"))
+}
 
 func watchScripts(t *testing.T, program string) {
 	paths, err := filepath.Glob("testdata/watch/*.txt")
