@@ -28,7 +28,7 @@ import (
 )
 
 const (
-	readSize = 64 << 10
+	readSize = monitor.ReadChanges
 	// One read that is fuller may have left something in the queue.
 	partRead = readSize - monitor.MinChanges
 

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/internal/sys"
+	"lockstep/monitor"
 )
 
 // notifySignal is what the kernel sends for a change: of a real-time signal
@@ -36,7 +37,7 @@ const (
 	atCode   = 8
 	atFD     = 20
 
-	infosPerRead = 512
+	infosPerRead = monitor.ReadSize / infoSize
 )
 
 // signals are the process's queued signals of dnotify. They are sent to one

@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	packet = 64 << 10 // most bytes of one packet
+	packet = monitor.PacketSize // most bytes of one packet
 
 	// Limit is how many bytes are held for a worker that does not read.
 	Limit = 8 << 20

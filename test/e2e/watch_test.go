@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -38,17 +37,22 @@ func newSpy(t *testing.T, flags ...string) *spy {
 
 func spyOn(t *testing.T, dir string, flags ...string) *spy {
 	t.Helper()
+	return spyWith(t, program(t, "lockstep"), dir, flags...)
+}
+
+func spyWith(t *testing.T, program, dir string, flags ...string) *spy {
+	t.Helper()
 	testenv.NeedRoot(t)
 	s := &spy{mirror: &mirror{t: t, src: dir, process: &process{seen: newWitness()}}}
-	s.start(append(append([]string{"watch"}, flags...), dir))
+	s.start(program, append(append([]string{"watch"}, flags...), dir))
 	s.until("the first line", func(lines []string) bool { return len(lines) > 0 })
 	return s
 }
 
 // start runs lockstep with words, its standard output apart from its log.
-func (s *spy) start(words []string) {
+func (s *spy) start(program string, words []string) {
 	s.t.Helper()
-	s.cmd = exec.Command(program(s.t, "lockstep"), words...)
+	s.cmd = exec.Command(program, words...)
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -111,14 +115,21 @@ func (s *spy) until(what string, want func(lines []string) bool) []string {
 // the lines from place on, without it.
 func (s *spy) sync(place int) []string {
 	s.t.Helper()
+	lines, at := s.markOne(place)
+	return lines[place:at]
+}
+
+// markOne makes a directory and waits until it is told of, and where.
+func (s *spy) markOne(place int) (lines []string, at int) {
+	s.t.Helper()
 	name := fmt.Sprintf(".sync-%d", place)
 	if err := os.Mkdir(filepath.Join(s.src, name), 0o755); err != nil {
 		s.t.Fatal(err)
 	}
 	mark := fmt.Sprintf("%q", name)
 	has := func(line string) bool { return strings.Contains(line, mark) }
-	lines := s.until("line about "+name, func(lines []string) bool { return slices.ContainsFunc(lines, has) })
-	return lines[place:slices.IndexFunc(lines, has)]
+	lines = s.until("line about "+name, func(lines []string) bool { return slices.ContainsFunc(lines, has) })
+	return lines, slices.IndexFunc(lines, has)
 }
 
 // told is a line without its time and root, as scripts write it.
@@ -138,86 +149,4 @@ func told(t *testing.T, line string) string {
 		}
 	}
 	return out
-}
-
-// TestWatchScripts runs testdata/watch/*.txt: a line of flags (or an empty one),
-// shell that is run in the watched directory, a line of ---, and the lines that
-// follow from it. A line that begins with ? may be there or not, and so may a
-// type that ends with one; what begins
-// with # before the flags says what the script is about, or with #before: is
-// shell that is run before the watch begins.
-func TestWatchScripts(t *testing.T) {
-	paths, err := filepath.Glob("testdata/watch/*.txt")
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("no scripts: %v", err)
-	}
-	for _, path := range paths {
-		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
-			t.Parallel()
-			text, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			watchScript(t, string(text))
-		})
-	}
-}
-
-func watchScript(t *testing.T, text string) {
-	t.Helper()
-	dir, outside := t.TempDir(), t.TempDir()
-	run := func(script string) {
-		cmd := exec.Command("/bin/sh", "-eu")
-		cmd.Stdin, cmd.Dir = strings.NewReader(script), dir
-		cmd.Env = append(os.Environ(), "OUT="+outside, "LC_ALL=C")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("script: %v\n%s\n%s", err, script, out)
-		}
-	}
-	for strings.HasPrefix(text, "#") {
-		line, rest, _ := strings.Cut(text, "\n")
-		if before, ok := strings.CutPrefix(line, "#before: "); ok {
-			run(before)
-		}
-		text = rest
-	}
-	flags, rest, _ := strings.Cut(text, "\n")
-	script, want, found := strings.Cut(rest, "\n---\n")
-	if !found {
-		t.Fatal("the script has no line of ---")
-	}
-	s := spyOn(t, dir, append([]string{"--format", "json"}, strings.Fields(flags)...)...)
-	run(script)
-	var got []string
-	for _, line := range s.sync(1) {
-		got = append(got, told(t, line))
-	}
-	compareLines(t, got, strings.Split(strings.TrimSpace(want), "\n"))
-	s.stop()
-}
-
-// likely is what a line may lack: a type that could not be looked at in time.
-var likely = regexp.MustCompile(` type=\w+\?`)
-
-func sameLine(got, want string) bool {
-	return got == likely.ReplaceAllString(want, "") || got == strings.Replace(want, "? ", " ", 1)
-}
-
-// compareLines wants got to be want, of which some lines need not be there.
-func compareLines(t *testing.T, got, want []string) {
-	t.Helper()
-	at := 0
-	for _, line := range want {
-		line, optional := strings.CutPrefix(line, "?")
-		switch {
-		case line == "":
-		case at < len(got) && sameLine(got[at], line):
-			at++
-		case !optional:
-			t.Fatalf("line %d is not %s; got\n%s\nwant\n%s", at+1, line, strings.Join(got, "\n"), strings.Join(want, "\n"))
-		}
-	}
-	if at < len(got) {
-		t.Fatalf("more than expected from line %d on; got\n%s\nwant\n%s", at+1, strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
 }

@@ -28,7 +28,7 @@ func NewPaths(fd int) (*Paths, error) {
 	if err := unix.SetNonblock(fd, false); err != nil {
 		return nil, fmt.Errorf("socket of events: %w", err)
 	}
-	return &Paths{fd: fd, buffers: newBuffers()}, nil
+	return &Paths{fd: fd, buffers: newBuffers(monitor.PacketSize)}, nil
 }
 
 // Mark asks for a nil buffer behind everything that is in the queue now. There is

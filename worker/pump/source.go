@@ -14,10 +14,8 @@ import (
 	"lockstep/monitor"
 )
 
-const (
-	eventBuffer  = 64 << 10 // bytes of one read of the event queue
-	eventBuffers = 64       // how much of the kernel's queue is drained ahead of the engine
-)
+// eventBuffers is how much of the kernel's queue is drained ahead of the engine.
+const eventBuffers = 64
 
 // Source reads the event queue into buffers that circulate between it and the
 // engine. The kernel's queue is short (fs.inotify.max_queued_events), so it is
@@ -36,11 +34,12 @@ type Source struct {
 type buffers struct {
 	Full  chan []byte // a nil buffer says: the queue was empty after Mark was called
 	Empty chan []byte // where buffers go back
+	size  int         // of each
 	made  int
 }
 
-func newBuffers() buffers {
-	return buffers{Full: make(chan []byte, eventBuffers), Empty: make(chan []byte, eventBuffers)}
+func newBuffers(size int) buffers {
+	return buffers{size: size, Full: make(chan []byte, eventBuffers), Empty: make(chan []byte, eventBuffers)}
 }
 
 // Filled is where full buffers come.
@@ -57,7 +56,7 @@ func (s *buffers) buffer() []byte {
 	}
 	if s.made < eventBuffers {
 		s.made++
-		return make([]byte, eventBuffer)
+		return make([]byte, s.size)
 	}
 	return <-s.Empty
 }
@@ -65,7 +64,7 @@ func (s *buffers) buffer() []byte {
 // NewSource makes a source of an inotify descriptor; Run starts it. It makes
 // descriptors, so that it has to be called before the filter is entered.
 func NewSource(fd int) (*Source, error) {
-	s := &Source{fd: fd, poll: -1, buffers: newBuffers()}
+	s := &Source{fd: fd, poll: -1, buffers: newBuffers(monitor.ReadSize)}
 	err := unix.SetNonblock(fd, true)
 	if err == nil {
 		s.poll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC)

@@ -273,20 +273,55 @@ func (r *Root) Path(e monitor.PathEvent) {
 	r.tracef("event %v cookie=%d pid=%d dir=%s name=%s", e.Mask, e.Cookie, e.PID, tell.Show(rel), escape.Bytes(e.Name))
 	switch {
 	case e.Mask.Has(monitor.Overflow):
+	case r.leftOut(rel):
 	case len(e.Name) > 0:
 		r.tells(rel)
-		for _, word := range [...]monitor.Op{monitor.MovedTo, monitor.Create, monitor.Modify, monitor.CloseWrite, monitor.Attrib, monitor.Delete, monitor.MovedFrom} {
-			if e.Mask.Has(word) {
-				r.named(rel, string(e.Name), monitor.Event{Mask: word | e.Mask&monitor.IsDir, Cookie: e.Cookie})
-			}
+		r.words(rel, string(e.Name), e)
+	case e.Mask.Has(monitor.Changed) && r.poll != nil:
+		if r.poll.Ask(rel) {
+			return
 		}
-	case e.Mask.Has(monitor.Changed) && r.poll != nil && r.poll.Ask(rel):
-		return
+		// The tracker has it listed, and that is compared, or all of it is new.
 	case e.Mask.Has(monitor.Changed):
-		defer r.rescan(rel, "the kernel does not tell what changed in it")
+		defer r.rescan(rel, unknown)
 	case e.Mask.Has(monitor.Attrib) && rel == "":
 		r.change(tell.Event{Op: tell.Attrib, Kind: listing.KindDir})
+	case e.Mask.Has(monitor.Attrib):
+		slash := strings.LastIndexByte(rel, '/')
+		r.named(rel[:max(slash, 0)], rel[slash+1:], monitor.Event{Mask: monitor.Attrib | monitor.IsDir})
 	}
 	r.track.Path(e, r.host.Now())
 	r.relist()
+}
+
+const unknown = "the kernel does not tell what changed in it"
+
+// words tells what an event says of a name, word by word.
+func (r *Root) words(dir, name string, e monitor.PathEvent) {
+	if r.poll != nil && e.Mask.Has(monitor.Modify) {
+		// A comparison shows that it differs, and not how.
+		if e.Mask.Has(monitor.Create) { // it may be another one of that name, of another type
+			r.note(strings.TrimPrefix(dir+"/"+name, "/"), listing.KindNone)
+		}
+		e.Mask = monitor.Modify | e.Mask&monitor.IsDir
+	}
+	for _, word := range [...]monitor.Op{monitor.MovedTo, monitor.Create, monitor.Modify, monitor.CloseWrite, monitor.Attrib, monitor.Delete, monitor.MovedFrom} {
+		if e.Mask.Has(word) {
+			r.named(dir, name, monitor.Event{Mask: word | e.Mask&monitor.IsDir, Cookie: e.Cookie})
+		}
+	}
+}
+
+// leftOut says whether a directory is excluded or mounted, or below one that is:
+// who hears of a whole file system hears of it all the same.
+func (r *Root) leftOut(dir string) bool {
+	if r.rules.Excluded(dir, true) {
+		return true
+	}
+	for i := 0; i <= len(dir) && len(r.mounts) > 0; i++ {
+		if (i == len(dir) || dir[i] == '/') && r.mounts[dir[:i]] {
+			return true
+		}
+	}
+	return false
 }

@@ -20,7 +20,12 @@ func (r *Root) startPoll() {
 	cfg := poll.Config{
 		Root: uint32(r.cfg.Root), Inodes: r.cfg.Inodes, Dirs: r.dirs,
 		Known: func(rel string) bool { return r.track.Tree().Find(rel) != tree.None },
-		Emit:  func(e monitor.PathEvent) { r.Path(e) },
+		Emit: func(e monitor.PathEvent) {
+			if e.Mask.Has(monitor.Changed) { // it could not be listed: what it was compared with is lost
+				r.rescan(string(e.Dir), unknown)
+			}
+			r.Path(e)
+		},
 	}
 	if m == settings.MonitorPoll {
 		cfg.Every = r.cfg.PollEvery
