@@ -257,6 +257,11 @@ func sameLine(got, want string) bool {
 
 // check says what is not as expected; "": nothing.
 func (w expected) check(got []string) string {
+	// Fanotify's events have the path that a directory has when they are read:
+	// whether that was before or after it was renamed, no script decides.
+	got = slices.DeleteFunc(slices.Clone(got), func(line string) bool {
+		return strings.HasSuffix(line, "it may have been told of before the rename that brought it was")
+	})
 	if w.loose {
 		missing, more := w.sets(got)
 		switch {
