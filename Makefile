@@ -35,9 +35,9 @@ unsplit: deps ## the same engine in one process, to measure what the separation 
 run: build ## show the main job on a sample tree; make run SRC=… DST=… mirrors your own
 	@scripts/run
 
-test: test-deps build ## unit tests with the race detector, and a small share of the end-to-end suite (≤ 10 minutes)
+test: test-deps build ## unit tests with the race detector, and a small share of the end-to-end suite (≤ 15 minutes)
 	$(GO) test -race -timeout 10m ./...
-	LOCKSTEP_SCALE=small $(GO) test -count=1 -timeout 15m -tags e2e ./test/e2e
+	LOCKSTEP_SCALE=small $(GO) test -count=1 -timeout 20m -tags e2e ./test/e2e
 
 test-long: test-deps build ## the whole end-to-end list, with the full numbers
 	$(GO) test -race -count=1 -timeout 30m ./...

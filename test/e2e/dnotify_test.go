@@ -17,7 +17,7 @@ import (
 func newDnotify(t *testing.T) *mirror { return newMirror(t, "--monitor", "dnotify") }
 
 // All scripts hold where the kernel tells of directories alone as well.
-func TestScriptsWithDnotify(t *testing.T) { scripts(t, 1, newDnotify) }
+func TestScriptsWithDnotify(t *testing.T) { scripts(t, scaled().someScripts, newDnotify) }
 
 // TestMirrorWithDnotify: each kind of change, and what came of it.
 func TestMirrorWithDnotify(t *testing.T) {

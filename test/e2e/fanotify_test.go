@@ -17,7 +17,7 @@ import (
 func newFanotify(t *testing.T) *mirror { return newMirror(t, "--monitor", "fanotify") }
 
 // All scripts hold with the events of a whole file system as well.
-func TestScriptsWithFanotify(t *testing.T) { scripts(t, 1, newFanotify) }
+func TestScriptsWithFanotify(t *testing.T) { scripts(t, scaled().someScripts, newFanotify) }
 
 // A burst, and then directories that move, vanish and come back while others
 // write: what the worker holds is what the file system holds, both ways. The

@@ -253,7 +253,12 @@ func TestRemoteDiskFull(t *testing.T) {
 		write(t, m.src+"/before", "x")
 		m.start().ready()
 		at, began := m.mark(), time.Now()
-		write(t, m.src+"/huge", strings.Repeat("0123456789abcdef", 64<<20/16))
+		// At once: of a part that fits and fills the disk, no second copy could be
+		// made, and what is smaller could not take its place.
+		write(t, m.src+".huge", strings.Repeat("0123456789abcdef", 64<<20/16))
+		if err := os.Rename(m.src+".huge", m.src+"/huge"); err != nil {
+			t.Fatal(err)
+		}
 		m.await(at, "word of the full disk", limit, func(r record) bool { return isBad(r) && says("disk full")(r) })
 		m.bounded(at, began, 1)
 		if err := os.Truncate(m.src+"/huge", 1<<20); err != nil {

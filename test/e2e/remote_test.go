@@ -51,7 +51,7 @@ func overNetwork(t *testing.T, test func(t *testing.T, prepare func(t *testing.T
 // Every single change, to both kinds of remote targets.
 func TestRemoteScripts(t *testing.T) {
 	overNetwork(t, func(t *testing.T, prepare func(t *testing.T, flags ...string) *mirror) {
-		scripts(t, scaled().remoteScripts, func(t *testing.T) *mirror { return prepare(t) })
+		scripts(t, scaled().someScripts, func(t *testing.T) *mirror { return prepare(t) })
 	})
 }
 

@@ -29,7 +29,7 @@ type scale struct {
 	latencies                         int
 	away                              time.Duration // how long a target cannot be reached
 	full                              bool
-	remoteScripts                     int // every how many are run against remote targets
+	someScripts                       int // every how many are run but with inotify and a local target
 }
 
 func scaled() scale {
@@ -39,14 +39,14 @@ func scaled() scale {
 			churnOps: 6000, churnSeeds: 10, stressFor: time.Minute, stressSeeds: 10,
 			kills: 100, starts: 10,
 			hostileNames: 3000, hostileSeeds: 2, hostileDeletes: 60,
-			syncs: 100, latencies: 200, remoteScripts: 1}
+			syncs: 100, latencies: 200, someScripts: 1}
 	}
 	return scale{away: 5 * time.Second, burstDirs: 40, burstFiles: 4000, burstSeeds: 1,
 		streamRate: 1000, streamFor: 4 * time.Second,
-		churnOps: 1500, churnSeeds: 2, stressFor: 10 * time.Second, stressSeeds: 2,
-		kills: 8, starts: 4,
+		churnOps: 1500, churnSeeds: 1, stressFor: 10 * time.Second, stressSeeds: 2,
+		kills: 6, starts: 2,
 		hostileNames: 400, hostileSeeds: 1, hostileDeletes: 5,
-		syncs: 8, latencies: 50, remoteScripts: 4}
+		syncs: 8, latencies: 30, someScripts: 4}
 }
 
 // seeded runs test once for each of n fresh seeds, or once for LOCKSTEP_SEED.
