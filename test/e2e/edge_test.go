@@ -265,9 +265,9 @@ func TestWideDirectory(t *testing.T) {
 			write(t, fmt.Sprintf("%s/wide/%s%05d", m.src, long, i), "x")
 		}
 	}
-	fill(0, 3000)
+	fill(0, 1500) // several packets' worth
 	m.start().ready()
-	fill(3000, 6000)
+	fill(1500, 3000)
 	m.equal()
 	rename(t, m.src+"/wide", m.src+"/wider")
 	m.equal()

@@ -15,7 +15,7 @@ import (
 // slow makes a mirror with a command under way that takes many seconds.
 func slow(t *testing.T, flags ...string) *mirror {
 	t.Helper()
-	m := newMirror(t, append(flags, "--bwlimit", "300KiB")...).start().ready()
+	m := newMirror(t, append(flags, "--bwlimit", "600KiB")...).start().ready()
 	write(t, m.src+"/big", strings.Repeat("0123456789abcdef", 3<<20/16))
 	m.any("rsync")
 	m.seen.look(m.cmd.Process.Pid)

@@ -53,7 +53,7 @@ func TestRenameStress(t *testing.T) {
 }
 
 func stress(t *testing.T, monitor string, seed uint64, rate int, long time.Duration) {
-	m := newMirror(t, "--monitor", monitor)
+	m := newMirror(t, append(backOff(), "--monitor", monitor)...) // a pass that met with renames is soon made again
 	c := churn.Stress{Root: m.src, Outside: m.src + "-outside", Seed: seed, Rate: rate}
 	mkdir(t, c.Outside)
 	if _, err := c.Run(); err != nil { // for no time: what is renamed is there
