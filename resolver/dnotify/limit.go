@@ -51,9 +51,9 @@ func (m *Monitor) full() error {
 
 func (m *Monitor) countBelow(p *place) (int, error) {
 	total := 0
-	for todo := []string{"."}; len(todo) > 0; {
-		path := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
+	for rest := []string{"."}; len(rest) > 0; {
+		path := rest[len(rest)-1]
+		rest = rest[:len(rest)-1]
 		fd, err := openBelow(p.top.fd, path, p.cross)
 		switch {
 		case err == nil:
@@ -66,7 +66,7 @@ func (m *Monitor) countBelow(p *place) (int, error) {
 		// What cannot be listed counts as empty.
 		_ = subdirectories(fd, m.listing, func(name []byte, _ uint64) {
 			if below := path + "/" + string(name); len(below) <= maxPath {
-				todo = append(todo, below)
+				rest = append(rest, below)
 			}
 		})
 		if err := unix.Close(fd); err != nil {

@@ -294,7 +294,7 @@ func TestSlowWorker(t *testing.T) {
 	var size int
 	size, err := unix.GetsockoptInt(r.worker, unix.SOL_SOCKET, unix.SO_SNDBUF)
 	must(t, err)
-	if most := size/200 + maxPacket/200 + many; r.records > most {
+	if most := size/200 + monitor.PacketSize/200 + many; r.records > most {
 		t.Errorf("%d records after %d changes, at most %d expected", r.records, changes, most)
 	}
 	r.stop()

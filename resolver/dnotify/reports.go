@@ -9,9 +9,6 @@ import (
 	"lockstep/monitor"
 )
 
-// maxPacket is the size of a packet to the worker.
-const maxPacket = 64 << 10
-
 // ErrGone says that the worker's end of the socket is closed.
 var ErrGone = errors.New("dnotify: the worker has gone")
 
@@ -88,7 +85,7 @@ func (o *reports) flush() (full bool, err error) {
 
 // fill makes the next packet.
 func (o *reports) fill() {
-	for o.head < len(o.items) && len(o.packet) <= maxPacket-monitor.MaxPathRecord {
+	for o.head < len(o.items) && len(o.packet) <= monitor.PacketSize-monitor.MaxPathRecord {
 		i := o.items[o.head]
 		o.items[o.head] = item{}
 		o.head++

@@ -91,7 +91,7 @@ func (r *rig) end() error {
 // packet reads one, as the worker does.
 func (r *rig) packet(take func(monitor.PathEvent)) {
 	r.t.Helper()
-	buf := make([]byte, maxPacket)
+	buf := make([]byte, monitor.PacketSize)
 	p := []unix.PollFd{{Fd: int32(r.worker), Events: unix.POLLIN}}
 	if n, err := unix.Poll(p, 20_000); n != 1 && !errors.Is(err, unix.EINTR) {
 		r.t.Fatalf("nothing comes: %v", err)

@@ -146,11 +146,11 @@ func (t *tree) overdue(now time.Time) *node {
 // remove what it is given.
 func below(n *node) iter.Seq[*node] {
 	return func(yield func(*node) bool) {
-		for todo := []*node{n}; len(todo) > 0; {
-			n := todo[len(todo)-1]
-			todo = todo[:len(todo)-1]
+		for rest := []*node{n}; len(rest) > 0; {
+			n := rest[len(rest)-1]
+			rest = rest[:len(rest)-1]
 			for _, kid := range n.kids {
-				todo = append(todo, kid)
+				rest = append(rest, kid)
 			}
 			if !yield(n) {
 				return
