@@ -18,6 +18,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -122,6 +123,25 @@ func (g *Generation) All() []*proc.Process {
 
 // Has says that a process is one of All.
 func (g *Generation) Has(p *proc.Process) bool { return p != nil && slices.Contains(g.All(), p) }
+
+// Others gives verdict what of g's processes ended beside the one that was heard
+// of, once all have ended: one of them may have died first, and have been the
+// reason. What saw the others go, or was killed by End, is no news.
+func (g *Generation) Others(exits <-chan proc.Exit, verdict func(proc.Exit) error) error {
+	for {
+		select {
+		case e := <-exits:
+			if !g.Has(e.Process) || e.Sig == syscall.SIGKILL || e.Code == 0 || e.Code == words.CodeInternal {
+				continue
+			}
+			if err := verdict(e); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+}
 
 // Begin makes the event queue and starts the helper, and what else the worker
 // needs; then come the runners, then Finish. On an error the generation is there

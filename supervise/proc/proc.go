@@ -155,6 +155,32 @@ func (p *Process) Hangs() error {
 	return p.hangs()
 }
 
+// Hanging is an error as long as one of all Hangs: it may still write, so that
+// nothing may be started beside it.
+func Hanging(all []*Process) error {
+	for _, p := range all {
+		if err := p.Hangs(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Buried returns, and has said, which of all could not be ended, when that is
+// what err, of their End, says. Any other error stays one.
+func Buried(err error, say func(msg string, args ...any), all ...*Process) (hung []*Process, rest error) {
+	if !errors.Is(err, ErrHung) {
+		return nil, err
+	}
+	for _, p := range all {
+		if why := p.Hangs(); why != nil {
+			hung = append(hung, p)
+			say(why.Error())
+		}
+	}
+	return hung, nil
+}
+
 func (p *Process) hangs() error { return fmt.Errorf("the %s (pid %d) %w", p.Role, p.PID, ErrHung) }
 
 // Pipe makes a pipe: the reading end is served by this process's poller, the

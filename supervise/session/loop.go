@@ -2,7 +2,6 @@ package session
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -223,16 +222,9 @@ func (s *Session) heard(sig os.Signal) (hurry bool) {
 // bury keeps in mind what could not be ended: nothing may be started beside it
 // (look). Any other error stays one.
 func (s *Session) bury(err error, hung *[]*proc.Process, all ...*proc.Process) error {
-	if !errors.Is(err, proc.ErrHung) {
-		return err
-	}
-	for _, p := range all {
-		if why := p.Hangs(); why != nil {
-			*hung = append(*hung, p)
-			s.log.Error(why.Error())
-		}
-	}
-	return nil
+	now, err := proc.Buried(err, s.log.Error, all...)
+	*hung = append(*hung, now...)
+	return err
 }
 
 // startLater sets the timer of the next start, after the end of a generation
@@ -298,11 +290,10 @@ func (s *Session) onExit(e proc.Exit) error {
 // verdict says that a process ended, and whether a restart has any sense.
 func (s *Session) verdict(e proc.Exit) error {
 	s.log.Warn(words.Death(e.Process.Role, e.Process.PID, e.Code, e.Sig, e.Err))
-	if e.Code == words.CodeConfine && !s.everReady && s.host.Alone && (s.alone() || s.byRunner(e.Process) == nil) {
-		return exit.Error{Code: exit.Failed, Err: fmt.Errorf("the %s could not be confined, and does not run unconfined; the line above says why", e.Process.Role)}
-	}
-	if e.Code == words.CodeNoRoom && !s.everReady && s.host.Alone {
-		return exit.Error{Code: exit.Failed, Err: errors.New("there are more directories than can be watched; the line above says how many, and what to do")}
+	if !s.everReady && s.host.Alone && (s.alone() || s.byRunner(e.Process) == nil) {
+		if err := words.Final(e.Process.Role, e.Code); err != nil {
+			return err
+		}
 	}
 	return s.sigsys.Locked(e.Process.Role, e.Sig, time.Now())
 }
@@ -313,18 +304,8 @@ func (s *Session) endGeneration(g *generation.Generation) error {
 	if err := s.stopGeneration(); err != nil {
 		return err
 	}
-	for more := true; more; {
-		select {
-		case e := <-s.exits:
-			// What saw the others go, or was killed here, is no news.
-			if g.Has(e.Process) && e.Sig != syscall.SIGKILL && e.Code != 0 && e.Code != words.CodeInternal {
-				if err := s.verdict(e); err != nil {
-					return err
-				}
-			}
-		default:
-			more = false
-		}
+	if err := g.Others(s.exits, s.verdict); err != nil {
+		return err
 	}
 	return s.startLater(g.Ready)
 }

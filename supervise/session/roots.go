@@ -9,6 +9,7 @@ import (
 	"lockstep/ipc/status"
 	"lockstep/rootid"
 	"lockstep/supervise/exit"
+	"lockstep/supervise/proc"
 	"lockstep/supervise/words"
 )
 
@@ -20,10 +21,8 @@ func (s *Session) look() (now rootid.Roots, why string) {
 	if err != nil {
 		return now, err.Error()
 	}
-	for _, p := range s.hung {
-		if err := p.Hangs(); err != nil {
-			return now, err.Error() // it may still write
-		}
+	if err := proc.Hanging(s.hung); err != nil {
+		return now, err.Error()
 	}
 	s.hung = nil
 	for _, t := range s.targets {
@@ -52,11 +51,9 @@ func (t *target) look(source rootid.Roots) {
 			t.why = err.Error()
 		}
 	}
-	for _, p := range t.hung {
-		if err := p.Hangs(); err != nil {
-			t.why = err.Error() // it may still write
-			return
-		}
+	if err := proc.Hanging(t.hung); err != nil {
+		t.why = err.Error()
+		return
 	}
 	t.hung = nil
 }

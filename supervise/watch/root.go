@@ -118,7 +118,9 @@ func (r *root) hurry() { r.once.Do(func() { close(r.stop) }) }
 func (r *root) run() (err error) {
 	defer func() {
 		r.hurry()
-		err = errors.Join(err, r.end(), r.lease.Release())
+		if err = errors.Join(err, r.end(), r.lease.Release()); err != nil {
+			r.b.print.End() // it ends the others as well
+		}
 		r.pass(r.stop)
 	}()
 	if r.b.opt.VerifyEvery > 0 {
@@ -141,7 +143,7 @@ func (r *root) run() (err error) {
 }
 
 // pass lets the first line be written for the others when this root is ready,
-// or never will be.
+// or a person does not want it any more.
 func (r *root) pass(stop <-chan struct{}) {
 	if r.passed.CompareAndSwap(false, true) {
 		r.b.print.Pass(stop)
@@ -184,10 +186,8 @@ func (r *root) look() (now rootid.Roots, why string) {
 	if err != nil {
 		return now, err.Error()
 	}
-	for _, p := range r.hung {
-		if err := p.Hangs(); err != nil {
-			return now, err.Error()
-		}
+	if err := proc.Hanging(r.hung); err != nil {
+		return now, err.Error()
 	}
 	r.hung = nil
 	return now, ""
@@ -273,15 +273,8 @@ func (r *root) end() error {
 		<-r.reading // its pipe is closed
 		r.reading = nil
 	}
-	if errors.Is(err, proc.ErrHung) {
-		for _, p := range []*proc.Process{g.Helper, g.Worker} {
-			if why := p.Hangs(); why != nil {
-				r.hung = append(r.hung, p)
-				r.log.Error(why.Error())
-			}
-		}
-		return nil
-	}
+	hung, err := proc.Buried(err, r.log.Error, g.All()...)
+	r.hung = append(r.hung, hung...)
 	return err
 }
 
@@ -324,14 +317,28 @@ func (r *root) onExit(e proc.Exit) error {
 		r.log.Warn(escape.Name(r.path) + " is no longer the directory that it was: it is opened again")
 		return r.again(g.Ready)
 	}
-	r.log.Warn(words.Death(e.Process.Role, e.Process.PID, e.Code, e.Sig, e.Err))
-	if e.Code == words.CodeConfine && r.started == 1 && g.Ready.IsZero() {
-		return exit.Error{Code: exit.Failed, Err: fmt.Errorf("the %s could not be confined, and does not run unconfined; the line above says why", e.Process.Role)}
+	verdict := func(e proc.Exit) error { return r.verdict(g, e) }
+	if err := verdict(e); err != nil {
+		return err
 	}
-	if err := r.sigsys.Locked(e.Process.Role, e.Sig, time.Now()); err != nil {
+	if err := r.end(); err != nil {
+		return err
+	}
+	if err := g.Others(r.exits, verdict); err != nil {
 		return err
 	}
 	return r.again(g.Ready)
+}
+
+// verdict says that a process ended, and whether a restart has any sense.
+func (r *root) verdict(g *generation.Generation, e proc.Exit) error {
+	r.log.Warn(words.Death(e.Process.Role, e.Process.PID, e.Code, e.Sig, e.Err))
+	if r.started == 1 && g.Ready.IsZero() {
+		if err := words.Final(e.Process.Role, e.Code); err != nil {
+			return err
+		}
+	}
+	return r.sigsys.Locked(e.Process.Role, e.Sig, time.Now())
 }
 
 // await waits for the rest of the lines of a worker that has ended.

@@ -193,6 +193,7 @@ func (b *board) fail(err error) {
 
 func (b *board) stop() {
 	b.quit = true
+	b.print.End()
 	for _, r := range b.roots {
 		r.shutDown()
 		time.AfterFunc(stopTime+time.Second, r.hurry) // it may wait for the reader of our lines

@@ -8,6 +8,7 @@
 package words
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -20,6 +21,7 @@ import (
 	"lockstep/ipc"
 	"lockstep/ipc/status"
 	"lockstep/rsync"
+	"lockstep/supervise/exit"
 )
 
 // Exit codes of the confined programs that mean something to the supervisor.
@@ -30,6 +32,18 @@ const (
 	CodeRootGone  = 75
 	CodeViolation = 76
 )
+
+// Final is the error that ends a start after which no other has any sense, since
+// it would end in the same way; nil: of any other end.
+func Final(role string, code int) error {
+	switch code {
+	case CodeConfine:
+		return exit.Error{Code: exit.Failed, Err: fmt.Errorf("the %s could not be confined, and does not run unconfined; the line above says why", role)}
+	case CodeNoRoom:
+		return exit.Error{Code: exit.Failed, Err: errors.New("there are more directories than can be watched; the line above says how many, and what to do")}
+	}
+	return nil
+}
 
 // Death says how a process ended that was not asked to.
 func Death(role string, pid, code int, sig syscall.Signal, err error) string {

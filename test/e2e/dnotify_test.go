@@ -3,14 +3,20 @@
 package e2e
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/internal/testenv"
 	"lockstep/test/churn"
 )
 
@@ -67,27 +73,7 @@ func TestMirrorWithDnotify(t *testing.T) {
 
 // A burst, and then directories that move, vanish and come back while others
 // write.
-func TestChurnWithDnotify(t *testing.T) {
-	s := scaled()
-	seeded(t, s.churnSeeds, func(t *testing.T, seed uint64) {
-		m := newDnotify(t).start().ready()
-		if err := churn.Burst(m.src, seed, s.burstDirs, s.burstFiles); err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("burst of %d files: equal %v after the last", s.burstFiles, m.equal())
-		outside := m.src + "-outside"
-		if err := os.Mkdir(outside, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		for part, ops := range []int{s.churnOps, 40} { // the second shows what the tree holds
-			if err := churn.Dirs(m.src, outside, seed+1000*uint64(part), ops); err != nil {
-				t.Fatal(err)
-			}
-			t.Logf("%d changes: equal %v after the last", ops, m.equal())
-		}
-		m.stop()
-	})
-}
+func TestChurnWithDnotify(t *testing.T) { burstAndChurn(t, newDnotify) }
 
 // A worker that stands still for long hears of what it missed, and a resolver
 // that stands still for long enough loses signals, but no change.
@@ -130,4 +116,28 @@ func TestDnotifyLimit(t *testing.T) {
 	m.await(at, "word of the limit", limit,
 		says("dnotify: 1101 directories need a limit of 1133 open files (RLIMIT_NOFILE), which is 1024 here"))
 	m.stop()
+}
+
+// A watch that cannot be ends with a word and no line, and is not begun again.
+func TestDnotifyLimitOfAWatch(t *testing.T) {
+	testenv.NeedRoot(t)
+	dir := t.TempDir()
+	for i := range 1100 {
+		mkdir(t, fmt.Sprintf("%s/d%d", dir, i))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", `ulimit -n 1024; exec "$@"`, "sh", program(t, "lockstep"), "watch", "--monitor", "dnotify", dir)
+	var lines, log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &lines, &log
+	err := cmd.Run()
+	if ended := (*exec.ExitError)(nil); !errors.As(err, &ended) || ended.ExitCode() != 1 {
+		t.Errorf("%v, want exit code 1", err)
+	}
+	if lines.Len() > 0 {
+		t.Errorf("it said %q", lines.String())
+	}
+	if n := strings.Count(log.String(), "1101 directories need a limit of 1133 open files"); n != 1 {
+		t.Errorf("the limit is named %d times:\n%s", n, log.String())
+	}
 }
