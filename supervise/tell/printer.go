@@ -4,7 +4,8 @@
 // Trust: linked into the supervisor. Lines are a worker's claim, and have passed
 // console.CopyOutput.
 //
-// Invariants: the first line says ready, once all are; whoever reads may be slow:
+// Invariants: the first line says ready, once all are; if they never are, there is
+// no line; whoever reads may be slow:
 // a writer of lines waits for it, and for nothing else.
 package tell
 
@@ -32,8 +33,10 @@ type Printer struct {
 
 	mu      sync.Mutex
 	waiting int           // guarded by mu: roots that are not ready yet
-	Gate    chan struct{} // closed when all were ready for the first time
-	Open    atomic.Bool   // it is
+	decided bool          // guarded by mu: whether the first line is written
+	Gate    chan struct{} // closed when all were ready for the first time, or never will be
+	Open    atomic.Bool   // all were
+	ended   atomic.Bool   // they never will be
 }
 
 // New makes one for so many roots.
@@ -73,6 +76,9 @@ func (p *Printer) Close() {
 
 // Send hands over whole lines, unless stop says that nobody waits for them.
 func (p *Printer) Send(text []byte, stop <-chan struct{}) {
+	if p.ended.Load() {
+		return
+	}
 	select {
 	case p.out <- text:
 	case <-stop:
@@ -86,12 +92,25 @@ func (p *Printer) Expect() {
 	p.waiting++
 }
 
-// Pass is called once by each root that is ready, or never will be, and waits
-// until all are: the last one says so in the first line.
+// End says that what is not ready will not be: if that is so of any root, there
+// are no lines, since the first one would not be true.
+func (p *Printer) End() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.decided {
+		p.decided = true
+		p.ended.Store(true)
+		close(p.Gate)
+	}
+}
+
+// Pass is called once by each root that is ready, or is waited for no longer, and
+// waits until all are: the last one says so in the first line.
 func (p *Printer) Pass(stop <-chan struct{}) {
 	p.mu.Lock()
 	p.waiting--
-	last := p.waiting == 0 && !p.Open.Load()
+	last := p.waiting == 0 && !p.decided
+	p.decided = p.decided || last
 	p.mu.Unlock()
 	if last {
 		line := "ready\n"

@@ -64,6 +64,42 @@ func TestReadyIsFirst(t *testing.T) {
 	}
 }
 
+// Of a root that will never be ready nobody is told that it is, and whoever waits
+// for it goes on; once all were, the end takes nothing back.
+func TestNeverReady(t *testing.T) {
+	for _, ready := range []bool{false, true} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := New(w, false, true, 2)
+		passed := make(chan bool)
+		go func() {
+			p.Pass(nil)
+			passed <- true
+		}()
+		want := ""
+		if ready {
+			p.Pass(nil)
+			<-passed
+			p.End()
+			want = "ready\none\n"
+		} else {
+			p.End()
+			<-passed
+			p.Pass(nil)
+		}
+		p.Send([]byte("one\n"), nil)
+		p.Close()
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := io.ReadAll(r); err != nil || string(out) != want {
+			t.Errorf("all ready %v: %q, %v", ready, out, err)
+		}
+	}
+}
+
 // Nobody waits for a reader that does not read, once told to stop.
 func TestSlowReader(t *testing.T) {
 	r, w, err := os.Pipe()
