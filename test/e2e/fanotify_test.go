@@ -22,26 +22,19 @@ func TestScriptsWithFanotify(t *testing.T) { scripts(t, scaled().someScripts, ne
 // A burst, and then directories that move, vanish and come back while others
 // write: what the worker holds is what the file system holds, both ways. The
 // target, the state and the other tests are on the same file system.
-func TestChurnWithFanotify(t *testing.T) {
+func TestChurnWithFanotify(t *testing.T) { burstAndChurn(t, newFanotify) }
+
+func burstAndChurn(t *testing.T, prepare func(t *testing.T) *mirror) {
 	s := scaled()
 	seeded(t, s.churnSeeds, func(t *testing.T, seed uint64) {
-		m := newFanotify(t).start().ready()
+		m := prepare(t).start().ready()
 		if err := churn.Burst(m.src, seed, s.burstDirs, s.burstFiles); err != nil {
 			t.Fatal(err)
 		}
 		took := m.equal()
 		r := m.report()
 		t.Logf("burst of %d files: equal %v after the last; %d commands, %d overflows, %d rescans", s.burstFiles, took, r.num("jobs"), r.num("overflows"), r.num("rescans"))
-		outside := m.src + "-outside"
-		if err := os.Mkdir(outside, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		for part, ops := range []int{s.churnOps, 40} { // the second shows what the tree holds
-			if err := churn.Dirs(m.src, outside, seed+1000*uint64(part), ops); err != nil {
-				t.Fatal(err)
-			}
-			t.Logf("%d changes: equal %v after the last", ops, m.equal())
-		}
+		m.churn(seed)
 		m.stop()
 	})
 }

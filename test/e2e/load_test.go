@@ -96,21 +96,23 @@ func TestDirectoryChurn(t *testing.T) {
 	s := scaled()
 	seeded(t, s.churnSeeds, func(t *testing.T, seed uint64) {
 		m := newMirror(t).start().ready()
-		outside := m.src + "-outside"
-		if err := os.Mkdir(outside, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := churn.Dirs(m.src, outside, seed, s.churnOps); err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("%d changes: equal %v after the last", s.churnOps, m.equal())
-		// What the tree holds shows in whether later changes are seen, too.
-		if err := churn.Dirs(m.src, outside, seed+1000, 40); err != nil {
-			t.Fatal(err)
-		}
-		m.equal()
+		m.churn(seed)
 		m.stop()
 	})
+}
+
+// churn has directories move, vanish and come back while others write. What the
+// worker's tree holds then shows in whether a few later changes are seen, too.
+func (m *mirror) churn(seed uint64) {
+	m.t.Helper()
+	outside := m.src + "-outside"
+	mkdir(m.t, outside)
+	for part, ops := range []int{scaled().churnOps, 40} {
+		if err := churn.Dirs(m.src, outside, seed+1000*uint64(part), ops); err != nil {
+			m.t.Fatal(err)
+		}
+		m.t.Logf("%d changes: equal %v after the last", ops, m.equal())
+	}
 }
 
 // A start on a tree that is there already, with a target that is nearly right:

@@ -78,18 +78,7 @@ func TestRemoteChurn(t *testing.T) {
 	overNetwork(t, func(t *testing.T, prepare func(t *testing.T, flags ...string) *mirror) {
 		seeded(t, min(s.churnSeeds, 3), func(t *testing.T, seed uint64) {
 			m := prepare(t).start().ready()
-			outside := m.src + "-outside"
-			if err := os.Mkdir(outside, 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := churn.Dirs(m.src, outside, seed, s.churnOps); err != nil {
-				t.Fatal(err)
-			}
-			t.Logf("%d changes: equal %v after the last", s.churnOps, m.equal())
-			if err := churn.Dirs(m.src, outside, seed+1000, 40); err != nil {
-				t.Fatal(err)
-			}
-			m.equal()
+			m.churn(seed)
 			m.stop()
 		})
 	})

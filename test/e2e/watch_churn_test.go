@@ -179,7 +179,7 @@ func watchChurn(t *testing.T, monitor string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * time.Second) // second halves that never come, and what is in doubt
+		s.still(limit) // second halves that never come, and what is in doubt
 		lines := s.sync(1)
 		n := &names{types: map[string]string{}, doubts: map[string]bool{}}
 		for _, line := range lines {
