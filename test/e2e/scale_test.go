@@ -70,38 +70,46 @@ func seeded(t *testing.T, n int, test func(t *testing.T, seed uint64)) {
 
 // alone keeps other runs of this suite on the machine from changing kernel
 // variables at the same time: each would restore what the other one has set.
-func alone(t *testing.T) {
+func alone(t *testing.T) (unlock func()) {
 	t.Helper()
 	f, err := os.OpenFile("/run/lockstep-e2e.lock", os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
 		if err := f.Close(); err != nil {
 			t.Error(err)
 		}
-	})
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		t.Fatal(err)
 	}
 }
 
 // sysctl sets a kernel variable until the test's end.
 func sysctl(t *testing.T, name, value string) {
 	t.Helper()
+	t.Cleanup(setSysctl(t, name, value))
+}
+
+// setSysctl sets a kernel variable until restore is called.
+func setSysctl(t *testing.T, name, value string) (restore func()) {
+	t.Helper()
 	testenv.NeedRoot(t)
-	alone(t)
+	unlock := alone(t)
 	path := "/proc/sys/" + strings.ReplaceAll(name, ".", "/")
 	before, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
+	if err == nil {
+		err = os.WriteFile(path, []byte(value), 0o644)
 	}
-	if err := os.WriteFile(path, []byte(value), 0o644); err != nil {
+	if err != nil {
+		unlock()
 		testenv.Lacks(t, fmt.Sprintf("%s cannot be set here: %v", name, err))
 	}
-	t.Cleanup(func() {
+	return func() {
+		defer unlock()
 		if err := os.WriteFile(path, before, 0o644); err != nil {
 			t.Errorf("%s was not restored to %s: %v", name, strings.TrimSpace(string(before)), err)
 		}
-	})
+	}
 }

@@ -20,41 +20,45 @@ import (
 // does not have. Once all is quiet, the first verification finds nothing to mend
 // in either direction, and the target is what the source is.
 func TestRenameStress(t *testing.T) {
-	s := scaled()
-	seeds := func(t *testing.T, monitor string) {
-		seeded(t, s.stressSeeds, func(t *testing.T, seed uint64) {
-			rate := 2000
-			if seed%2 == 1 {
-				rate = 0
-			}
-			stress(t, monitor, seed, rate, s.stressFor)
+	for _, c := range []stressed{{"inotify", "16384"}, {"inotify", "1024"}, {"fanotify", "16384"}} {
+		t.Run(c.monitor+"/max_queued_events="+c.queue, func(t *testing.T) {
+			t.Parallel() // each a daemon of its own: what one does the others must not mind
+			s := scaled()
+			seeded(t, s.stressSeeds, func(t *testing.T, seed uint64) {
+				rate := 2000
+				if seed%2 == 1 {
+					rate = 0
+				}
+				c.stress(t, seed, rate, s.stressFor)
+			})
 		})
 	}
-	t.Run("usual queue", func(t *testing.T) {
-		for _, monitor := range []string{"inotify", "fanotify"} {
-			t.Run(monitor, func(t *testing.T) {
-				t.Parallel() // each a daemon of its own: what one does the other must not mind
-				seeds(t, monitor)
-			})
-		}
-	})
-	t.Run("max_queued_events=1024", func(t *testing.T) {
-		sysctl(t, "fs.inotify.max_queued_events", "1024")
-		seeds(t, "inotify")
-	})
 }
 
-func stress(t *testing.T, monitor string, seed uint64, rate int, long time.Duration) {
-	m := newMirror(t, append(backOff(), "--monitor", monitor)...) // a pass that met with renames is soon made again
-	c := churn.Stress{Root: m.src, Outside: m.src + "-outside", Seed: seed, Rate: rate}
-	mkdir(t, c.Outside)
-	if _, err := c.Run(); err != nil { // for no time: what is renamed is there
+// stressed is a monitor, and how many events the kernel keeps for its inotify
+// instance.
+type stressed struct{ monitor, queue string }
+
+// start starts a daemon with the queue: the kernel reads its length when an
+// instance is made (inotify_init(2)), so that others may start with another one.
+func (c stressed) start(t *testing.T, m *mirror) {
+	t.Helper()
+	restore := setSysctl(t, "fs.inotify.max_queued_events", c.queue)
+	defer restore()
+	m.start().ready()
+}
+
+func (c stressed) stress(t *testing.T, seed uint64, rate int, long time.Duration) {
+	m := newMirror(t, append(backOff(), "--monitor", c.monitor)...) // a pass that met with renames is soon made again
+	load := churn.Stress{Root: m.src, Outside: m.src + "-outside", Seed: seed, Rate: rate}
+	mkdir(t, load.Outside)
+	if _, err := load.Run(); err != nil { // for no time: what is renamed is there
 		t.Fatal(err)
 	}
-	m.start().ready()
+	c.start(t, m)
 	before := m.report()
-	c.For = long
-	n, err := c.Run()
+	load.For = long
+	n, err := load.Run()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +69,7 @@ func stress(t *testing.T, monitor string, seed uint64, rate int, long time.Durat
 	r := m.report() // the first verification since: it would mend what it finds
 	rise := func(key string) int64 { return r.num(key) - before.num(key) }
 	t.Logf("%d renames to another directory, %d within one, %d out, %d in, %d other changes, %d tries in vain, in %v: equal %v after the last",
-		n.Moved, n.Same, n.Out, n.In, n.Changed, n.Missed, c.For, took.Round(time.Millisecond))
+		n.Moved, n.Same, n.Out, n.In, n.Changed, n.Missed, load.For, took.Round(time.Millisecond))
 	t.Logf("%d events, %d overflows, %d rescans (%d directories in %v), %d repairs on the way", rise("events"), rise("overflows"), rise("rescans"),
 		rise("rescan_dirs"), time.Duration(rise("rescan_nanos")).Round(time.Millisecond), rise("repairs"))
 	falsely := max(rise("unpaired")-n.Out, rise("returned"), 0)
