@@ -18,8 +18,24 @@ import "strings"
 type Dirs map[string]*dir
 
 type dir struct {
-	names  map[string]bool // false: it has gone
-	listed bool            // a listing has announced some
+	names  map[string]what
+	listed bool // a listing has announced some
+}
+
+// what has been told of a name.
+type what uint8
+
+const (
+	gone what = iota + 1 // by an event; 0: nothing
+	isFile
+	isDir
+)
+
+func is(directory bool) what {
+	if directory {
+		return isDir
+	}
+	return isFile
 }
 
 func base(rel string) string { return rel[strings.LastIndexByte(rel, '/')+1:] }
@@ -33,7 +49,7 @@ func (d Dirs) above(rel string) *dir {
 }
 
 // Open takes down that a directory has just been told of.
-func (d Dirs) Open(rel string) { d[rel] = &dir{names: map[string]bool{}} }
+func (d Dirs) Open(rel string) { d[rel] = &dir{names: map[string]what{}} }
 
 // Has says whether a directory is a new one.
 func (d Dirs) Has(rel string) bool { return d[rel] != nil }
@@ -53,7 +69,7 @@ func (d Dirs) Unheard(rel string) bool {
 		}
 		if f := d[rel[:i]]; f != nil {
 			name, _, _ := strings.Cut(rel[i+1:], "/")
-			if !f.names[name] {
+			if f.names[name] <= gone {
 				return true
 			}
 		}
@@ -64,38 +80,41 @@ func (d Dirs) Unheard(rel string) bool {
 // Silent says whether a name is in a new directory, and nobody has heard of it.
 func (d Dirs) Silent(rel string) bool {
 	f := d.above(rel)
-	return f != nil && !f.names[base(rel)]
+	return f != nil && f.names[base(rel)] <= gone
 }
 
 // Unknown says whether a name is in a new directory, and nothing at all is known
 // of it.
 func (d Dirs) Unknown(rel string) bool {
 	f := d.above(rel)
-	if f == nil {
-		return false
-	}
-	_, told := f.names[base(rel)]
-	return !told
+	return f != nil && f.names[base(rel)] == 0
+}
+
+// Differs says whether a listing has told of a name as of another kind of thing
+// than an event tells of now: then it is something that came there later.
+func (d Dirs) Differs(rel string, directory bool) bool {
+	f := d.above(rel)
+	return f != nil && f.names[base(rel)] > gone && f.names[base(rel)] != is(directory)
 }
 
 // Announce says whether a name that an event tells is news, and takes it down.
-func (d Dirs) Announce(rel string) bool {
+func (d Dirs) Announce(rel string, directory bool) bool {
 	f := d.above(rel)
 	if f == nil {
 		return true
 	}
-	news := !f.names[base(rel)]
-	f.names[base(rel)] = true
+	news := f.names[base(rel)] <= gone
+	f.names[base(rel)] = is(directory)
 	return news
 }
 
 // Meet says whether a name that a listing shows is news, and takes it down.
-func (d Dirs) Meet(rel string) bool {
+func (d Dirs) Meet(rel string, directory bool) bool {
 	if !d.Unknown(rel) {
 		return false
 	}
 	f := d.above(rel)
-	f.names[base(rel)], f.listed = true, true
+	f.names[base(rel)], f.listed = is(directory), true
 	return true
 }
 
@@ -105,8 +124,8 @@ func (d Dirs) Withdraw(rel string) bool {
 	if f == nil {
 		return true
 	}
-	had := f.names[base(rel)]
-	f.names[base(rel)] = false
+	had := f.names[base(rel)] > gone
+	f.names[base(rel)] = gone
 	return had
 }
 

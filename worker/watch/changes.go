@@ -129,7 +129,7 @@ func (r *Root) note(rel string, kind uint8) uint64 {
 // appeared: there is a new name, unless a listing was faster.
 func (r *Root) appeared(rel string, kind uint8) {
 	r.replaced(rel)
-	if !r.fresh.Announce(rel) {
+	if !r.announce(rel, kind) {
 		return
 	}
 	if kind == listing.KindDir {
@@ -184,7 +184,7 @@ func (r *Root) arrived(rel string, kind uint8, cookie uint32) {
 		return
 	}
 	r.replaced(rel)
-	if !r.fresh.Announce(rel) { // a listing was faster, and has told of it as new
+	if !r.announce(rel, kind) { // a listing was faster, and has told of it as new
 		r.gone(d.rel, d.kind)
 		return
 	}

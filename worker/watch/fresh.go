@@ -23,9 +23,22 @@ func (r *Root) relist() {
 	r.told = r.told[:0]
 }
 
+// announce says whether a name that an event tells is news.
+func (r *Root) announce(rel string, kind uint8) bool {
+	dir := kind == listing.KindDir
+	if r.fresh.Differs(rel, dir) {
+		other := listing.KindDir
+		if dir {
+			other = listing.KindNone
+		}
+		r.gone(rel, other)
+	}
+	return r.fresh.Announce(rel, dir)
+}
+
 // met is an entry of a listing.
 func (r *Root) met(rel string, kind uint8) {
-	if kind == listing.KindNone || !r.fresh.Meet(rel) {
+	if kind == listing.KindNone || !r.fresh.Meet(rel, kind == listing.KindDir) {
 		return
 	}
 	if kind == listing.KindDir {
