@@ -35,8 +35,8 @@ func wideTree(t *testing.T, root string, n int) {
 	}
 }
 
-// snapshot is what a reader knows who looked before.
-func snapshot(t *testing.T, root string) *names {
+// namesOf is what a reader knows who looked before.
+func namesOf(t *testing.T, root string) *names {
 	t.Helper()
 	n := &names{types: map[string]string{}, doubts: map[string]bool{}}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -89,7 +89,7 @@ func TestWatchReadyUnwalked(t *testing.T) {
 	for seed := range uint64(min(scaled().churnSeeds, 3)) {
 		dir, outside := t.TempDir(), t.TempDir()
 		wideTree(t, dir, readyDirs)
-		n := snapshot(t, dir)
+		n := namesOf(t, dir)
 		before := len(n.types)
 		began := time.Now()
 		s := spyOn(t, dir, "--format", "json", "--monitor", "fanotify", "--stats")
@@ -120,7 +120,9 @@ func TestWatchReadyUnwalked(t *testing.T) {
 			t.Errorf("only %d of %d names could be compared", compared, before)
 		}
 		s.stop()
-		if !slices.ContainsFunc(s.lines, func(line string) bool { return strings.Contains(line, `"op":"stats"`) && strings.Contains(line, `"dirs":0,`) }) {
+		if !slices.ContainsFunc(s.lines, func(line string) bool {
+			return strings.Contains(line, `"op":"stats"`) && strings.Contains(line, `"dirs":0,`)
+		}) {
 			t.Error("the tree was walked: directories were counted")
 		}
 	}

@@ -5,8 +5,8 @@
 // through the supervisor's filter. Pure: time comes from the Host.
 //
 // How a change becomes a line: the kernel's event gets its path from the
-// tracker's tree, halves of a rename are put together and new directories are
-// announced with all that is in them (changes.go, fresh.go); changes of one path
+// tracker's tree, or has it (came.go), halves of a rename are put together and new
+// directories are announced with all that is in them (changes.go, fresh.go); changes of one path
 // are merged if that is wished, what the event does not say of its subject's type
 // is looked at, and then it is written (package tell).
 //
@@ -251,7 +251,7 @@ func (r *Root) stepLimit(now time.Time) {
 	if r.track.Idle() && c.Unwatched != r.limit {
 		r.limit = c.Unwatched
 		r.host.Printf(deliver.Warn, "%s: watch limit reached: of %d of %d directories no change is told; a rescan line comes every %v. "+
-			"Set sysctl fs.inotify.max_user_watches to at least %d more than now", r.name, c.Unwatched, c.Dirs, limitEvery, c.Unwatched)
+			"Set sysctl fs.inotify.max_user_watches to at least %d more than now, or try --monitor fanotify, which needs none", r.name, c.Unwatched, c.Dirs, limitEvery, c.Unwatched)
 	}
 	if r.limitAt.IsZero() {
 		r.limitAt = now.Add(limitEvery)
