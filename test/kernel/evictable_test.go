@@ -82,7 +82,7 @@ func TestMarksOfOneDirectory(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	bound, base, memory := t.TempDir(), t.TempDir(), t.TempDir()
-	if out, err := exec.Command(testenv.NeedTool(t, "bindfs"), ext4, bound).CombinedOutput(); err != nil {
+	if out, err := exec.Command(testenv.NeedTool(t, "bindfs"), t.TempDir(), bound).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	defer func() {
