@@ -50,6 +50,7 @@ type sim struct {
 	doubts                              map[string]bool
 	before                              int // requests before ready
 	lines, rescans, overflows, compared int
+	slow                                int             // which of the four parties takes its time; 4: none
 	strange                             map[string]bool // lines about what was not so, and that no line says is to be looked at
 
 	log []string
@@ -183,17 +184,18 @@ func (s *sim) event(line []byte) {
 // step lets one of all that can go on go on; false: nothing can.
 func (s *sim) step() bool {
 	var can []func()
-	if len(s.m.queue) > 0 || s.m.marking {
-		can = append(can, s.m.read)
-	}
-	if len(s.m.sent) > 0 {
-		can = append(can, s.hear)
-	}
-	if len(s.requests) > 0 {
-		can = append(can, s.serve)
-	}
-	if len(s.answers) > 0 {
-		can = append(can, s.take)
+	for i, one := range []struct {
+		open bool
+		do   func()
+	}{
+		{len(s.m.queue) > 0 || s.m.marking, s.m.read},
+		{len(s.m.sent) > 0, s.hear},
+		{len(s.requests) > 0, s.serve},
+		{len(s.answers) > 0, s.take},
+	} {
+		if one.open && (i != s.slow || len(can) == 0 || s.m.next(10) == 0) {
+			can = append(can, one.do)
+		}
 	}
 	if len(can) == 0 {
 		return false
@@ -290,6 +292,7 @@ func (s *sim) compare() {
 func (s *sim) run(seed uint64) {
 	renames := seed%2 == 0
 	s.m.plain = !renames
+	s.slow = s.m.next(5)
 	for range 30 + s.m.next(60) { // a tree that nobody walks
 		s.m.change(true)
 	}
