@@ -5,8 +5,8 @@
 // Trust: part of the worker, untrusted. Names are hostile.
 // Imports: the standard library and worker/listing only. Pure.
 //
-// Invariant: an answer counts only if nothing was heard of its place, or of one
-// above it, since it was asked for.
+// Invariant: an answer counts only if its place has not been wanted anew since,
+// nor forgotten.
 package arrivals
 
 import (
@@ -54,20 +54,6 @@ func (w *Walker) Forget(rel string) {
 		if within(at, rel) {
 			delete(w.failed, at)
 		}
-	}
-}
-
-// Again asks anew for what is wanted at a place and below it: another directory
-// may have been there.
-func (w *Walker) Again(rel string) {
-	var again []string
-	for at := range w.at {
-		if within(at, rel) {
-			again = append(again, at)
-		}
-	}
-	for _, at := range again {
-		w.Want(at)
 	}
 }
 

@@ -160,9 +160,6 @@ func (r *Root) departed(rel string, kind uint8, cookie uint32) {
 		r.fresh.Withdraw(rel)
 		return // nobody has heard of it
 	}
-	if r.arrivals != nil && kind == listing.KindDir {
-		r.arrivals.Again(rel) // what is under way may be of what comes there next
-	}
 	if kind != listing.KindDir {
 		kind = r.types.Known(rel)
 	}
