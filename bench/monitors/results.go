@@ -28,11 +28,15 @@ type watched struct {
 	Watcher string  `json:"watcher"`
 	Dirs    int64   `json:"dirs"` // as it says itself; 0: it does not
 	Seconds float64 `json:"seconds"`
-	CPU     float64 `json:"cpu"`    // of all its processes
-	Empty   int64   `json:"empty"`  // bytes, of all its processes with nothing to watch
-	User    int64   `json:"user"`   // of all its processes
-	Engine  int64   `json:"engine"` // of the one that knows the tree
-	Kernel  int64   `json:"kernel"` // slab, more than before
+	CPU     float64 `json:"cpu"` // of all its processes
+	// EmptySeconds is the time with nothing to watch: as long as Seconds where
+	// readiness does not depend on the tree (lockstep with fanotify).
+	EmptySeconds float64 `json:"empty_seconds"`
+
+	Empty  int64 `json:"empty"`  // bytes, of all its processes with nothing to watch
+	User   int64 `json:"user"`   // of all its processes
+	Engine int64 `json:"engine"` // of the one that knows the tree
+	Kernel int64 `json:"kernel"` // slab, more than before
 }
 
 type results struct {
@@ -83,6 +87,11 @@ func (r *results) table() string {
 			per := func(bytes int64) float64 { return float64(bytes) / float64(r.Dirs) }
 			fmt.Fprintf(&b, "| %s | %.2f | %.2f | %.2f | %.1f | %.0f | %.0f | %.0f |\n", w.Watcher, w.Seconds, w.Seconds/r.Watched[0].Seconds, w.CPU, float64(w.Empty)/1e6, per(w.User), per(w.Engine), per(w.Kernel))
 		}
+		b.WriteString("\nReady with an empty tree:")
+		for _, w := range r.Watched[1:] {
+			fmt.Fprintf(&b, " %s after %.2f s;", w.Watcher, w.EmptySeconds)
+		}
+		b.WriteString(" what is above that grows with the tree.\n")
 	}
 	return b.String()
 }

@@ -72,7 +72,7 @@ func (b *bench) daemon(ctx context.Context, monitor, src, dst string) error {
 		}
 	}
 	base, w := both[0], both[1]
-	w.Empty, w.User, w.Engine = base.User, w.User-base.User, w.Engine-base.Engine
+	w.EmptySeconds, w.Empty, w.User, w.Engine = base.Seconds, base.User, w.User-base.User, w.Engine-base.Engine
 	b.results.Watched = append(b.results.Watched, w)
 	return nil
 }

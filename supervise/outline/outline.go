@@ -110,10 +110,14 @@ type Watching struct {
 func watching(cfg config.Config) choose.Choice {
 	id, _ := rootid.Read(cfg.Source)
 	c := cfg.Watching(id.Blind())
-	if c.Monitor == choose.Fanotify && os.Geteuid() == 0 {
-		if err := fanotify.Probe(cfg.Source); err != nil {
-			c.Why += ", but it would not start: " + err.Error()
-		}
+	if os.Geteuid() != 0 || c.Monitor != choose.Fanotify && c.Monitor != choose.Inotify {
+		return c
+	}
+	switch err := fanotify.Probe(cfg.Source); {
+	case err == nil && c.Monitor == choose.Inotify && !cfg.CrossMounts:
+		c.Why += "; fanotify works here as well, and needs no watch for each directory"
+	case err != nil && c.Monitor == choose.Fanotify:
+		c.Why += ", but it would not start: " + err.Error()
 	}
 	return c
 }

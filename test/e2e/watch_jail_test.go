@@ -185,10 +185,17 @@ func TestWatchRootRenamed(t *testing.T) {
 }
 
 // The prompt lists, verifies, rebuilds, adds, removes, traces, writes and quits.
+// With fanotify the tree is walked when the first of them asks for it.
 func TestWatchPrompt(t *testing.T) {
+	for _, monitor := range []string{"inotify", "fanotify"} {
+		t.Run(monitor, func(t *testing.T) { watchPrompt(t, monitor) })
+	}
+}
+
+func watchPrompt(t *testing.T, monitor string) {
 	dir, other, file := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "list")
 	mkdir(t, dir+"/a", dir+"/a/b", other+"/c")
-	cmd := exec.Command(program(t, "lockstep"), "watch", "--interactive", dir)
+	cmd := exec.Command(program(t, "lockstep"), "watch", "--monitor", monitor, "--interactive", dir)
 	cmd.Stdin = strings.NewReader(strings.Join([]string{"list", "verify", "add " + other, "rebuild", "roots", "trace", "write " + file, "nonsense", "remove " + other, "quit"}, "\n") + "\n")
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log

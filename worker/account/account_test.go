@@ -120,7 +120,7 @@ func TestWatchLimit(t *testing.T) {
 		every time.Duration
 		want  string
 	}{
-		{1000, time.Minute, "3 of 9 directories are not watched; they are compared every 1m0s. Set sysctl fs.inotify.max_user_watches to at least 1003 (it was 1000)"},
+		{1000, time.Minute, "3 of 9 directories are not watched; they are compared every 1m0s. Set sysctl fs.inotify.max_user_watches to at least 1003 (it was 1000), or monitor = \"fanotify\""},
 		{0, time.Minute, "to at least 3 more than now"},
 		{1000, 0, "CHANGES IN THEM ARE NOT SEEN"},
 	} {

@@ -52,6 +52,6 @@ func watchLimit(unwatched, dirs, limit uint64, every time.Duration) string {
 	if limit == 0 {
 		number = fmt.Sprintf("%d more than now", unwatched)
 	}
-	return fmt.Sprintf("watch limit reached: %d of %d directories are not watched; %s. Set sysctl %s to at least %s",
+	return fmt.Sprintf("watch limit reached: %d of %d directories are not watched; %s. Set sysctl %s to at least %s, or monitor = \"fanotify\", which needs none (lockstep check says whether it works here)",
 		unwatched, dirs, fate, sysctl, number)
 }

@@ -6,6 +6,8 @@ import (
 
 	"lockstep/internal/escape"
 	"lockstep/monitor"
+	"lockstep/worker/behind"
+	"lockstep/worker/fresh"
 	"lockstep/worker/listing"
 	"lockstep/worker/tell"
 	"lockstep/worker/tree"
@@ -19,12 +21,12 @@ type changes struct {
 	seq    uint64
 	mounts map[string]bool
 	left   []departure // oldest first
-	fresh  map[string]*fresh
+	fresh  fresh.Dirs
 
 	told    []string          // directories that were just told of
 	doubted map[string]string // what is to be looked at, and why
 	last    [2]string         // the last rename
-	behind  behind
+	behind  behind.Behind
 	limbo   bool // an event came from a directory that is between the halves of its rename
 }
 
@@ -37,7 +39,7 @@ type departure struct {
 }
 
 func newChanges(mounts []string) changes {
-	c := changes{mounts: map[string]bool{}, fresh: map[string]*fresh{}, doubted: map[string]string{}}
+	c := changes{mounts: map[string]bool{}, fresh: fresh.Dirs{}, doubted: map[string]string{}}
 	for _, m := range mounts {
 		c.mounts[m] = true
 	}
@@ -81,7 +83,7 @@ func (r *Root) named(dir, name string, e monitor.Event) {
 	if isDir {
 		kind = listing.KindDir
 	}
-	if excluded, _ := r.rules.Self(rel, isDir); excluded || isDir && r.mounts[rel] || r.unheard(dir) {
+	if excluded, _ := r.rules.Self(rel, isDir); excluded || isDir && r.mounts[rel] || r.fresh.Unheard(dir) {
 		// A rename to a name that is not told of: it has left.
 		if d, ok := r.take(e.Cookie); ok && e.Mask.Has(monitor.MovedTo) {
 			r.gone(d.rel, d.kind)
@@ -127,7 +129,7 @@ func (r *Root) note(rel string, kind uint8) uint64 {
 // appeared: there is a new name, unless a listing was faster.
 func (r *Root) appeared(rel string, kind uint8) {
 	r.replaced(rel)
-	if !r.announce(rel) {
+	if !r.announce(rel, kind) {
 		return
 	}
 	if kind == listing.KindDir {
@@ -146,7 +148,7 @@ func (r *Root) gone(rel string, kind uint8) {
 	} else {
 		kind = known
 	}
-	if r.withdraw(rel) {
+	if r.fresh.Withdraw(rel) {
 		r.change(tell.Event{Op: tell.Remove, Kind: kind, Rel: rel, Seq: seq})
 	}
 }
@@ -154,7 +156,8 @@ func (r *Root) gone(rel string, kind uint8) {
 // departed: the first half of a rename. If no second one comes, it has left.
 func (r *Root) departed(rel string, kind uint8, cookie uint32) {
 	r.replaced(rel)
-	if f := r.above(rel); f != nil && !f.has(rel) {
+	if r.fresh.Silent(rel) {
+		r.fresh.Withdraw(rel)
 		return // nobody has heard of it
 	}
 	if kind != listing.KindDir {
@@ -167,21 +170,25 @@ func (r *Root) departed(rel string, kind uint8, cookie uint32) {
 func (r *Root) arrived(rel string, kind uint8, cookie uint32) {
 	d, paired := r.take(cookie)
 	if kind == listing.KindDir {
-		defer r.came(rel)
+		defer func() {
+			for _, at := range r.behind.Came(rel) {
+				r.doubt(at, "it may have been told of before the rename that brought it was")
+			}
+		}()
 	}
 	if !paired {
 		r.appeared(rel, kind)
 		return
 	}
 	r.replaced(rel)
-	if !r.announce(rel) { // a listing was faster, and has told of it as new
+	if !r.announce(rel, kind) { // a listing was faster, and has told of it as new
 		r.gone(d.rel, d.kind)
 		return
 	}
-	if len(r.behind.steps) > 0 {
-		r.behind.add(step{at: rel, from: d.rel})
+	if r.arrivals != nil {
+		r.behind.Moved(rel, d.rel)
 	}
-	r.withdraw(d.rel)
+	r.fresh.Withdraw(d.rel)
 	r.note(d.rel, kind)
 	seq := r.note(rel, kind)
 	r.types.Learn(rel, d.kind)
@@ -204,7 +211,7 @@ func (r *Root) arrived(rel string, kind uint8, cookie uint32) {
 
 // touched: what has a name has changed.
 func (r *Root) touched(o tell.Op, rel string, kind uint8) {
-	if f := r.above(rel); f != nil && !f.has(rel) {
+	if r.fresh.Unknown(rel) {
 		r.appeared(rel, kind) // it was there before its directory was watched
 	}
 	if kind != listing.KindDir {
@@ -273,9 +280,15 @@ func (r *Root) Path(e monitor.PathEvent) {
 	r.tracef("event %v cookie=%d pid=%d dir=%s name=%s", e.Mask, e.Cookie, e.PID, tell.Show(rel), escape.Bytes(e.Name))
 	switch {
 	case e.Mask.Has(monitor.Overflow):
-	case r.leftOut(rel):
+		if !r.follows { // else the tracker says so
+			r.overflow++
+			r.miss("overflow")
+		}
+	case r.leftOut(rel), r.arrivals != nil && !r.ready:
 	case len(e.Name) > 0:
-		r.tells(rel)
+		if r.arrivals != nil {
+			r.behind.Told(rel)
+		}
 		r.words(rel, string(e.Name), e)
 	case e.Mask.Has(monitor.Changed) && r.poll != nil:
 		if r.poll.Ask(rel) {
@@ -290,7 +303,9 @@ func (r *Root) Path(e monitor.PathEvent) {
 		slash := strings.LastIndexByte(rel, '/')
 		r.named(rel[:max(slash, 0)], rel[slash+1:], monitor.Event{Mask: monitor.Attrib | monitor.IsDir})
 	}
-	r.track.Path(e, r.host.Now())
+	if r.follows || len(e.Name) == 0 && rel == "" && !e.Mask.Has(monitor.Overflow) {
+		r.track.Path(e, r.host.Now())
+	}
 	r.relist()
 }
 

@@ -3,99 +3,44 @@ package watch
 import (
 	"maps"
 	"slices"
-	"strings"
 
+	"lockstep/worker/fresh"
 	"lockstep/worker/listing"
 	"lockstep/worker/tell"
 )
 
-// fresh is a directory that came while the root was watched. Between its coming
-// and its watch names may have come into it, which no event tells: the listing
-// that follows the watch does. A name may be told by both, in any order: the
-// first one announces it. Once it was listed and every event up to then has been
-// applied, events alone tell of it.
-type fresh struct{ names map[string]bool }
-
-func newFresh() *fresh { return &fresh{map[string]bool{}} }
-
-func base(rel string) string { return rel[strings.LastIndexByte(rel, '/')+1:] }
-
-func (f *fresh) has(rel string) bool { return f.names[base(rel)] }
-
-// above is the new directory that a path is in; nil: it is in another one.
-func (r *Root) above(rel string) *fresh {
-	if i := strings.LastIndexByte(rel, '/'); i > 0 && len(r.fresh) > 0 {
-		return r.fresh[rel[:i]]
-	}
-	return nil
-}
-
-// unheard says whether nobody has heard yet of a directory, or of one above it:
-// the tree may know it sooner, from a listing. Its content is told when it is
-// (see relist).
-func (r *Root) unheard(dir string) bool {
-	if len(r.fresh) == 0 {
-		return false
-	}
-	for i := 0; i < len(dir); i++ {
-		if dir[i] != '/' {
-			continue
-		}
-		if f := r.fresh[dir[:i]]; f != nil {
-			name, _, _ := strings.Cut(dir[i+1:], "/")
-			if !f.names[name] {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // isNew takes down that a directory has just been told of.
 func (r *Root) isNew(rel string) {
-	r.fresh[rel] = newFresh()
+	r.fresh.Open(rel)
 	r.told = append(r.told, rel)
 }
 
 // relist has what was listed before it was told of listed again.
 func (r *Root) relist() {
 	for _, rel := range r.told {
-		r.track.Again(rel)
+		r.wants(rel)
 	}
 	r.told = r.told[:0]
 }
 
-// announce says whether a name is news, and takes it down.
-func (r *Root) announce(rel string) bool {
-	f := r.above(rel)
-	if f == nil {
-		return true
+// announce says whether a name that an event tells is news.
+func (r *Root) announce(rel string, kind uint8) bool {
+	dir := kind == listing.KindDir
+	if r.fresh.Differs(rel, dir) {
+		other := listing.KindDir
+		if dir {
+			other = listing.KindNone
+		}
+		r.gone(rel, other)
 	}
-	if f.has(rel) {
-		return false
-	}
-	f.names[base(rel)] = true
-	return true
-}
-
-// withdraw says whether anybody has heard of a name that is no more.
-func (r *Root) withdraw(rel string) bool {
-	f := r.above(rel)
-	if f == nil {
-		return true
-	}
-	had := f.has(rel)
-	delete(f.names, base(rel))
-	return had
+	return r.fresh.Announce(rel, dir)
 }
 
 // met is an entry of a listing.
 func (r *Root) met(rel string, kind uint8) {
-	f := r.above(rel)
-	if f == nil || f.has(rel) || kind == listing.KindNone {
+	if kind == listing.KindNone || !r.fresh.Meet(rel, kind == listing.KindDir) {
 		return
 	}
-	f.names[base(rel)] = true
 	if kind == listing.KindDir {
 		r.isNew(rel)
 	}
@@ -104,67 +49,49 @@ func (r *Root) met(rel string, kind uint8) {
 	r.change(tell.Event{Op: tell.Create, Kind: kind, Rel: rel, Seq: seq})
 }
 
-// cutBelow removes a path and all below it.
-func cutBelow[T any](m map[string]T, rel string) {
-	for at := range m {
-		if at == rel || strings.HasPrefix(at, rel+"/") {
-			delete(m, at)
-		}
-	}
-}
-
-// moveKeys gives a path and all below it another place, and returns it.
-func moveKeys[T any](m map[string]T, from, to string) (places []string) {
-	moved := map[string]T{}
-	for at, v := range m {
-		if at == from || strings.HasPrefix(at, from+"/") {
-			moved[to+at[len(from):]] = v
-			delete(m, at)
-		}
-	}
-	for at, v := range moved {
-		m[at] = v
-		places = append(places, at)
-	}
-	return places
-}
-
 // forgetBelow forgets a directory that is no more, with all that is below it.
 func (r *Root) forgetBelow(rel string) {
-	cutBelow(r.fresh, rel)
-	cutBelow(r.failed, rel)
-	cutBelow(r.doubted, rel)
+	fresh.Cut(r.fresh, rel)
+	fresh.Cut(r.failed, rel)
+	fresh.Cut(r.doubted, rel)
+	if r.arrivals != nil {
+		r.arrivals.Forget(rel)
+	}
 }
 
 // moveBelow gives a directory another path, with all that is below it.
 func (r *Root) moveBelow(from, to string) {
-	moveKeys(r.failed, from, to)
-	moveKeys(r.doubted, from, to)
-	r.full = append(r.full, moveKeys(r.fresh, from, to)...) // its listing may have been for the old path
+	fresh.Move(r.failed, from, to)
+	fresh.Move(r.doubted, from, to)
+	places := fresh.Move(r.fresh, from, to)
+	for _, at := range places {
+		r.full[at] = true // its listing may have been for the old path
+	}
+	r.moveArrivals(from, places)
 }
 
 // stepFresh lets new directories be like all others once they were listed and
 // every event up to then has been applied. Then it also tells what is in doubt:
 // not before, because what is still in the queue may concern it.
 func (r *Root) stepFresh() {
-	calm := r.track.Idle() && len(r.walks) == 0 && len(r.left) == 0
+	calm := r.still() && len(r.left) == 0
 	if r.closing || len(r.full) == 0 && (len(r.doubted) == 0 || !calm) {
 		return
 	}
 	listed := r.full
-	r.full, r.closing = nil, true
+	r.full, r.closing = map[string]bool{}, true
 	began := r.host.Now()
 	r.host.Barrier(func() {
 		r.closing = false
-		for _, rel := range listed {
-			if !r.track.Busy(rel) && !r.failed[rel] {
+		for rel := range listed {
+			if !r.busy(rel) && !r.full[rel] { // else it was listed again, or moved, since
 				delete(r.fresh, rel)
 			}
 		}
 		if len(r.fresh) == 0 {
 			r.track.Acknowledged(began)
 		}
-		if !calm || !r.track.Idle() || r.lost != "" {
+		if !calm || !r.still() || r.lost != "" {
 			return
 		}
 		for _, rel := range slices.Sorted(maps.Keys(r.doubted)) {

@@ -10,6 +10,7 @@ import (
 	"lockstep/worker/deliver"
 	"lockstep/worker/listing"
 	"lockstep/worker/tell"
+	"lockstep/worker/tree"
 )
 
 // outputEvery is how often a full output is looked at.
@@ -45,6 +46,11 @@ func (r *Root) stepOutput() {
 			r.write(&tell.Event{Op: o, Kind: listing.KindDir, Cause: "the reader of these lines was too slow", At: r.host.Now()})
 		}
 		r.rescans++
+	}
+	if r.lists && (r.track.Complete() || r.arrivals == nil) {
+		r.lists = false
+		t := r.track.Tree()
+		t.Walk(t.Root(), func(id tree.ID) { r.list = append(r.list, id) })
 	}
 	for len(r.list) > 0 && r.out.Calm() {
 		rel, attached := r.track.Tree().Path(r.list[0])

@@ -5,8 +5,8 @@
 // through the supervisor's filter. Pure: time comes from the Host.
 //
 // How a change becomes a line: the kernel's event gets its path from the
-// tracker's tree, halves of a rename are put together and new directories are
-// announced with all that is in them (changes.go, fresh.go); changes of one path
+// tracker's tree, or has it (came.go), halves of a rename are put together and new
+// directories are announced with all that is in them (changes.go, fresh.go); changes of one path
 // are merged if that is wished, what the event does not say of its subject's type
 // is looked at, and then it is written (package tell).
 //
@@ -27,6 +27,7 @@ import (
 	"lockstep/ipc/settings"
 	"lockstep/ipc/status"
 	"lockstep/rules"
+	"lockstep/worker/arrivals"
 	"lockstep/worker/deliver"
 	"lockstep/worker/doubt"
 	"lockstep/worker/listing"
@@ -68,6 +69,11 @@ type Root struct {
 	track *track.Tracker
 	poll  *poll.Poller // nil: events tell of every change
 
+	arrivals *arrivals.Walker // nil: the tracker lists what comes
+	follows  bool             // the tracker follows the whole tree
+	verify   bool             // it is to be compared when it does
+	overflow uint64           // events that were lost while it did not
+
 	walks  []track.Walk
 	flying int
 
@@ -82,6 +88,7 @@ type Root struct {
 	since   time.Time // since when all is listed, while something always is
 	drops   bool      // lines do not fit into the output
 	line    []byte
+	lists   bool      // a list of the tree was asked for, and has not begun
 	list    []tree.ID // what is still to be listed
 	listed  int
 	trace   bool
@@ -95,8 +102,8 @@ type Root struct {
 	afterLoss, unseen uint64 // of rescans: because events were lost, because directories have no watch
 
 	tooLong uint64
-	closing bool     // a barrier of directories that were listed is under way
-	full    []string // new directories that were listed to their end
+	closing bool            // a barrier of directories that were listed is under way
+	full    map[string]bool // new directories that were listed to their end since the last one
 }
 
 // New makes a root; Start begins.
@@ -105,7 +112,7 @@ func New(host Host, out Output, cfg *settings.Watch, name string) (*Root, error)
 	if err != nil {
 		return nil, err
 	}
-	r := &Root{host: host, out: out, cfg: cfg, name: escape.Name(name), rules: set, types: tell.NewTyper(), failed: map[string]bool{}}
+	r := &Root{host: host, out: out, cfg: cfg, name: escape.Name(name), rules: set, types: tell.NewTyper(), failed: map[string]bool{}, full: map[string]bool{}}
 	r.settle = tell.NewSettler(cfg.Settle, r.types.Push)
 	r.changes = newChanges(cfg.Mounts)
 	r.track = track.New(track.Config{
@@ -114,11 +121,16 @@ func New(host Host, out Output, cfg *settings.Watch, name string) (*Root, error)
 		Paths: cfg.Monitor.ByPath(), Compared: cfg.Monitor == settings.MonitorPoll,
 	}, (*sink)(r))
 	r.startPoll()
+	r.startArrivals()
 	return r, nil
 }
 
 // Start begins to watch.
-func (r *Root) Start() { r.track.Start(r.poll != nil, 0) }
+func (r *Root) Start() {
+	if r.arrivals == nil {
+		r.follow()
+	}
+}
 
 // Advance takes the steps that can be taken now.
 func (r *Root) Advance() {
@@ -130,15 +142,23 @@ func (r *Root) Advance() {
 	if !r.retryAt.IsZero() && !now.Before(r.retryAt) {
 		r.retryAt = time.Time{}
 		r.track.Retry()
+		if r.arrivals != nil {
+			r.arrivals.Retry()
+		}
+	}
+	if r.verify && r.ready && r.track.Complete() && !r.track.Counters().Verifying {
+		r.verify = false
+		r.track.Verify()
 	}
 	r.stepFresh()
-	r.stepBehind()
+	r.behind.Step(r.host.Barrier)
 	if r.host.Draining() {
 		r.flush()
 	}
 	r.settle.Due(now)
 	r.stepTypes()
 	r.stepOutput()
+	r.sendArrivals()
 	r.sendWalks()
 	r.stepPoll()
 }
@@ -159,7 +179,7 @@ func (r *Root) stepReady(now time.Time) {
 	if r.since.IsZero() {
 		r.since = now
 	}
-	if !(r.track.Idle() && len(r.walks) == 0) && now.Sub(r.since) < impatience {
+	if !(r.still() && r.track.Idle()) && now.Sub(r.since) < impatience {
 		return
 	}
 	r.waiting = true
@@ -193,6 +213,9 @@ func (r *Root) miss(cause string) {
 	r.flush()
 	clear(r.fresh)
 	clear(r.doubted)
+	if r.arrivals != nil {
+		r.arrivals.Clear()
+	}
 	if r.ready {
 		r.lost = cause
 		r.change(tell.Event{Op: tell.Overflow, Cause: cause})
@@ -228,7 +251,7 @@ func (r *Root) stepLimit(now time.Time) {
 	if r.track.Idle() && c.Unwatched != r.limit {
 		r.limit = c.Unwatched
 		r.host.Printf(deliver.Warn, "%s: watch limit reached: of %d of %d directories no change is told; a rescan line comes every %v. "+
-			"Set sysctl fs.inotify.max_user_watches to at least %d more than now", r.name, c.Unwatched, c.Dirs, limitEvery, c.Unwatched)
+			"Set sysctl fs.inotify.max_user_watches to at least %d more than now, or try --monitor fanotify, which needs none", r.name, c.Unwatched, c.Dirs, limitEvery, c.Unwatched)
 	}
 	if r.limitAt.IsZero() {
 		r.limitAt = now.Add(limitEvery)
@@ -248,14 +271,14 @@ func (r *Root) sendWalks() {
 		batch := r.walks[:n:n]
 		r.walks = r.walks[n:]
 		r.flying++
-		r.host.Ask(m, r.heard(batch))
+		r.host.Ask(m, r.heard(batch, r.listing))
 	}
 	if len(r.walks) == 0 {
 		r.walks = nil
 	}
 }
 
-func (r *Root) heard(batch []track.Walk) deliver.Flight {
+func (r *Root) heard(batch []track.Walk, take func(rel string, l track.Listing)) deliver.Flight {
 	asked := r.host.Now()
 	return func(m ipc.Message, final bool) error {
 		a, err := deliver.Answer[ipc.WatchAnswer](m)
@@ -268,7 +291,7 @@ func (r *Root) heard(batch []track.Walk) deliver.Flight {
 				return err
 			}
 			rel := batch[a.Dirs[i].Index].Rel
-			r.listing(rel, l)
+			take(rel, l)
 			if r.poll != nil {
 				r.poll.Listed(rel, l, asked, r.host.Now(), false)
 			}
@@ -300,8 +323,8 @@ func (r *Root) listing(rel string, l track.Listing) {
 			r.doubt(rel, "it is watched again")
 		}
 	}
-	if r.fresh[rel] != nil {
-		r.full = append(r.full, rel)
+	if r.fresh.Has(rel) {
+		r.full[rel] = true
 	}
 }
 
@@ -330,26 +353,28 @@ func (r *Root) Command(c status.Command) {
 	switch c.Verb() {
 	case status.CommandVerify:
 		if r.ready && !r.track.Counters().Verifying {
-			r.track.Verify()
+			r.verify = true
+			r.follow()
 		}
 	case status.CommandTrace:
 		r.trace = !r.trace
 	case status.CommandList:
-		if len(r.list) > 0 {
+		if len(r.list) > 0 || r.lists {
 			return
 		}
-		t := r.track.Tree()
-		r.listed = 0
-		t.Walk(t.Root(), func(id tree.ID) { r.list = append(r.list, id) })
+		r.listed, r.lists = 0, true
+		r.follow()
 	}
 }
 
 // Report adds the root's numbers to the worker's.
 func (r *Root) Report(rep *status.Report) {
 	c := r.track.Counters()
-	rep.Dirs += c.Watched
+	if r.follows { // else nobody has counted them
+		rep.Dirs += c.Watched
+	}
 	rep.Unwatched += c.Unwatched
-	rep.Overflows += c.Overflows
+	rep.Overflows += c.Overflows + r.overflow
 	rep.Unpaired += c.Unpaired
 	rep.Returned += c.Returned
 	rep.RescansOverflow += r.afterLoss
@@ -364,7 +389,7 @@ func (r *Root) Report(rep *status.Report) {
 	switch {
 	case !r.ready:
 		rep.Ready, rep.State = 0, status.StateWalking
-	case !r.track.Idle() || r.lost != "":
+	case !r.track.Idle() || !r.still() || r.lost != "":
 		rep.State = status.StateSyncing
 	}
 }
@@ -375,7 +400,7 @@ type sink Root
 // Dirty with an entry is one of a listing: of a new directory it is news. What
 // events tell is told from the events themselves.
 func (s *sink) Dirty(rel string, _ track.Change, e *track.Entry) {
-	if e != nil {
+	if e != nil && s.arrivals == nil {
 		(*Root)(s).met(rel, e.Kind)
 	}
 }
@@ -410,8 +435,12 @@ func (s *sink) Failed(rel string, status uint16) {
 	if r.retryAt.IsZero() {
 		r.retryAt = r.host.Now().Add(retryWalk)
 	}
-	r.host.Printf(deliver.Warn, "%s: cannot watch or list %s (status %d); tried again after %v: nothing below it is told meanwhile",
-		r.name, tell.Show(rel), status, retryWalk)
+	s.refused(rel, status)
+}
+
+func (s *sink) refused(rel string, status uint16) {
+	s.host.Printf(deliver.Warn, "%s: cannot watch or list %s (status %d); tried again after %v: nothing below it is told meanwhile",
+		s.name, tell.Show(rel), status, retryWalk)
 }
 
 const (

@@ -1,13 +1,5 @@
-package watch
-
-import (
-	"slices"
-	"strings"
-
-	"lockstep/ipc/settings"
-)
-
-// behind is what was told since all events up to some moment were heard.
+// Package behind knows what was told with a path that a rename had given, before
+// that rename was told.
 //
 // Fanotify names a directory, and the resolver tells where it is when the event
 // is read: if it, or one above it, has been renamed since the event, then the path
@@ -16,8 +8,22 @@ import (
 // not. So a directory that comes to a place below which something was told shortly
 // before is to be looked at, and so is what was moved from there.
 //
-// Once all events up to now are heard, no such rename is left: see stepBehind.
-type behind struct {
+// Once all events up to now are heard, no such rename is left: see Step.
+//
+// Trust: part of the worker, untrusted. Names are hostile.
+// Imports: the standard library only. Pure.
+//
+// Invariant: what is kept is bounded; beyond that the whole root is in doubt.
+package behind
+
+import (
+	"slices"
+	"strings"
+)
+
+// Behind is what was told since all events up to some moment were heard. The zero
+// value is empty.
+type Behind struct {
 	steps  []step
 	asked  bool // a barrier is under way
 	beyond bool // there were too many to keep
@@ -34,7 +40,13 @@ const (
 	maxIn    = 64
 )
 
-func (b *behind) add(s step) {
+// Told takes down that something is told of a directory's entries.
+func (b *Behind) Told(dir string) { b.add(step{at: dir}) }
+
+// Moved takes down a rename.
+func (b *Behind) Moved(to, from string) { b.add(step{at: to, from: from}) }
+
+func (b *Behind) add(s step) {
 	switch n := len(b.steps); {
 	case n > 0 && b.steps[n-1] == s:
 	case n == maxSteps:
@@ -47,22 +59,14 @@ func (b *behind) add(s step) {
 // within says whether path is dir or below it.
 func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
-// tells takes down that something is told of a directory's entries.
-func (r *Root) tells(dir string) {
-	if r.cfg.Monitor == settings.MonitorFanotify && r.ready {
-		r.behind.add(step{at: dir})
-	}
-}
-
-// came: a directory was moved to rel.
-func (r *Root) came(rel string) {
-	const cause = "it may have been told of before the rename that brought it was"
-	b, in := &r.behind, []string{rel}
+// Came is what is in doubt when a directory has been moved to rel; "" is the root.
+func (b *Behind) Came(rel string) (doubts []string) {
+	in := []string{rel}
 	for _, s := range b.steps {
 		switch i := slices.IndexFunc(in, func(dir string) bool { return s.from != "" && within(s.from, dir) }); {
 		case s.from == "":
-			if within(s.at, rel) {
-				r.doubt(rel, cause)
+			if within(s.at, rel) && len(doubts) == 0 {
+				doubts = append(doubts, rel)
 			}
 		case i >= 0 && s.at != rel: // the copy had nothing there that could move
 			in = append(in, s.at)
@@ -77,24 +81,22 @@ func (r *Root) came(rel string) {
 			break
 		}
 	}
-	for _, dir := range in[1:] {
-		r.doubt(dir, cause)
-	}
+	doubts = append(doubts, in[1:]...)
 	if b.older || b.beyond || len(in) > maxIn {
-		r.doubt("", cause)
+		doubts = append(doubts, "")
 	}
+	return doubts
 }
 
-// stepBehind forgets what was told before the last moment up to which all events
-// are heard.
-func (r *Root) stepBehind() {
-	b := &r.behind
+// Step forgets what was told before the last moment up to which all events are
+// heard: barrier has a function called then.
+func (b *Behind) Step(barrier func(f func())) {
 	if b.asked || len(b.steps) == 0 && !b.beyond {
 		return
 	}
 	n := len(b.steps)
 	b.asked, b.older, b.beyond = true, b.beyond, false
-	r.host.Barrier(func() {
+	barrier(func() {
 		b.asked, b.older = false, false
 		b.steps = slices.Delete(b.steps, 0, n)
 	})

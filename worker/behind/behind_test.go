@@ -1,22 +1,11 @@
-package watch
+package behind
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
-
-	"lockstep/ipc/settings"
 )
-
-// barriers is a Host of which only Barrier is used.
-type barriers struct {
-	Host
-	all []func()
-}
-
-func (b *barriers) Barrier(f func()) { b.all = append(b.all, f) }
 
 // What was told of with its path of after a rename, before that rename was, is to
 // be looked at, and so is what it was told to move; nothing else is.
@@ -38,23 +27,24 @@ func TestBehind(t *testing.T) {
 		{"many, ask, came b", " "},
 		{"many, ask, heard, came b", ""},
 	} {
-		host := &barriers{}
-		r := &Root{host: host, cfg: &settings.Watch{Monitor: settings.MonitorFanotify}, ready: true, changes: newChanges(nil)}
+		var b Behind
+		var heard []func()
+		var got []string
 		for act := range strings.SplitSeq(c.acts, ", ") {
 			switch w := strings.Fields(act); w[0] {
 			case "in":
-				r.tells(w[1])
+				b.Told(w[1])
 			case "move":
-				r.behind.add(step{at: w[2], from: w[1]})
+				b.Moved(w[2], w[1])
 			case "came":
-				r.came(w[1])
+				got = b.Came(w[1])
 			case "ask":
-				r.stepBehind()
+				b.Step(func(f func()) { heard = append(heard, f) })
 			case "heard":
-				host.all[0]()
+				heard[0]()
 			case "many":
 				for i := range maxSteps + 1 {
-					r.tells(fmt.Sprint(i))
+					b.Told(fmt.Sprint(i))
 				}
 			}
 		}
@@ -62,7 +52,8 @@ func TestBehind(t *testing.T) {
 		if c.want == " " {
 			want = []string{""}
 		}
-		if got := slices.Sorted(maps.Keys(r.doubted)); !slices.Equal(got, want) {
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
 			t.Errorf("%s: in doubt %q, want %q", c.acts, got, want)
 		}
 	}
