@@ -20,8 +20,9 @@ const (
 	// settled is how long after it is watched again a directory is compared: what a
 	// time cannot tell apart before that is told again by then (see poll's late).
 	settled = 3 * time.Second
-	// most is how many are kept at a time.
-	most = 64
+	// most is how many are kept at a time, and lines how many are said a minute.
+	most  = 64
+	lines = 10
 )
 
 // Tracker is what a Keeper needs of worker/track.
@@ -39,19 +40,21 @@ type Config struct {
 	Emit func(monitor.PathEvent) // takes what comparisons find: the tracker's Path
 	// Prune: below rel a target may hold what came and went unseen.
 	Prune func(rel string)
-	// Say tells that a directory is busy, or calm again.
+	// Say tells that a directory is busy, or calm again: not too often.
 	Say func(rel string, busy bool)
 }
 
 // Keeper has the busy directories of one root.
 type Keeper struct {
-	cfg   Config
-	track Tracker
-	meter Meter
-	poll  *poll.Poller
-	dirs  []*dir
-	times uint64
-	now   time.Time
+	cfg    Config
+	track  Tracker
+	meter  Meter
+	poll   *poll.Poller
+	dirs   []*dir
+	times  uint64
+	minute time.Time // of the lines that were said
+	said   int
+	now    time.Time
 }
 
 // phase is where a directory stands.
@@ -165,7 +168,7 @@ func (k *Keeper) step(d *dir) (done bool) {
 			// be watched. What has changed since that listing is told by the second.
 			k.enter(d, resting)
 			k.times++
-			k.cfg.Say(d.rel, true)
+			k.say(d.rel, true)
 		case !known && over:
 			return true // it cannot be listed
 		}
@@ -182,7 +185,7 @@ func (k *Keeper) step(d *dir) (done bool) {
 	case last:
 		if over {
 			k.cfg.Prune(d.rel) // of what came and went unseen, and was copied
-			k.cfg.Say(d.rel, false)
+			k.say(d.rel, false)
 		}
 		return over
 	case large:
@@ -224,6 +227,16 @@ func (k *Keeper) enter(d *dir, p phase) {
 func (k *Keeper) changed(rel string) {
 	for _, d := range k.dirs {
 		d.changed = d.changed || d.rel == rel
+	}
+}
+
+// say tells of a directory, unless too much was told of late.
+func (k *Keeper) say(rel string, busy bool) {
+	if k.now.Sub(k.minute) > time.Minute {
+		k.minute, k.said = k.now, 0
+	}
+	if k.said++; k.said <= lines {
+		k.cfg.Say(rel, busy)
 	}
 }
 

@@ -32,7 +32,7 @@ type Config struct {
 	// Inodes: a file that is another one has another number, and one that is the
 	// same keeps it. (FUSE may give a file another number whenever it likes.)
 	Inodes bool
-	Own    bool // the own time of each directory is told, not of the root only: nobody lists the one above it
+	Own    bool                  // the own time of each directory is told, not of the root only: nobody lists the one above it
 	Dirs   func() []string       // the directories of the tree
 	Known  func(rel string) bool // whether the tree has a directory
 	Emit   func(monitor.PathEvent)

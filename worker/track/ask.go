@@ -1,8 +1,6 @@
 package track
 
-import (
-	"lockstep/worker/tree"
-)
+import "lockstep/worker/tree"
 
 // Busy says whether a walk of the directory at a path is wanted or under way.
 func (t *Tracker) Busy(rel string) bool {
