@@ -3,14 +3,13 @@ package worker
 import (
 	"time"
 
-	"lockstep/internal/escape"
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
 	"lockstep/monitor"
-	"lockstep/worker/account"
 	"lockstep/worker/busy"
 	"lockstep/worker/deliver"
 	"lockstep/worker/listing"
+	"lockstep/worker/phrase"
 	"lockstep/worker/poll"
 	"lockstep/worker/track"
 	"lockstep/worker/tree"
@@ -86,7 +85,7 @@ func (r *root) startBusy() {
 		Emit:  func(e monitor.PathEvent) { r.track.Path(e, r.e.now) },
 		Prune: func(rel string) { (*sink)(r).Dirty(rel, track.Attr|track.Replaced, nil) },
 		Say: func(rel string, begins bool) {
-			r.e.log.printf(deliver.Notice, "%s: %s", r.name, account.Busy(escape.Name(show(rel)), begins))
+			r.e.log.printf(deliver.Notice, "%s: %s", r.name, phrase.Busy(rel, begins))
 		},
 	}, r.track)
 }

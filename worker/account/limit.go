@@ -55,12 +55,3 @@ func watchLimit(unwatched, dirs, limit uint64, every time.Duration) string {
 	return fmt.Sprintf("watch limit reached: %d of %d directories are not watched; %s. Set sysctl %s to at least %s",
 		unwatched, dirs, fate, sysctl, number)
 }
-
-// Busy says that a directory became busy, or is calm again. Its name is shown as it
-// is to be.
-func Busy(dir string, begins bool) string {
-	if begins {
-		return "too much happens in " + dir + ": it is listed once a second, instead of hearing of each change (busy_rate)"
-	}
-	return dir + " is calm again: changes in it are heard of at once"
-}

@@ -177,6 +177,8 @@ func (k *Keeper) step(d *dir) (done bool) {
 	case waking:
 		if !k.track.Resting(d.id) {
 			k.enter(d, settling)
+		} else if over { // it was listed for another reason, without a watch
+			k.wake(d)
 		}
 	case settling:
 		if k.now.Sub(d.since) >= settled {
@@ -214,9 +216,13 @@ func (k *Keeper) rest(d *dir, known bool) {
 		}
 	}
 	if !known || d.quiet >= calm || k.now.Sub(d.since) >= longest && d.pruned {
-		k.enter(d, waking)
-		k.track.Wake(d.id)
+		k.wake(d)
 	}
+}
+
+func (k *Keeper) wake(d *dir) {
+	k.enter(d, waking)
+	k.track.Wake(d.id)
 }
 
 func (k *Keeper) enter(d *dir, p phase) {

@@ -16,7 +16,7 @@ package busy
 import "time"
 
 // slots is how many busy directories can be told apart at a time.
-const slots = 16
+const slots = 8
 
 const (
 	window  = time.Second // over which events are counted
@@ -24,7 +24,7 @@ const (
 )
 
 // Meter finds the watches with the most events, in memory of a fixed size: the counts
-// of Misra and Gries, which are never too high, and too low by a seventeenth of all
+// of Misra and Gries, which are never too high, and too low by a ninth of all
 // events at most.
 type Meter struct {
 	Rate int // events a second that are too many

@@ -12,9 +12,6 @@ func (t *Tracker) Busy(rel string) bool {
 // marked as if it were new.
 func (t *Tracker) Again(rel string) {
 	id := t.tree.Find(rel)
-	if id == tree.None {
-		return
-	}
 	if t.kids = t.tree.Children(t.kids[:0], id); t.tree.WD(id) >= 0 || len(t.kids) > 0 {
 		t.request(id, wantDirty|wantDeep)
 		t.finish()

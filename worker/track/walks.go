@@ -98,6 +98,9 @@ func (t *Tracker) hand(id tree.ID) {
 		t.tooLong(id, rel)
 		return
 	}
+	if mark&isResting != 0 && mark&wantVerify != 0 {
+		mark |= wantNoWatch // a verification is no reason to wake it
+	}
 	t.setMark(id, mark&^(isQueued|isTooLong|wants)|isOut)
 	w := &walk{id: id, rel: rel, stamp: t.stamp, want: mark & wants}
 	t.underway(w.want, 1)
