@@ -61,7 +61,7 @@ type Keeper struct {
 type phase uint8
 
 const (
-	listing  phase = iota // it is watched, and its first listing is awaited
+	first    phase = iota // it is watched, and its first listing is awaited
 	resting               // it is not, and compared
 	waking                // it is to be watched again
 	settling              // it is, and what changed before may still be told apart by no time
@@ -75,7 +75,7 @@ type dir struct {
 	rel     string
 	phase   phase
 	since   time.Time // of the phase
-	round   uint64    // the last one that was looked at; of listing and last: that has to be over
+	round   uint64    // the last one that was looked at; of first and last: that has to be over
 	changed bool      // since then
 	quiet   int       // rounds without a change, in a row
 	pruned  bool
@@ -158,7 +158,7 @@ func (k *Keeper) step(d *dir) (done bool) {
 	entries, known := k.poll.Has(d.rel)
 	over := k.poll.Counters().Rounds >= d.round
 	switch d.phase {
-	case listing:
+	case first:
 		switch {
 		case known && entries > k.cfg.Rate:
 			k.enter(d, large)
