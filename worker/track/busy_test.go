@@ -161,3 +161,92 @@ func TestBusySimulation(t *testing.T) {
 		t.Error("the simulation does not meet what it is there for")
 	}
 }
+
+// newHot is a busy sim in which all goes well, and its one directory, "a".
+func newHot(t *testing.T) (*sim, *inode) {
+	s := newBusySim(t, rand.New(rand.NewPCG(1, 1)).IntN)
+	s.noMarks, s.k.maxMarks, s.k.maxQueue, s.h.flaky = 0, 1<<20, 1<<20, 0
+	s.all = s.all[:1]
+	s.k.create(s.k.root, "a", true)
+	s.start()
+	s.settle()
+	return s, s.k.root.kids["a"]
+}
+
+// second is one in which too much happens in d; between what is listed and what
+// comes of it, meanwhile is called.
+func (s *sim) second(d *inode, meanwhile func()) {
+	for range floods * 2 {
+		s.b.Event(d.wd)
+	}
+	s.now = s.now.Add(time.Second)
+	s.stepBusy()
+	for s.askBusy(); !s.h.idle(); {
+		s.h.step()
+	}
+	meanwhile()
+	for len(s.h.answers) > 0 {
+		s.deliver()
+	}
+}
+
+// told has the kernel's events read and what they mark done.
+func (s *sim) told() {
+	for s.k.step() {
+	}
+	s.readEvents(1 << 10)
+	s.all[0].flush()
+}
+
+// TestBusyStrays: what a target has copied, and went before a comparison could show
+// it, is deleted there.
+func TestBusyStrays(t *testing.T) {
+	t.Run("told before the watch was given up, gone after", func(t *testing.T) {
+		s, d := newHot(t)
+		for {
+			s.second(d, func() {
+				s.k.create(d, "b", false) // not in the listing that is under way
+				s.told()
+			})
+			if s.t.Resting(s.t.tree.Find("a")) {
+				break
+			}
+			s.k.unlink(d, "b")
+			s.told()
+		}
+		if s.all[0].root.kids["a"].kids["b"] == nil {
+			t.Fatal("it was not copied")
+		}
+		s.k.unlink(d, "b")
+		for range 4 { // before it is calm
+			s.second(d, func() { s.told() })
+		}
+		if s.all[0].root.kids["a"].kids["b"] != nil {
+			t.Error("it is still there")
+		}
+		s.settle()
+		s.check()
+	})
+	t.Run("come and gone during a pass", func(t *testing.T) {
+		s, d := newHot(t)
+		for !s.t.Resting(s.t.tree.Find("a")) {
+			s.second(d, func() {})
+		}
+		for range 4 { // what was told before is in order
+			s.k.create(d, "c", false)
+			s.second(d, func() { s.told() })
+			s.k.unlink(d, "c")
+		}
+		m := s.all[0]
+		s.k.create(d, "b", false)
+		for m.begin(); len(m.pass) > 0; {
+			m.step()
+		}
+		s.k.unlink(d, "b")
+		if m.root.kids["a"].kids["b"] == nil {
+			t.Fatal("it was not copied")
+		}
+		s.settle()
+		s.check()
+	})
+}
