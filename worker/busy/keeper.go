@@ -173,7 +173,7 @@ func (k *Keeper) step(d *dir) (done bool) {
 			return true // it cannot be listed
 		}
 	case resting:
-		k.rest(d, known)
+		k.rest(d, known && entries <= k.cfg.Rate)
 	case waking:
 		if !k.track.Resting(d.id) {
 			k.enter(d, settling)
@@ -196,8 +196,9 @@ func (k *Keeper) step(d *dir) (done bool) {
 	return false
 }
 
-// rest waits for the directory to be calm.
-func (k *Keeper) rest(d *dir, known bool) {
+// rest waits for the directory to be calm, or no longer worth it: it cannot be
+// listed, or has grown.
+func (k *Keeper) rest(d *dir, worth bool) {
 	if !k.track.Resting(d.id) { // another walk has placed the watch
 		k.enter(d, settling)
 		return
@@ -215,7 +216,7 @@ func (k *Keeper) rest(d *dir, known bool) {
 			d.quiet, d.changed = 0, false
 		}
 	}
-	if !known || d.quiet >= calm || k.now.Sub(d.since) >= longest && d.pruned {
+	if !worth || d.quiet >= calm || k.now.Sub(d.since) >= longest && d.pruned {
 		k.wake(d)
 	}
 }

@@ -148,6 +148,20 @@ func TestLargeDirectory(t *testing.T) {
 	}
 }
 
+// So is one that grows large while it rests.
+func TestGrowing(t *testing.T) {
+	s, id := newStage(10)
+	s.seconds(6, rate)
+	if !s.resting[id] {
+		t.Fatal("it does not rest")
+	}
+	big, _ := newStage(rate + 1)
+	s.entries = big.entries
+	if s.seconds(2, 0); s.resting[id] {
+		t.Error("it is listed on and on")
+	}
+}
+
 // One that goes, or is moved, is forgotten.
 func TestGone(t *testing.T) {
 	s, id := newStage(10)
