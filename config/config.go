@@ -66,6 +66,7 @@ type Sync struct {
 	FullSyncEvery time.Duration // 0: off
 
 	VerifyEvery    time.Duration // 0: off
+	BusyRate       uint32        // events a second in one directory above which it is listed once a second instead; 0: never
 	UnwatchedEvery time.Duration // how often a tree with unwatched directories is compared; 0: never
 
 	Delete           Delete

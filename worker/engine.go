@@ -275,6 +275,7 @@ func (e *engine) taking() monitor.Takers {
 			e.events++
 			for _, r := range e.roots {
 				r.track.Event(ev, e.now)
+				r.busy.Event(ev.WD)
 			}
 			for _, w := range e.watches {
 				w.Event(ev)

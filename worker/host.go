@@ -12,7 +12,6 @@ import (
 	"lockstep/worker/deliver"
 	"lockstep/worker/links"
 	"lockstep/worker/plan"
-	"lockstep/worker/tree"
 )
 
 // The root as its targets see it (deliver.Host).
@@ -80,13 +79,4 @@ func (r *root) FullSync(t *deliver.Target) time.Time {
 }
 
 // Dirs lists every directory of the tree as it is now.
-func (r *root) Dirs() []string {
-	t := r.track.Tree()
-	out := make([]string, 0, t.Len())
-	t.Walk(t.Root(), func(id tree.ID) {
-		if rel, ok := t.Path(id); ok && len(rel) <= rsync.MaxRel {
-			out = append(out, rel)
-		}
-	})
-	return out
-}
+func (r *root) Dirs() []string { return r.track.Tree().Paths(rsync.MaxRel) }

@@ -6,9 +6,12 @@ import (
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
 	"lockstep/monitor"
+	"lockstep/worker/busy"
 	"lockstep/worker/deliver"
 	"lockstep/worker/listing"
+	"lockstep/worker/phrase"
 	"lockstep/worker/poll"
+	"lockstep/worker/track"
 	"lockstep/worker/tree"
 	"lockstep/worker/walks"
 )
@@ -72,9 +75,34 @@ func (r *root) stepPoll() {
 	walks.Round(r.poll, r.id, r.Now, func(m ipc.Message, f deliver.Flight) { r.e.ask(m, nil, f) })
 }
 
+// startBusy keeps account of directories in which too much happens.
+func (r *root) startBusy() {
+	if r.cfg.Monitor != settings.MonitorInotify || !r.cfg.Inodes {
+		return // nobody hears of each change; or what is at a name could not be told from what was
+	}
+	r.busy = busy.New(busy.Config{
+		Root: uint32(r.id), Rate: int(r.cfg.BusyRate),
+		Emit:  func(e monitor.PathEvent) { r.track.Path(e, r.e.now) },
+		Prune: func(rel string) { (*sink)(r).Dirty(rel, track.Attr|track.Replaced, nil) },
+		Say: func(rel string, begins bool) {
+			r.e.log.printf(deliver.Notice, "%s: %s", r.name, phrase.Busy(rel, begins))
+		},
+	}, r.track)
+}
+
+// stepBusy has those listed that are due, once the initial walk has ended.
+func (r *root) stepBusy() {
+	if r.busy.Step(r.e.now); r.ready && r.busy.Poller() != nil && len(r.walks) == 0 {
+		walks.Round(r.busy.Poller(), r.id, r.Now, func(m ipc.Message, f deliver.Flight) { r.e.ask(m, nil, f) })
+	}
+}
+
 func (r *root) nextPoll() time.Time {
-	if r.poll == nil || !r.ready || len(r.walks) > 0 { // their answers come first
+	if !r.ready || len(r.walks) > 0 { // their answers come first
 		return time.Time{}
+	}
+	if r.poll == nil {
+		return r.busy.Next()
 	}
 	return r.poll.Next()
 }

@@ -46,6 +46,8 @@ func (r *root) report(rep *status.Report) {
 	c := r.track.Counters()
 	rep.Dirs += c.Watched
 	rep.Unwatched += c.Unwatched
+	rep.Busy += c.Resting
+	rep.BusyTimes += r.busy.Times()
 	rep.Overflows += c.Overflows
 	rep.Unpaired += c.Unpaired
 	rep.Repairs += c.Repairs

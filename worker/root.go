@@ -10,6 +10,7 @@ import (
 	"lockstep/rsync"
 	"lockstep/rules"
 	"lockstep/worker/account"
+	"lockstep/worker/busy"
 	"lockstep/worker/clock"
 	"lockstep/worker/deliver"
 	"lockstep/worker/links"
@@ -30,6 +31,7 @@ type root struct {
 	inexact bool // some exclude has no exact counterpart in rsync's language
 	track   *track.Tracker
 	poll    *poll.Poller // nil: events tell of every change
+	busy    *busy.Keeper // nil: of everything, however much it is
 	links   *links.Index
 	targets []*deliver.Target
 	walks   []track.Walk
@@ -71,6 +73,7 @@ func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets m
 	r.links.Left = r.nameLeft
 	r.track = track.New(track.Config{Excluded: r.excluded, Mounts: c.Mounts, Devices: c.Devices, Paths: c.Monitor.ByPath(), Compared: c.Monitor == settings.MonitorPoll}, (*sink)(r))
 	r.startPoll()
+	r.startBusy()
 	if r.inexact && c.Delete != settings.DeleteNever {
 		e.log.printf(deliver.Warn, "%s: rsync does not know all of the exclude patterns (those with ?, [, \\ or !): "+
 			"what they match in the source is left out as it should be, but what they match on the target alone is deleted", r.name)
@@ -128,6 +131,7 @@ func (r *root) advance() {
 	}
 	r.settle()
 	r.stepPoll()
+	r.stepBusy()
 	r.sendWalks() // last: what went before may want something listed
 }
 

@@ -12,6 +12,7 @@ import (
 	"lockstep/worker/account"
 	"lockstep/worker/deliver"
 	"lockstep/worker/doubt"
+	"lockstep/worker/phrase"
 	"lockstep/worker/plan"
 	"lockstep/worker/queue"
 	"lockstep/worker/track"
@@ -130,31 +131,11 @@ func (s *sink) Failed(rel string, status uint16) {
 	}
 	r.failing[rel] = struct{}{}
 	r.e.log.printf(deliver.Warn, "%s: cannot watch or list %s: %s; tried again every %v, nothing below it is deleted meanwhile",
-		r.name, escape.Name(show(rel)), statusText(ipc.Status(status)), retryWalk)
+		r.name, phrase.Dir(rel), phrase.Status(ipc.Status(status)), retryWalk)
 }
 
 // retryWalk is when a directory that could not be listed is tried again.
 const retryWalk = 5 * time.Second
-
-func show(rel string) string {
-	if rel == "" {
-		return "the root itself"
-	}
-	return rel
-}
-
-func statusText(s ipc.Status) string {
-	switch s {
-	case ipc.StatusTimeout:
-		return "the file system did not answer in time"
-	case ipc.StatusBusy:
-		return "too many requests wait for this file system"
-	}
-	if s < 1024 {
-		return unix.Errno(s).Error()
-	}
-	return fmt.Sprintf("status %d", s)
-}
 
 // learn keeps the index of names that share an inode.
 func (r *root) learn(rel string, e *track.Entry) {

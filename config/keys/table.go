@@ -141,6 +141,8 @@ func syncKeys() []Key {
 			Help: "compare what is watched with the source's directories, both ways, this often, and mend what differs", field: orNever(time.Second, longest, func(c *config.Config) *time.Duration { return &c.VerifyEvery })},
 		{Name: "unwatched_every", Group: GroupWatch, Unit: "DURATION", Default: "1m", Advice: "write a duration such as 1m, or 0 to be told only",
 			Help: "when the kernel gives too few watches, compare the whole tree this often", field: orNever(time.Second, longest, func(c *config.Config) *time.Duration { return &c.UnwatchedEvery })},
+		{Name: "busy_rate", Group: GroupWatch, Unit: "NUMBER", Default: "5000", Number: true, Advice: "write a number from 0 to 1000000; 0 is never",
+			Help: "list a directory once a second instead of hearing of each change while more events a second than this come from it (0: never)", field: number(0, 1_000_000, func(c *config.Config) *uint32 { return &c.BusyRate })},
 
 		{Name: "delay", Group: GroupTiming, Unit: "DURATION", Default: "200ms", Advice: adviceDuration,
 			Help: "wait since a path's last event", field: duration(0, time.Hour, func(c *config.Config) *time.Duration { return &c.Delay })},

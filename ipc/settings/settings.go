@@ -75,6 +75,9 @@ type Sync struct {
 	PollEvery time.Duration
 	// Inodes: the file system gives a file the same inode number as long as it lives.
 	Inodes bool
+	// BusyRate is how many events a second in one directory are too many to hear of
+	// each; 0: none are.
+	BusyRate uint32
 }
 
 // Monitor is a way to hear of changes.
@@ -180,6 +183,7 @@ func (w *Worker) Layout(c *wire.Codec) {
 		wire.Enum(c, &s.Monitor, numMonitors)
 		wire.Span(c, &s.PollEvery)
 		wire.Flag(c, &s.Inodes)
+		wire.U32(c, &s.BusyRate)
 	})
 	wire.List(c, &w.Watches, ipc.MaxRoots, func(c *wire.Codec, s *Watch) {
 		wire.Handle(c, &s.Root)

@@ -76,9 +76,11 @@ type Report struct {
 	RescanNanos      uint64 // how long that took
 	VerifyDirs       uint64 // directories listed for verifications
 	VerifyNanos      uint64 // how long that took
+	Busy             uint64 // directories that are listed once a second, because too much happens in them
+	BusyTimes        uint64 // how often one became so
 }
 
-const numReport = 44
+const numReport = 46
 
 // Command goes from supervisor to worker: one fixed-size packet of 8 bytes,
 // little-endian. The lower 16 bits are what is to be done, the next 16 the
@@ -112,7 +114,7 @@ func (r *Report) fields() [numReport]*uint64 {
 		&r.Verified, &r.Held, &r.HeldDeletes, &r.HeldEntries, &r.LastSync, &r.LastCode, &r.LastEnd,
 		&r.Attempts, &r.Walked, &r.ListDone, &r.HeapBytes, &r.Target, &r.Fault,
 		&r.Returned, &r.RescansOverflow, &r.RescansUnwatched, &r.RescansAsked, &r.RescansRefused,
-		&r.RescansForgotten, &r.RescanDirs, &r.RescanNanos, &r.VerifyDirs, &r.VerifyNanos}
+		&r.RescansForgotten, &r.RescanDirs, &r.RescanNanos, &r.VerifyDirs, &r.VerifyNanos, &r.Busy, &r.BusyTimes}
 }
 
 // Merge adds a target's numbers to the worker's: counts add up, the gravest

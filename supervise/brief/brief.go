@@ -84,7 +84,7 @@ func Worker(cfg config.Config, o rsync.Options, roots rootid.Roots, c choose.Cho
 		RetryMin: cfg.RetryInitial, RetryMax: cfg.RetryMax,
 		Once:   cfg.Once || cfg.DryRun,
 		Delete: settings.Delete(cfg.Delete), FullSyncEvery: cfg.FullSyncEvery,
-		VerifyEvery: cfg.VerifyEvery, UnwatchedEvery: cfg.UnwatchedEvery, WatchLimit: host.WatchLimit(),
+		VerifyEvery: cfg.VerifyEvery, UnwatchedEvery: cfg.UnwatchedEvery, WatchLimit: host.WatchLimit(), BusyRate: cfg.BusyRate,
 		Monitor: monitor(c.Monitor), PollEvery: c.Every, Inodes: c.Inodes,
 	}
 	for i := range cfg.Targets {

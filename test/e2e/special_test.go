@@ -206,6 +206,30 @@ func TestWatchLimit(t *testing.T) {
 	if rep := m.report(); rep.num("unwatched") == 0 || rep.num("rescans_unwatched") == 0 || rep.num("rescan_dirs") < 121 || rep.num("rescan_nanos") == 0 {
 		t.Errorf("the state shows no unwatched directory, or no comparison because of it: %s", rep)
 	}
+	// Whatever happens in a directory of which nothing is told, arrives: of 60 such
+	// pairs most have no watch.
+	for i := range 60 {
+		d := fmt.Sprintf("%s/d%02d", m.src, i)
+		write(t, d+"/e/f", "another")
+		if err := os.MkdirAll(d+"/e/new/below", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write(t, d+"/e/new/below/g", "x")
+	}
+	m.sameWithin(2 * limit)
+	for i := range 60 {
+		d := fmt.Sprintf("%s/d%02d", m.src, i)
+		if err := os.Remove(d + "/e/f"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(d + "/e/new"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(d+"/e", d+"/moved"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.sameWithin(2 * limit)
 	m.stop()
 }
 

@@ -21,7 +21,8 @@ func shared() []string {
 // pure packages take values and a time: no system, no clock.
 func pure() []string {
 	return []string{"worker/tree", "worker/track", "rules", "worker/queue", "worker/plan", "worker/links", "worker/omit", "worker/doubt",
-		"worker/listing", "worker/fifo", "worker/stray", "worker/poll", "worker/account", "worker/arrivals", "worker/fresh", "worker/behind"}
+		"worker/listing", "worker/fifo", "worker/stray", "worker/poll", "worker/account", "worker/arrivals", "worker/fresh", "worker/behind",
+		"worker/busy", "worker/terms"}
 }
 
 func is(path string, dirs []string) bool {

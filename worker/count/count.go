@@ -9,6 +9,7 @@ type Counters struct {
 	Dirs        uint64 // directories in the tree
 	Watched     uint64 // of them with a watch
 	Unwatched   uint64 // of them without, because there are no more watches
+	Resting     uint64 // of them without, because too much happened in them
 	Failed      uint64 // of them refused for another reason
 	TooLong     uint64 // of them with a path too long to be named
 	Events      uint64

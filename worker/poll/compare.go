@@ -120,7 +120,7 @@ func (p *Poller) compare(rel string, self uint64, asked time.Time) {
 			e := &kept.entries[i]
 			p.doubt(kept, string(kept.name(e)), e.ctime, time.Time{})
 		}
-		if rel == "" {
+		if p.Self(rel) {
 			p.doubt(kept, "", self, time.Time{})
 		}
 		return
@@ -134,7 +134,7 @@ func (p *Poller) compare(rel string, self uint64, asked time.Time) {
 // own tells of the directory's own time: of the root, which no other directory
 // lists. Not every listing tells it.
 func (p *Poller) own(rel string, before, now *dir, self uint64) {
-	if rel != "" || self == 0 {
+	if !p.Self(rel) || self == 0 {
 		now.self = before.self
 		return
 	}

@@ -32,6 +32,7 @@ type Config struct {
 	// Inodes: a file that is another one has another number, and one that is the
 	// same keeps it. (FUSE may give a file another number whenever it likes.)
 	Inodes bool
+	Own    bool                  // the own time of each directory is told, not of the root only: nobody lists the one above it
 	Dirs   func() []string       // the directories of the tree
 	Known  func(rel string) bool // whether the tree has a directory
 	Emit   func(monitor.PathEvent)
@@ -108,12 +109,31 @@ func (p *Poller) Ask(rel string) bool {
 	if p.dirs[rel] == nil {
 		return false
 	}
+	p.Add(rel)
+	return true
+}
+
+// Add has a directory listed soon of which nothing need be known yet.
+func (p *Poller) Add(rel string) {
 	if !p.wanted[rel] {
 		p.wanted[rel] = true
 		p.asked = append(p.asked, rel)
 	}
-	return true
 }
+
+// Has says how many entries the last listing of a directory has, if there is one.
+func (p *Poller) Has(rel string) (entries int, listed bool) {
+	if d := p.dirs[rel]; d != nil {
+		return len(d.entries), true
+	}
+	return 0, false
+}
+
+// Self says whether a directory's own time is to be told with its listing.
+func (p *Poller) Self(rel string) bool { return rel == "" || p.cfg.Own }
+
+// Drop forgets what is known of a directory.
+func (p *Poller) Drop(rel string) { delete(p.dirs, rel) }
 
 // Next is when there is something to list; zero: no time soon.
 func (p *Poller) Next() time.Time {

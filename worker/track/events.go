@@ -67,6 +67,9 @@ func (t *Tracker) unwatched(wd int32, id tree.ID) {
 		return
 	}
 	t.tree.SetWD(id, tree.NoWD)
+	if t.Resting(id) {
+		return // as was to be
+	}
 	if id == t.tree.Root() {
 		t.sink.RootGone("it is no longer watched: deleted or unmounted")
 		return

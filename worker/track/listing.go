@@ -58,6 +58,7 @@ func (t *Tracker) begin(w *walk, l Listing) {
 		if !t.place(w, l) {
 			return
 		}
+		t.setMark(w.id, t.tree.Mark(w.id)&^isResting)
 	}
 	mark := t.tree.Mark(w.id)
 	t.setMark(w.id, mark&^refused)
@@ -101,7 +102,7 @@ func (t *Tracker) place(w *walk, l Listing) bool {
 	switch {
 	case other == w.id:
 		return true // as it was
-	case w.id == t.tree.Root() && before >= 0:
+	case w.id == t.tree.Root() && before >= 0 && !t.Resting(w.id): // else its Ignored was lost, or is not read yet
 		t.sink.RootGone("it is another directory now")
 		t.fail(w, listing.ENOENT)
 		return false
@@ -121,7 +122,7 @@ func (t *Tracker) place(w *walk, l Listing) bool {
 		w.drop, w.again = true, true
 		return false
 	}
-	if w.want&wantVerify != 0 && t.tree.Mark(w.id)&(isUnwatched|isFailed) == 0 {
+	if w.want&wantVerify != 0 && t.tree.Mark(w.id)&(isUnwatched|isFailed|isResting) == 0 {
 		t.count.Missing++
 		t.count.Repairs++
 		t.mend(w)
@@ -234,7 +235,7 @@ func (t *Tracker) noWatch(w *walk) {
 	t.orphan(t.tree.WD(w.id))
 	t.tree.SetWD(w.id, tree.NoWD)
 	mark := t.tree.Mark(w.id)
-	t.setMark(w.id, mark&^isFailed|isUnwatched)
+	t.setMark(w.id, mark&^(isFailed|isResting)|isUnwatched)
 	if mark&isUnwatched == 0 {
 		t.sink.Failed(w.rel, listing.ENOSPC)
 	}
@@ -245,7 +246,7 @@ func (t *Tracker) noWatch(w *walk) {
 func (t *Tracker) fail(w *walk, status uint16) {
 	w.drop = true
 	mark := t.tree.Mark(w.id)
-	t.setMark(w.id, mark|isFailed)
+	t.setMark(w.id, mark&^isResting|isFailed)
 	if mark&isFailed == 0 {
 		t.sink.Failed(w.rel, status)
 	}
@@ -309,7 +310,7 @@ func (t *Tracker) listed(w *walk, rel string, e *Entry) {
 	case added:
 	case w.want&wantDeep != 0:
 		want |= w.want & wantVerify
-	case t.cfg.Paths, t.tree.WD(kid) >= 0, mark&(isQueued|isOut|isFailed|isUnwatched|isTooLong) != 0:
+	case t.cfg.Paths, t.tree.WD(kid) >= 0, mark&(isQueued|isOut|isFailed|isUnwatched|isTooLong|isResting) != 0:
 		want = 0
 	}
 	if w.want&wantMark != 0 {
@@ -345,7 +346,7 @@ func (t *Tracker) end(w *walk, serial uint64) {
 		want |= w.want
 	}
 	t.setMark(w.id, mark&^(isOut|wants))
-	if want != 0 && t.tree.Attached(w.id) {
+	if (want != 0 || w.again) && t.tree.Attached(w.id) {
 		t.request(w.id, want)
 	}
 }

@@ -74,6 +74,21 @@ func (t *Tracker) told(rel string, e monitor.PathEvent) {
 				t.dirEvent(id, rel, name, monitor.Event{Mask: word, Cookie: e.Cookie})
 			}
 		}
+		if !t.cfg.Paths && !t.ignored(t.join(rel, name), listing.KindDir) {
+			t.compared(id, name)
+		}
+	}
+}
+
+// compared follows what a comparison of a resting directory's listings tells of a
+// directory in it. Events may have told something newer meanwhile; and what is
+// different may be which directory it is, of which a watch of its own says nothing.
+func (t *Tracker) compared(id tree.ID, name string) {
+	kid := t.tree.Child(id, name)
+	if kid == tree.None {
+		t.probe(id, name)
+	} else if !t.Resting(kid) {
+		t.request(kid, 0)
 	}
 }
 

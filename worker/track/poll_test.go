@@ -132,7 +132,10 @@ func (s *sim) markPoll() {
 // listed applies an answer to the tracker and to the poller.
 func (s *sim) listed(l Listing) {
 	if s.p == nil {
-		s.t.Listing(l, s.now)
+		if !s.listedBusy(l) {
+			s.t.Listing(l, s.now)
+		}
+		s.stepBusy()
 		return
 	}
 	a := s.p.asked[l.Serial]

@@ -87,7 +87,7 @@ func (s *scripted) effect(words ...string) {
 	s.lines = append(s.lines, "\t"+strings.Join(words, " "))
 }
 
-func (c Change) String() string {
+func words(c Change) string {
 	var words []string
 	for i, word := range []string{"attr", "content", "name", "replaced"} {
 		if c&(1<<i) != 0 {
@@ -103,7 +103,7 @@ func (s *scripted) Dirty(rel string, c Change, e *Entry) {
 	if e != nil {
 		from = "listed"
 	}
-	s.effect(strings.TrimSpace("dirty " + strconv.Quote(rel) + " " + c.String() + " " + from))
+	s.effect(strings.TrimSpace("dirty " + strconv.Quote(rel) + " " + words(c) + " " + from))
 }
 
 func (s *scripted) Suspect(rel string, doubts []doubt.Doubt) {

@@ -20,6 +20,7 @@ type sim struct {
 	k       *kernel
 	p       *polled // finds changes by comparing; nil: the kernel tells
 	h       *helper
+	b       *rested   // gives watches up and compares instead; nil: nobody does
 	all     []*mirror // the targets, each at its own pace
 	t       *Tracker
 	now     time.Time
@@ -122,7 +123,7 @@ func (s *sim) Walk(w Walk) {
 	s.h.asked = append(s.h.asked, w)
 	if s.p != nil {
 		s.p.asked[w.Serial] = asked{rel: w.Rel, at: s.now}
-	} else if len(s.h.asked) > s.t.cfg.MaxWalks {
+	} else if s.b == nil && len(s.h.asked) > s.t.cfg.MaxWalks {
 		s.tb.Fatal("more walks than allowed")
 	}
 }
@@ -211,12 +212,14 @@ func (s *sim) readEvents(n int) {
 		}
 		s.logf("event %v", e)
 		s.t.Event(e, s.now)
+		s.stepBusy()
 	}
 }
 
 // slow is what happens less often: time, the timer, work on the target.
 func (s *sim) slow() {
 	s.now = s.now.Add(time.Duration(s.next(100)) * time.Millisecond)
+	s.turnBusy()
 	switch s.next(5) {
 	case 0:
 		if at, due := s.t.Next(); due && !at.After(s.now) {
@@ -352,7 +355,7 @@ func (s *sim) settle() {
 				if !s.t.Idle() {
 					s.fatal("a walk is waited for that the helper does not have")
 				}
-				if s.p != nil && (!s.rounds() || s.waits()) {
+				if s.p != nil && (!s.rounds() || s.waits()) || s.waitsBusy() {
 					continue
 				}
 				s.readEvents(1)

@@ -19,6 +19,7 @@ const (
 	isUnwatched
 	isFailed
 	isTooLong
+	isResting // its watch was given up for a while (see Rest)
 
 	wants     = wantAll | wantMark | wantDeep | wantSeen | wantVerify | wantPrune | wantNoWatch | wantMoved
 	wantDirty = wantMark | wantAll
@@ -55,6 +56,7 @@ func (t *Tracker) recount(before, after uint16) {
 	t.count.Unwatched += delta(isUnwatched)
 	t.count.Failed += delta(isFailed)
 	t.count.TooLong += delta(isTooLong)
+	t.count.Resting += delta(isResting)
 	t.pending += int(delta(wantVerify))
 	t.seeing += int(delta(wantSeen))
 }
@@ -95,6 +97,9 @@ func (t *Tracker) hand(id tree.ID) {
 	if len(rel) > maxRel {
 		t.tooLong(id, rel)
 		return
+	}
+	if mark&isResting != 0 && mark&wantVerify != 0 {
+		mark |= wantNoWatch // a verification is no reason to wake it
 	}
 	t.setMark(id, mark&^(isQueued|isTooLong|wants)|isOut)
 	w := &walk{id: id, rel: rel, stamp: t.stamp, want: mark & wants}

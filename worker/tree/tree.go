@@ -222,6 +222,17 @@ func (t *Tree) Walk(id ID, visit func(ID)) {
 	}
 }
 
+// Paths lists every directory as it is now whose path has at most so many bytes.
+func (t *Tree) Paths(most int) []string {
+	out := make([]string, 0, t.Len())
+	t.Walk(t.Root(), func(id ID) {
+		if rel, ok := t.Path(id); ok && len(rel) <= most {
+			out = append(out, rel)
+		}
+	})
+	return out
+}
+
 // following is the node after s in the walk of top: its first child, else the
 // next sibling of it or of the nearest ancestor that has one.
 func (t *Tree) following(s, top int32) int32 {

@@ -80,7 +80,7 @@ func Round(p *poll.Poller, root ipc.RootID, now func() time.Time, ask func(ipc.M
 	rels = rels[:deliver.FitRels(rels)]
 	// What the root itself is, no other directory's listing tells.
 	since := uint64(0)
-	if rels[0] == "" {
+	if p.Self(rels[0]) {
 		rels, since = rels[:1], 1
 	}
 	batch := append([]string(nil), rels...)

@@ -34,16 +34,7 @@ func (r *Root) startPoll() {
 }
 
 // dirs lists every directory of the tree as it is now.
-func (r *Root) dirs() []string {
-	t := r.track.Tree()
-	out := make([]string, 0, t.Len())
-	t.Walk(t.Root(), func(id tree.ID) {
-		if rel, ok := t.Path(id); ok && len(rel) < ipc.MaxRel {
-			out = append(out, rel)
-		}
-	})
-	return out
-}
+func (r *Root) dirs() []string { return r.track.Tree().Paths(ipc.MaxRel - 1) }
 
 // polls says whether it is the turn of a round: the walks come first.
 func (r *Root) polls() bool { return r.poll != nil && r.ready && len(r.walks) == 0 }
