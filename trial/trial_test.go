@@ -114,7 +114,7 @@ func TestInstalledRsync(t *testing.T) {
 	} {
 		cfg.Want = want
 		begin := time.Now()
-		res, err := Run(start, cfg)
+		res, err := Run(t.Context(), start, cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +136,7 @@ func TestInstalledRsync(t *testing.T) {
 func TestAsProcessOne(t *testing.T) {
 	_, cfg := setup(t, testenv.NeedTool(t, "rsync"))
 	start := plain(runnerPath, syscall.CLONE_NEWPID)
-	if res, err := Run(start, cfg); err != nil || len(res.Lacks) != 0 {
+	if res, err := Run(t.Context(), start, cfg); err != nil || len(res.Lacks) != 0 {
 		t.Fatalf("%+v %v", res, err)
 	}
 }
@@ -156,7 +156,7 @@ func TestNamespaceIsSwept(t *testing.T) {
 	c.Argv[ipc.JobList] = []string{"sh", "-c",
 		"setsid -f sh -c ': >" + flag + "; exec sleep 1000'; until [ -e " + flag + " ]; do sleep 0.01; done"}
 	tr := &trial{start: plain(runnerPath, syscall.CLONE_NEWPID), cfg: cfg}
-	s, err := tr.open(c, t.TempDir(), t.TempDir())
+	s, err := tr.open(t.Context(), c, t.TempDir(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestFaultsThatRefuse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // each waits for rsync's polls most of the time
 			start, cfg := wrapped(t, c.fault)
-			res, err := Run(start, cfg)
+			res, err := Run(t.Context(), start, cfg)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%+v, error %v, want one with %q", res, err, c.want)
 			}
@@ -242,7 +242,7 @@ func TestFaultsThatAreNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // each waits for rsync's polls most of the time
 			start, cfg := wrapped(t, c.fault)
-			res, err := Run(start, cfg)
+			res, err := Run(t.Context(), start, cfg)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -35,6 +35,7 @@ type loop struct {
 	gen   *generation.Generation
 	total words.Totals
 
+	tried     bool // rsync was, and works: until then no runner is started
 	everReady bool // a generation has been ready
 	once      bool // the stop under way is --once's own
 	ended     bool
@@ -107,6 +108,8 @@ func (s *Session) step() error {
 	select {
 	case sig := <-s.Signals:
 		return s.onSignal(sig)
+	case v := <-s.Tried:
+		return s.onTried(v)
 	case e := <-s.exits:
 		return s.onExit(e)
 	case <-s.maker.Inbox.Wake:

@@ -103,7 +103,11 @@ func (s *Session) serve() error {
 }
 
 func (s *Session) tryRunner(t *target) error {
-	if err := s.startRunner(t); err != nil {
+	start := s.startRunner
+	if !s.tried { // what it is told depends on that; its first job can wait for it
+		start = func(t *target) error { return s.gen.Place(t.id) }
+	}
+	if err := start(t); err != nil {
 		return s.runnerFailed(t, err)
 	}
 	t.tries = 0
@@ -146,7 +150,11 @@ func (s *Session) runnerAgain(t *target) error {
 func (s *Session) endRunner(t *target) error {
 	p := t.runner
 	t.runner = nil
-	return s.bury(p.End(), &t.hung, p)
+	var left error
+	if s.gen != nil {
+		left = s.gen.Leave(t.id)
+	}
+	return errors.Join(left, s.bury(p.End(), &t.hung, p))
 }
 
 // byRunner finds the target that a process serves.
@@ -168,7 +176,7 @@ func (s *Session) checkTargets() error {
 			s.log.Info(s.about(t) + "what is mounted at or inside the target has changed: its runner is started afresh")
 			t.back = true // what is there now has to be compared
 		}
-		if moved || t.runner != nil && t.why != "" {
+		if moved || t.why != "" {
 			if err := s.endRunner(t); err != nil {
 				return err
 			}
