@@ -156,7 +156,7 @@ func (s *service) over(e ending, worst error, left int) error {
 
 // both are two ends, with the graver one's exit code.
 func both(a, b error) error {
-	if a == nil || b == nil || errors.Is(a, b) {
+	if a == nil || b == nil || a.Error() == b.Error() {
 		return graver(a, b)
 	}
 	return exit.Error{Code: exit.Code(graver(a, b)), Err: errors.Join(a, b)}

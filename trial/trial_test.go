@@ -1,6 +1,7 @@
 package trial
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -258,6 +259,41 @@ func TestFaultsThatAreNamed(t *testing.T) {
 				t.Errorf("%+v", res)
 			}
 		})
+	}
+}
+
+// A trial that is not wanted any more does not wait for an rsync that hangs, nor
+// try anything else.
+func TestBrokenOff(t *testing.T) {
+	start, cfg := wrapped(t, `case "$1" in --version) exec "$RSYNC" "$@";; esac; : >"${@: -1}/hangs"; exec sleep 1000`)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	starts := 0
+	counted := func(cfg settings.Runner, src, dst string) (*os.File, func() error, error) {
+		starts++
+		conn, stop, err := start(cfg, src, dst)
+		return conn, stop, err
+	}
+	go func() { // a command of the second runner is there
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for range tick.C {
+			if at, err := filepath.Glob(cfg.Dir + "/*/*-dst/hangs"); err != nil || len(at) > 0 {
+				cancel()
+				return
+			}
+		}
+	}()
+	begin := time.Now()
+	_, err := Run(ctx, counted, cfg)
+	if !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if took := time.Since(begin); took > jobTimeout/2 || starts != 2 {
+		t.Errorf("took %v and %d runners", took, starts)
+	}
+	if left, err := os.ReadDir(cfg.Dir); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v %v", left, err)
 	}
 }
 
