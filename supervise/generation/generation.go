@@ -122,6 +122,14 @@ func (g *Generation) All() []*proc.Process {
 	return all
 }
 
+// In are the roots that it runs in; without a generation there are none.
+func (g *Generation) In() rootid.Roots {
+	if g == nil {
+		return rootid.Roots{}
+	}
+	return g.Roots
+}
+
 // Has says that a process is one of All.
 func (g *Generation) Has(p *proc.Process) bool { return p != nil && slices.Contains(g.All(), p) }
 

@@ -33,13 +33,13 @@ func (g *Generation) Place(id ipc.TargetID) error {
 	return nil
 }
 
-// Leave gives a place up, if there is one: to the helper it is a runner that has
-// gone.
+// Leave gives a place up, if there is one (and a generation): to the helper it is
+// a runner that has gone.
 func (g *Generation) Leave(id ipc.TargetID) error {
-	place := g.places[id]
-	if place == nil {
+	if g == nil || g.places[id] == nil {
 		return nil
 	}
+	place := g.places[id]
 	delete(g.places, id)
 	return place.Close()
 }

@@ -145,8 +145,8 @@ func (s *Session) startGeneration(now rootid.Roots) error {
 	s.show(func(n *console.Part) { n.Why, n.Report = "", status.Report{} })
 	s.phase = phaseDown
 	var err error
-	for _, t := range s.targets {
-		err = errors.Join(err, t.pair.Grow(now))
+	if s.tried {
+		err = s.remember(now)
 	}
 	if err == nil {
 		s.gen, err = s.maker.Begin(generation.Plan{Config: s.cfg, Options: s.options, Roots: now, Source: s.targets[0].pair.Source(now)})

@@ -60,8 +60,13 @@ func (s *Session) about(t *target) string {
 	return escape.Name(t.pair.Place()) + ": "
 }
 
-// startRunner starts a runner in what the target was last seen to be.
+// startRunner starts a runner in what the target was last seen to be. What it is
+// told depends on what rsync can do: until that is known its place is kept, where
+// its first job can wait.
 func (s *Session) startRunner(t *target) error {
+	if !s.tried {
+		return s.gen.Place(t.id)
+	}
 	command, changed, err := s.command.Refresh()
 	if err != nil {
 		return err
@@ -103,11 +108,7 @@ func (s *Session) serve() error {
 }
 
 func (s *Session) tryRunner(t *target) error {
-	start := s.startRunner
-	if !s.tried { // what it is told depends on that; its first job can wait for it
-		start = func(t *target) error { return s.gen.Place(t.id) }
-	}
-	if err := start(t); err != nil {
+	if err := s.startRunner(t); err != nil {
 		return s.runnerFailed(t, err)
 	}
 	t.tries = 0
@@ -150,11 +151,7 @@ func (s *Session) runnerAgain(t *target) error {
 func (s *Session) endRunner(t *target) error {
 	p := t.runner
 	t.runner = nil
-	var left error
-	if s.gen != nil {
-		left = s.gen.Leave(t.id)
-	}
-	return errors.Join(left, s.bury(p.End(), &t.hung, p))
+	return errors.Join(s.gen.Leave(t.id), s.bury(p.End(), &t.hung, p))
 }
 
 // byRunner finds the target that a process serves.

@@ -1,8 +1,10 @@
 package session
 
 import (
+	"errors"
 	"time"
 
+	"lockstep/rootid"
 	"lockstep/rsync"
 )
 
@@ -19,10 +21,8 @@ func (s *Session) onTried(v Tried) error {
 	if v.Err != nil {
 		return v.Err
 	}
-	for _, t := range s.targets {
-		if err := t.pair.Keep(); err != nil {
-			return err
-		}
+	if err := s.remember(s.gen.In()); err != nil {
+		return err
 	}
 	known := v.Options.Devices == s.options.Devices
 	s.options, s.tried = v.Options, true
@@ -37,4 +37,13 @@ func (s *Session) onTried(v Tried) error {
 	}
 	s.becameReady(time.Now())
 	return nil
+}
+
+// remember writes down what must be there from now on: it is about to be copied.
+func (s *Session) remember(now rootid.Roots) error {
+	var err error
+	for _, t := range s.targets {
+		err = errors.Join(err, t.pair.Keep(), t.pair.Grow(now))
+	}
+	return err
 }

@@ -128,6 +128,9 @@ func TestUselessRsyncOfSeveral(t *testing.T) {
 func TestTrialBesideWalk(t *testing.T) {
 	m := newMirror(t)
 	for i := range 300 {
+		if err := os.Mkdir(fmt.Sprintf("%s/%d", m.src, i), 0o755); err != nil {
+			t.Fatal(err)
+		}
 		write(t, fmt.Sprintf("%s/%d/f", m.src, i), "x")
 	}
 	write(t, m.dst+"/stale", "y")
