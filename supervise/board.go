@@ -15,9 +15,12 @@ import (
 type board struct {
 	lives []console.Live // one a session
 	shown []console.Part
+	fit   bool // the trials of rsync are over, and went well
 	told  bool // the service manager knows that we are ready
 	asked bool // a person asked for the end
 	tick  *time.Timer
+
+	unfit error // what the trials ended with
 }
 
 const tickEvery = 200 * time.Millisecond
@@ -35,8 +38,16 @@ func (s *service) serve() error {
 		go func() { s.ended <- ending{one, one.Run()} }()
 	}
 	var worst error
-	for left := len(s.sessions); left > 0; {
+	tried := s.trials.done // nil, once that is known
+	for left := len(s.sessions); left > 0 || tried != nil && !s.asked; {
 		select {
+		case <-tried:
+			tried, s.unfit, s.fit = nil, s.trials.err, s.trials.err == nil
+			s.tried()
+			s.look(time.Now())
+			if left == 0 { // nobody else will tell it
+				worst = both(worst, s.unfit)
+			}
 		case sig := <-s.signals:
 			s.pass(sig)
 		case _, ok := <-s.mounts.Changed:
@@ -131,16 +142,24 @@ func (s *service) beat() {
 
 // over takes note of a session's end. Of several, the others go on.
 func (s *service) over(e ending, worst error, left int) error {
+	if s.unfit != nil && errors.Is(e.err, s.unfit) {
+		return both(worst, e.err) // which all of them end with
+	}
 	if left > 0 && e.err != nil && !s.asked {
 		log := s.log.With("sync", e.session.Name())
 		tell(log, e.err, exit.Code(e.err))
 		log.Error("the sync has ended; the others go on")
 		return graver(worst, exit.Error{Code: exit.Code(e.err), Err: fmt.Errorf("sync %s had ended before: its lines above say why", e.session.Name())})
 	}
-	if worst != nil && e.err != nil {
-		return graver(errors.Join(worst, e.err), e.err)
+	return both(worst, e.err)
+}
+
+// both are two ends, with the graver one's exit code.
+func both(a, b error) error {
+	if a == nil || b == nil || a.Error() == b.Error() {
+		return graver(a, b)
 	}
-	return graver(worst, e.err)
+	return exit.Error{Code: exit.Code(graver(a, b)), Err: errors.Join(a, b)}
 }
 
 // graver is the error with the higher exit code.
@@ -161,7 +180,7 @@ func (s *service) look(now time.Time) {
 		}
 		s.shown[i] = n
 	}
-	if s.told || s.asked {
+	if s.told || s.asked || !s.fit {
 		return
 	}
 	alive := false

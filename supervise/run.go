@@ -18,6 +18,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,7 +29,6 @@ import (
 	"lockstep/console"
 	"lockstep/internal/buildinfo"
 	"lockstep/rootid"
-	"lockstep/rsync"
 	"lockstep/sandbox"
 	"lockstep/seccomp"
 	"lockstep/supervise/exit"
@@ -52,11 +52,11 @@ type service struct {
 	kernel   host.Kernel
 	cgroups  *cgroup.Host
 	group    *cgroup.Group
-	mounts   *rootid.Watcher            // of the host's mount table
-	commands map[string]host.Command    // by the path of rsync
-	options  map[trialKey]rsync.Options // what the trials found
+	mounts   *rootid.Watcher         // of the host's mount table
+	commands map[string]host.Command // by the path of rsync
 	sessions []*session.Session
 	host     session.Host
+	trials   trials
 
 	signals chan os.Signal
 	changed chan struct{} // a session's snapshot is another
@@ -82,7 +82,6 @@ func Run(set config.Set, args []string) int {
 		log:      console.NewLogger(screen, set.JSON, screen.Terminal()),
 		notify:   console.NewNotifier(),
 		commands: map[string]host.Command{},
-		options:  map[trialKey]rsync.Options{},
 		signals:  make(chan os.Signal, 8),
 		changed:  make(chan struct{}, 1),
 		ended:    make(chan ending, len(set.Syncs)),
@@ -110,7 +109,7 @@ func (s *service) setUp() error {
 		s.makeScratch,  // the same
 		s.sealPrograms, // from here on no upgrade can mix versions
 		s.compile,      // filters, once for all restarts
-		s.tryRsync,     // in the real jail
+		s.beginTrials,  // of rsync, in the real jail, beside all that follows but copying
 		s.prepare,      // each sync: state, locks, uids; are the roots what they were?
 	)
 }
@@ -132,10 +131,16 @@ func (s *service) steps(steps ...func() error) error {
 func (s *service) interrupted() error {
 	select {
 	case sig := <-s.signals:
-		if sig == syscall.SIGTERM || sig == syscall.SIGINT {
-			return exit.Error{Code: exit.Done, Err: fmt.Errorf("stopped by %v before anything was copied", sig)}
-		}
+		return stopped(sig)
 	default:
+		return nil
+	}
+}
+
+// stopped is the end of the set-up, if the signal asks for one.
+func stopped(sig os.Signal) error {
+	if sig == syscall.SIGTERM || sig == syscall.SIGINT {
+		return exit.Error{Code: exit.Done, Err: fmt.Errorf("stopped by %v before anything was copied", sig)}
 	}
 	return nil
 }
@@ -224,8 +229,8 @@ func (s *service) answered(resolve func() (config.Set, error)) (config.Set, erro
 			}
 			return a.set, nil
 		case sig := <-s.signals:
-			if sig == syscall.SIGTERM || sig == syscall.SIGINT {
-				return s.set, exit.Error{Code: exit.Done, Err: fmt.Errorf("stopped by %v before anything was copied", sig)}
+			if err := stopped(sig); err != nil {
+				return s.set, err
 			}
 		case <-limit:
 			return s.set, exit.Error{Code: exit.Failed, Err: fmt.Errorf(
@@ -392,9 +397,15 @@ func (s *service) prepare() error {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return fmt.Errorf("scratch directory: %w", err)
 		}
-		one := session.New(&s.host, cfg, s.commands[cfg.RsyncPath], s.options[trialOf(cfg)], dir)
+		one := session.New(&s.host, cfg, s.commands[cfg.RsyncPath], dir)
 		s.later(one.Close)
 		s.sessions = append(s.sessions, one)
+		if !cfg.DryRun && slices.ContainsFunc(cfg.Targets, func(t config.Target) bool { return t.Missing }) {
+			// It is about to be made.
+			if err := s.awaitTrials(); err != nil {
+				return err
+			}
+		}
 		if err := one.Prepare(); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package trial
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -19,19 +20,26 @@ const jobTimeout = 30 * time.Second
 
 // session is one runner that was started for the trial.
 type session struct {
+	ctx  context.Context
 	conn *os.File
 	stop func() error
+	deaf func() bool // it hears of ctx's end no more
 	last ipc.JobID
 }
 
-func (t *trial) open(cfg settings.Runner, src, dst string) (*session, error) {
+func (t *trial) open(ctx context.Context, cfg settings.Runner, src, dst string) (*session, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	cfg.Source, cfg.Target = src, dst
 	cfg.Timeout, cfg.Grace = jobTimeout, time.Second
 	conn, stop, err := t.start(cfg, src, dst)
 	if err != nil {
 		return nil, fmt.Errorf("start a runner for the trial of rsync: %w", err)
 	}
-	return &session{conn: conn, stop: stop}, nil
+	// What is being waited for when ctx ends is waited for no longer.
+	deaf := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Now()) })
+	return &session{ctx: ctx, conn: conn, stop: stop, deaf: deaf}, nil
 }
 
 // run has one job done and waits for its end.
@@ -74,6 +82,9 @@ func (s *session) receive() (ipc.RunExited, error) {
 	if err != nil && !errors.Is(err, os.ErrNoDeadline) {
 		return ipc.RunExited{}, err
 	}
+	if err := s.ctx.Err(); err != nil { // after the deadline was set, which is past when ctx ends now
+		return ipc.RunExited{}, err
+	}
 	buf := make([]byte, ipc.MaxPacket)
 	n, err := s.conn.Read(buf)
 	if errors.Is(err, io.EOF) {
@@ -94,6 +105,7 @@ func (s *session) receive() (ipc.RunExited, error) {
 
 // close ends the runner.
 func (s *session) close() error {
+	s.deaf()
 	if err := errors.Join(s.conn.Close(), s.stop()); err != nil {
 		return fmt.Errorf("end the trial's runner: %w", err)
 	}

@@ -11,6 +11,7 @@
 package trial
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -51,14 +52,15 @@ type Result struct {
 }
 
 // Run tries the installed rsync. An error says what it must be able to do and
-// is not, or that the trial itself could not be made.
-func Run(start Start, cfg Config) (Result, error) {
+// is not, or that the trial itself could not be made, or was broken off because
+// ctx has ended.
+func Run(ctx context.Context, start Start, cfg Config) (Result, error) {
 	dir, err := os.MkdirTemp(cfg.Dir, "trial-")
 	if err != nil {
 		return Result{}, fmt.Errorf("make a scratch tree for the trial of rsync: %w", err)
 	}
 	t := &trial{start: start, cfg: cfg, dir: dir}
-	res, err := t.run()
+	res, err := t.run(ctx)
 	if gone := os.RemoveAll(dir); gone != nil {
 		err = errors.Join(err, fmt.Errorf("remove the trial's scratch tree: %w", gone))
 	}
@@ -72,8 +74,8 @@ type trial struct {
 	tries int
 }
 
-func (t *trial) run() (Result, error) {
-	v, err := t.version()
+func (t *trial) run(ctx context.Context) (Result, error) {
+	v, err := t.version(ctx)
 	if err != nil {
 		return Result{}, err
 	}
@@ -90,7 +92,7 @@ func (t *trial) run() (Result, error) {
 		res.Lacks = append(res.Lacks, "extended attributes: this rsync was built without them")
 	}
 	res.Options.ConfineRoot = v.atLeast(3, 5, 0)
-	found, err := t.settle(&res)
+	found, err := t.settle(ctx, &res)
 	if err != nil {
 		return res, fmt.Errorf("the installed rsync (%s) was tried on a scratch tree and failed: %w; install rsync 3.5.0 or later", v.text, err)
 	}
@@ -100,29 +102,29 @@ func (t *trial) run() (Result, error) {
 }
 
 // settle tries the scratch tree with fewer and fewer options until it works.
-func (t *trial) settle(res *Result) (findings, error) {
-	found, err := t.attempt(res.Options)
+func (t *trial) settle(ctx context.Context, res *Result) (findings, error) {
+	found, err := t.attempt(ctx, res.Options)
 	if err == nil {
 		return found, nil
 	}
 	first := err
 	if res.Options.ConfineRoot {
 		res.Options.ConfineRoot = false
-		if found, err = t.attempt(res.Options); err == nil {
+		if found, err = t.attempt(ctx, res.Options); err == nil {
 			res.Warnings = append(res.Warnings, fmt.Sprintf("rsync's --confine-root is not used: %v", first))
 			return found, nil
 		}
 	}
 	if res.Options.ACLs || res.Options.Xattrs != rsync.XattrsNone {
 		res.Options.ACLs, res.Options.Xattrs = false, rsync.XattrsNone
-		if found, err = t.attempt(res.Options); err == nil {
+		if found, err = t.attempt(ctx, res.Options); err == nil {
 			res.Lacks = append(res.Lacks, fmt.Sprintf("access control lists and extended attributes: %v", first))
 			return found, nil
 		}
 	}
 	if res.Options.Devices {
 		res.Options.Devices = false
-		if found, err = t.attempt(res.Options); err == nil {
+		if found, err = t.attempt(ctx, res.Options); err == nil {
 			res.Lacks = append(res.Lacks, fmt.Sprintf("device nodes: %v", first))
 			return found, nil
 		}
@@ -141,7 +143,7 @@ type findings struct {
 const maxDelete = 8
 
 // attempt brings one scratch tree up to date with one set of options.
-func (t *trial) attempt(o rsync.Options) (findings, error) {
+func (t *trial) attempt(ctx context.Context, o rsync.Options) (findings, error) {
 	t.tries++
 	base := filepath.Join(t.dir, fmt.Sprint(t.tries))
 	o.Source, o.Target = base+"-src", base+"-dst"
@@ -158,7 +160,7 @@ func (t *trial) attempt(o rsync.Options) (findings, error) {
 	cfg.Probe = rsync.Probe(o)
 	cfg.MaxDeletePercent, cfg.MaxDeleteEntries = 1, maxDelete
 	cfg.Accept, cfg.ShowOutput = false, false
-	session, err := t.open(cfg, s.src, s.dst)
+	session, err := t.open(ctx, cfg, s.src, s.dst)
 	if err != nil {
 		return findings{}, err
 	}

@@ -1,6 +1,7 @@
 package trial
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -114,7 +115,7 @@ func TestInstalledRsync(t *testing.T) {
 	} {
 		cfg.Want = want
 		begin := time.Now()
-		res, err := Run(start, cfg)
+		res, err := Run(t.Context(), start, cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +137,7 @@ func TestInstalledRsync(t *testing.T) {
 func TestAsProcessOne(t *testing.T) {
 	_, cfg := setup(t, testenv.NeedTool(t, "rsync"))
 	start := plain(runnerPath, syscall.CLONE_NEWPID)
-	if res, err := Run(start, cfg); err != nil || len(res.Lacks) != 0 {
+	if res, err := Run(t.Context(), start, cfg); err != nil || len(res.Lacks) != 0 {
 		t.Fatalf("%+v %v", res, err)
 	}
 }
@@ -156,7 +157,7 @@ func TestNamespaceIsSwept(t *testing.T) {
 	c.Argv[ipc.JobList] = []string{"sh", "-c",
 		"setsid -f sh -c ': >" + flag + "; exec sleep 1000'; until [ -e " + flag + " ]; do sleep 0.01; done"}
 	tr := &trial{start: plain(runnerPath, syscall.CLONE_NEWPID), cfg: cfg}
-	s, err := tr.open(c, t.TempDir(), t.TempDir())
+	s, err := tr.open(t.Context(), c, t.TempDir(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +208,7 @@ func TestFaultsThatRefuse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // each waits for rsync's polls most of the time
 			start, cfg := wrapped(t, c.fault)
-			res, err := Run(start, cfg)
+			res, err := Run(t.Context(), start, cfg)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%+v, error %v, want one with %q", res, err, c.want)
 			}
@@ -242,7 +243,7 @@ func TestFaultsThatAreNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // each waits for rsync's polls most of the time
 			start, cfg := wrapped(t, c.fault)
-			res, err := Run(start, cfg)
+			res, err := Run(t.Context(), start, cfg)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -258,6 +259,41 @@ func TestFaultsThatAreNamed(t *testing.T) {
 				t.Errorf("%+v", res)
 			}
 		})
+	}
+}
+
+// A trial that is not wanted any more does not wait for an rsync that hangs, nor
+// try anything else.
+func TestBrokenOff(t *testing.T) {
+	start, cfg := wrapped(t, `case "$1" in --version) exec "$RSYNC" "$@";; esac; : >"${@: -1}/hangs"; exec sleep 1000`)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	starts := 0
+	counted := func(cfg settings.Runner, src, dst string) (*os.File, func() error, error) {
+		starts++
+		conn, stop, err := start(cfg, src, dst)
+		return conn, stop, err
+	}
+	go func() { // a command of the second runner is there
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for range tick.C {
+			if at, err := filepath.Glob(cfg.Dir + "/*/*-dst/hangs"); err != nil || len(at) > 0 {
+				cancel()
+				return
+			}
+		}
+	}()
+	begin := time.Now()
+	_, err := Run(ctx, counted, cfg)
+	if !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if took := time.Since(begin); took > jobTimeout/2 || starts != 2 {
+		t.Errorf("took %v and %d runners", took, starts)
+	}
+	if left, err := os.ReadDir(cfg.Dir); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v %v", left, err)
 	}
 }
 

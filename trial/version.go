@@ -1,6 +1,7 @@
 package trial
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,7 +22,7 @@ type version struct {
 }
 
 // version runs `rsync --version` in the jail.
-func (t *trial) version() (version, error) {
+func (t *trial) version(ctx context.Context) (version, error) {
 	src, dst := filepath.Join(t.dir, "0-src"), filepath.Join(t.dir, "0-dst")
 	for _, dir := range []string{src, dst} {
 		if err := os.Mkdir(dir, 0o700); err != nil {
@@ -31,7 +32,7 @@ func (t *trial) version() (version, error) {
 	cfg := t.cfg.Runner
 	cfg.Argv = [ipc.NumJobKinds][]string{ipc.JobList: {"rsync", "--version"}}
 	cfg.Probe, cfg.ShowOutput = nil, false
-	session, err := t.open(cfg, src, dst)
+	session, err := t.open(ctx, cfg, src, dst)
 	if err != nil {
 		return version{}, err
 	}

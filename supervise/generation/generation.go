@@ -103,10 +103,11 @@ type Generation struct {
 	// Resolver is nil but with fanotify and dnotify.
 	Resolver *proc.Process
 
-	inotify *os.File // until the worker has it
-	events  *os.File // the worker's end of the resolver's socket, until it has it
-	control *os.File // to the helper
-	status  *os.File // numbers from the worker, commands to it
+	inotify *os.File                  // until the worker has it
+	events  *os.File                  // the worker's end of the resolver's socket, until it has it
+	control *os.File                  // to the helper
+	status  *os.File                  // numbers from the worker, commands to it
+	places  map[ipc.TargetID]*os.File // see Place
 
 	Output *os.File // of a watch: what the worker writes; the owner reads it
 	output *os.File // its other end, until the worker has it
@@ -119,6 +120,14 @@ func (g *Generation) All() []*proc.Process {
 		all = append(all, g.Resolver)
 	}
 	return all
+}
+
+// In are the roots that it runs in; without a generation there are none.
+func (g *Generation) In() rootid.Roots {
+	if g == nil {
+		return rootid.Roots{}
+	}
+	return g.Roots
 }
 
 // Has says that a process is one of All.
@@ -289,39 +298,35 @@ func (m *Maker) Runner(g *Generation, cfg config.Config, plan RunnerPlan) (p *pr
 	if files.Take(theirs, err); err != nil {
 		return nil, err
 	}
-	p, conn, err := m.runner(spec, plan.Label, told, filter, plan.Rights, proc.Donate("gate", theirs))
+	if err := g.Place(plan.ID); err != nil {
+		return nil, errors.Join(err, gate.Close())
+	}
+	place := files.Take(g.places[plan.ID], nil)
+	delete(g.places, plan.ID)
+	p, err = m.runner(spec, plan.Label, told, filter, plan.Rights, place, proc.Donate("gate", theirs))
 	if err != nil {
 		return p, errors.Join(err, gate.Close())
 	}
 	m.guard(p, gate, plan.Target.Host)
-	err = proc.Plain(conn)
-	if err == nil {
-		err = g.send(&ipc.CtlRunner{Target: plan.ID}, conn)
-	}
-	return p, errors.Join(err, conn.Close())
+	return p, nil
 }
 
-// runner starts a runner in its jail, and returns the other end of its socket.
-func (m *Maker) runner(spec sandbox.Spec, label string, cfg settings.Runner, filter seccomp.Role, rights jail.Rights, more ...sandbox.Donation) (p *proc.Process, conn *os.File, err error) {
+// runner starts a runner in its jail; helper is its end of their socket, and
+// stays the caller's.
+func (m *Maker) runner(spec sandbox.Spec, label string, cfg settings.Runner, filter seccomp.Role, rights jail.Rights, helper *os.File, more ...sandbox.Donation) (p *proc.Process, err error) {
 	var files proc.Files
 	defer func() { err = errors.Join(err, files.Close()) }()
 	data, err := wire.Append(nil, &cfg)
 	if err != nil {
-		return nil, nil, fmt.Errorf("configuration of the runner: %w", err)
+		return nil, fmt.Errorf("configuration of the runner: %w", err)
 	}
 	config := files.Take(memfd.Sealed("lockstep-runner-config", data))
-	conn, theirs, err := proc.Pair("runner")
-	files.Take(theirs, err)
 	if err := files.Err(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	p, err = m.Starter.Start(spec, label, m.Programs.Runner, append([]sandbox.Donation{
-		proc.Donate("helper", theirs), proc.Donate("config", config), proc.Donate("filter", m.Filters[filter]),
+	return m.Starter.Start(spec, label, m.Programs.Runner, append([]sandbox.Donation{
+		proc.Donate("helper", helper), proc.Donate("config", config), proc.Donate("filter", m.Filters[filter]),
 	}, more...), brief.Limits(spec.Role, 1, rights.Devices))
-	if err != nil {
-		return nil, nil, errors.Join(err, conn.Close())
-	}
-	return p, conn, nil
 }
 
 // Trial starts a runner between two trees of a trial, and returns the other end
@@ -335,9 +340,13 @@ func (m *Maker) Trial(cfg settings.Runner, c host.Command, src, dst string, righ
 		}
 		trees[i] = jail.Tree{Host: path, Path: path, Dev: id.Dev, Ino: id.Ino}
 	}
-	p, conn, err := m.runner(jail.Runner(m.Machine, trees[0], trees[1], c, rights), "", cfg, seccomp.Runner, rights)
+	conn, theirs, err := proc.Pair("runner")
 	if err != nil {
 		return nil, nil, err
+	}
+	p, err := m.runner(jail.Runner(m.Machine, trees[0], trees[1], c, rights), "", cfg, seccomp.Runner, rights, theirs)
+	if err = errors.Join(err, theirs.Close()); err != nil {
+		return nil, nil, errors.Join(err, conn.Close(), p.End())
 	}
 	return conn, p.End, nil
 }
@@ -418,6 +427,9 @@ func (g *Generation) end(all []*proc.Process) error {
 		ends.Go(func() { errs[i] = errors.Join(errs[i], p.End()) })
 	}
 	ends.Wait()
+	for id := range g.places {
+		errs = append(errs, g.Leave(id))
+	}
 	for _, f := range []*os.File{g.inotify, g.events, g.control, g.status, g.Output, g.output} {
 		if f != nil {
 			errs = append(errs, f.Close())

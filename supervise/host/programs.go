@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"lockstep/config"
@@ -45,7 +46,7 @@ func SealPrograms() (*Programs, error) {
 		dir = libexec
 	}
 	p := &Programs{}
-	for _, one := range []struct {
+	all := []struct {
 		to   **os.File
 		path string
 		open string
@@ -56,13 +57,20 @@ func SealPrograms() (*Programs, error) {
 		{&p.Worker, filepath.Join(dir, "lockstep-worker"), ""},
 		{&p.Runner, filepath.Join(dir, "lockstep-runner"), ""},
 		{&p.Resolver, filepath.Join(dir, "lockstep-resolver"), ""},
-	} {
+	}
+	// At the same time: each is copied and run once, which has nothing to do
+	// with the others.
+	errs := make([]error, len(all))
+	var seals sync.WaitGroup
+	for i, one := range all {
 		if one.open == "" {
 			one.open = one.path
 		}
-		if *one.to, err = seal(one.path, one.open, st.Uid); err != nil {
-			return nil, errors.Join(err, p.Close())
-		}
+		seals.Go(func() { *one.to, errs[i] = seal(one.path, one.open, st.Uid) })
+	}
+	seals.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
 }

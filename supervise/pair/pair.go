@@ -30,6 +30,8 @@ type Pair struct {
 	empty  string // stands in for a missing target in a dry run
 	store  *rootid.Store
 	lock   *host.TargetLock
+
+	unwritten bool // State is to be written down before anything is copied
 }
 
 // Open opens the state, which nothing is removed from before it is known to be
@@ -98,7 +100,8 @@ func (p *Pair) Look(l *rootid.Looker) (rootid.Roots, error) {
 // Remember compares the roots with what is remembered of them, and makes a
 // missing target. Roots that have changed are no error: they are held. accepted
 // says what a person's consent was needed for. Unless they must be there now,
-// roots that are known and cannot be looked at are held too.
+// roots that are known and cannot be looked at are held too. Keep must follow
+// before anything is copied.
 func (p *Pair) Remember(l *rootid.Looker, must bool) (accepted string, err error) {
 	state, known, err := p.store.Load()
 	if err != nil {
@@ -127,7 +130,16 @@ func (p *Pair) Remember(l *rootid.Looker, must bool) (accepted string, err error
 	if known {
 		accepted = state.Check(now)
 	}
-	return accepted, p.keep(rootid.NewState(p.cfg.Source, p.Place(), state.Entries, now))
+	p.State, p.unwritten = rootid.NewState(p.cfg.Source, p.Place(), state.Entries, now), true
+	return accepted, nil
+}
+
+// Keep writes down what Remember found to be new, or a person's consent to it.
+func (p *Pair) Keep() error {
+	if !p.unwritten {
+		return nil
+	}
+	return p.keep(p.State)
 }
 
 // first makes the target, unless it should be on a file system that is not
@@ -154,7 +166,7 @@ func (p *Pair) keep(state rootid.State) error {
 			return err
 		}
 	}
-	p.State = state
+	p.State, p.unwritten = state, false
 	return nil
 }
 

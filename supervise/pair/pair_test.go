@@ -1,7 +1,9 @@
 package pair
 
 import (
+	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 
 	"lockstep/config"
@@ -45,6 +47,62 @@ func TestRememberMounts(t *testing.T) {
 		if err := s.Grow(more); err == nil {
 			t.Error("a state that cannot be saved is no error")
 		}
+	}
+}
+
+// What a start finds to be new, and what a person agrees to, is not written down
+// before it is known that the sync can be made.
+func TestKeepWritesLast(t *testing.T) {
+	testenv.NeedRoot(t)
+	base := t.TempDir()
+	store, err := rootid.OpenStore(filepath.Join(base, "state"), "/a", "/b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := config.Target{Kind: config.Local, Path: filepath.Join(base, "dst")}
+	source := filepath.Join(base, "src")
+	for _, dir := range []string{source, target.Path} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var looker rootid.Looker
+	for _, accept := range []bool{false, true} {
+		p := with(store, config.Config{Run: config.Run{AcceptRoot: accept}, Sync: config.Sync{Source: source}})
+		p.target = target
+		before, known, err := store.Load()
+		if err != nil || known != accept {
+			t.Fatalf("known %v: %v", known, err)
+		}
+		if accept { // what was remembered is of another directory
+			if err := os.Rename(source, source+" of before"); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Mkdir(source, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if accepted, err := p.Remember(&looker, true); err != nil || (accepted != "") != accept {
+			t.Fatalf("accepted %q, %v", accepted, err)
+		}
+		if now, known, err := store.Load(); err != nil || known != accept || !reflect.DeepEqual(now, before) {
+			t.Errorf("accept %v: written down before Keep: %+v %v", accept, now, err)
+		}
+		if err := p.Keep(); err != nil {
+			t.Fatal(err)
+		}
+		now, known, err := store.Load()
+		if err != nil || !known || now.SourceID.Ino != p.State.SourceID.Ino || now.SourceID.Ino == before.SourceID.Ino {
+			t.Errorf("accept %v: after Keep %+v, %v %v", accept, now, known, err)
+		}
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p := with(store, config.Config{})
+	p.unwritten = true
+	if err := p.Keep(); err == nil {
+		t.Error("a state that cannot be saved is no error")
 	}
 }
 

@@ -2,18 +2,15 @@ package session
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"lockstep/config"
 	"lockstep/console"
 	"lockstep/ipc/status"
-	"lockstep/rsync"
-	"lockstep/supervise/exit"
 	"lockstep/supervise/generation"
+	"lockstep/supervise/once"
 	"lockstep/supervise/words"
 )
 
@@ -75,9 +72,7 @@ func (s *Session) onReport(r generation.Report) error {
 	}
 	g.Last = r.Report
 	s.show(func(n *console.Part) { n.Report = r.Report })
-	if old.Ready == 0 && r.Ready == 1 {
-		s.becameReady(g, now)
-	}
+	s.becameReady(now)
 	if r.Initials > old.Initials {
 		s.measure()
 	}
@@ -112,7 +107,13 @@ func (s *Session) guard() words.Limits {
 	return words.Limits{Percent: s.cfg.MaxDeletePercent, Entries: s.cfg.MaxDeleteEntries, Consent: s.consent}
 }
 
-func (s *Session) becameReady(g *generation.Generation, now time.Time) {
+// becameReady tells once that a generation is ready. None is while nobody knows
+// what rsync can do.
+func (s *Session) becameReady(now time.Time) {
+	g := s.gen
+	if g == nil || g.Last.Ready == 0 || !g.Ready.IsZero() || !s.tried {
+		return
+	}
 	g.Ready = now
 	s.news.Info(words.Ready(g.Last), "dirs", g.Last.Dirs, "ms", now.Sub(g.Begun).Milliseconds())
 	s.everReady = true
@@ -138,28 +139,19 @@ func (s *Session) measure() {
 	s.show(func(n *console.Part) { n.Expected = walked })
 }
 
-// maxOnce is how many failures in a row --once bears.
-const maxOnce = 3
-
-// maybeDone ends --once and --dry-run when there is nothing more to wait for:
-// each target is in step, or cannot come to be.
+// maybeDone ends --once and --dry-run when there is nothing more to wait for.
 func (s *Session) maybeDone() error {
 	if !s.cfg.Once && !s.cfg.DryRun || s.phase != phaseUp || s.gen == nil {
 		return nil
 	}
-	var failed []string
-	for _, t := range s.targets {
-		why, done := s.outcome(t)
-		if !done {
-			return nil
-		}
-		if why != "" {
-			failed = append(failed, s.about(t)+why)
-		}
+	all := make([]once.Target, len(s.targets))
+	for i, t := range s.targets {
+		all[i] = once.Target{About: s.about(t), Held: t.why, Passed: t.passed, Tries: t.tries, Trouble: t.way.Trouble, Last: t.last}
 	}
+	done, err := once.Over(all, s.cfg.DryRun)
 	switch {
-	case len(failed) > 0:
-		return exit.Error{Code: exit.Failed, Err: errors.New("ended without being in step: " + strings.Join(failed, "; "))}
+	case err != nil || !done:
+		return err
 	case s.cfg.DryRun:
 		s.ended = true
 	case s.gen.Last.State == status.StateInStep:
@@ -167,25 +159,6 @@ func (s *Session) maybeDone() error {
 		s.shutDown("in step")
 	}
 	return nil
-}
-
-// outcome says whether a target need not be waited for any more, and why it is
-// not in step.
-func (s *Session) outcome(t *target) (why string, done bool) {
-	r := &t.last
-	switch {
-	case t.why != "":
-		return "held: " + t.why, true
-	case r.Held != 0:
-		return "a pass is held", true
-	case t.tries >= maxOnce && t.way.Trouble != "":
-		return t.way.Trouble, true
-	case t.tries >= maxOnce:
-		return "its runner could not be started", true
-	case r.Attempts >= maxOnce, r.Attempts > 0 && (s.cfg.DryRun || rsync.FaultOf(r.Fault).Class() == rsync.Person):
-		return words.Failure(*r), true
-	}
-	return "", t.passed && (s.cfg.DryRun || r.State == status.StateInStep)
 }
 
 // result is said at the end of a session without an error; --once fails when
@@ -197,12 +170,5 @@ func (s *Session) result(last status.Report) error {
 	if !s.cfg.Once || s.cfg.DryRun {
 		return nil
 	}
-	bad := words.NotInStep(last)
-	if !s.once {
-		bad = append(bad, "it was stopped before the end")
-	}
-	if len(bad) == 0 {
-		return nil
-	}
-	return exit.Error{Code: exit.Failed, Err: errors.New("not all is in step: " + strings.Join(bad, ", "))}
+	return once.Result(last, s.once)
 }

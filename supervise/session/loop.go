@@ -35,6 +35,7 @@ type loop struct {
 	gen   *generation.Generation
 	total words.Totals
 
+	tried     bool // rsync was, and works: until then no runner is started
 	everReady bool // a generation has been ready
 	once      bool // the stop under way is --once's own
 	ended     bool
@@ -107,6 +108,8 @@ func (s *Session) step() error {
 	select {
 	case sig := <-s.Signals:
 		return s.onSignal(sig)
+	case v := <-s.Tried:
+		return s.onTried(v)
 	case e := <-s.exits:
 		return s.onExit(e)
 	case <-s.maker.Inbox.Wake:
@@ -142,8 +145,8 @@ func (s *Session) startGeneration(now rootid.Roots) error {
 	s.show(func(n *console.Part) { n.Why, n.Report = "", status.Report{} })
 	s.phase = phaseDown
 	var err error
-	for _, t := range s.targets {
-		err = errors.Join(err, t.pair.Grow(now))
+	if s.tried {
+		err = s.remember(now)
 	}
 	if err == nil {
 		s.gen, err = s.maker.Begin(generation.Plan{Config: s.cfg, Options: s.options, Roots: now, Source: s.targets[0].pair.Source(now)})

@@ -28,6 +28,9 @@ func (s *Session) onReached(r reached) error {
 		s.news.Warn(s.about(t) + t.way.Trouble + "; it is tried again")
 	}
 	if r.err != nil {
+		if err := s.gen.Leave(t.id); err != nil {
+			return err
+		}
 		t.tries++
 		if t.runner == nil && t.timer == nil && s.phase == phaseUp {
 			s.runnerLater(t, time.Time{})

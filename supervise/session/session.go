@@ -24,6 +24,7 @@ import (
 	"lockstep/internal/escape"
 	"lockstep/rootid"
 	"lockstep/rsync"
+	"lockstep/supervise/brief"
 	"lockstep/supervise/generation"
 	"lockstep/supervise/host"
 	"lockstep/supervise/jail"
@@ -50,15 +51,16 @@ type Session struct {
 	Signals chan os.Signal // what the service was sent
 	Mounts  chan struct{}  // the mount table has changed
 	Beat    chan struct{}  // taken by a session that is alive
+	Tried   chan Tried     // what the trial of rsync came to, once
 
 	cfg     config.Config
 	host    *Host
 	log     *slog.Logger
 	maker   generation.Maker
 	command host.Command
-	options rsync.Options
-	consent string // the flag by which a person says that the roots are meant
-	scratch string // directory for trees that live for a moment
+	options rsync.Options // what was asked for; once tried is set, what works
+	consent string        // the flag by which a person says that the roots are meant
+	scratch string        // directory for trees that live for a moment
 	targets []*target
 	looker  rootid.Looker
 	exits   chan proc.Exit
@@ -73,11 +75,11 @@ type Session struct {
 }
 
 // New makes a session that has taken nothing yet. scratch is a directory of its
-// own; options are what rsync was found able to do.
-func New(h *Host, cfg config.Config, command host.Command, options rsync.Options, scratch string) *Session {
+// own.
+func New(h *Host, cfg config.Config, command host.Command, scratch string) *Session {
 	s := &Session{
-		Signals: make(chan os.Signal, 8), Mounts: make(chan struct{}, 1), Beat: make(chan struct{}, 1),
-		cfg: cfg, host: h, log: h.Log, maker: h.Maker, command: command, options: options, consent: "--accept-root", scratch: scratch,
+		Signals: make(chan os.Signal, 8), Mounts: make(chan struct{}, 1), Beat: make(chan struct{}, 1), Tried: make(chan Tried, 1),
+		cfg: cfg, host: h, log: h.Log, maker: h.Maker, command: command, options: brief.Want(cfg), consent: "--accept-root", scratch: scratch,
 		exits: make(chan proc.Exit, 64), ready: make(chan *target, len(cfg.Targets)), reached: make(chan reached, len(cfg.Targets)),
 	}
 	if h.Named {

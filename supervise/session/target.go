@@ -60,8 +60,13 @@ func (s *Session) about(t *target) string {
 	return escape.Name(t.pair.Place()) + ": "
 }
 
-// startRunner starts a runner in what the target was last seen to be.
+// startRunner starts a runner in what the target was last seen to be. What it is
+// told depends on what rsync can do: until that is known its place is kept, where
+// its first job can wait.
 func (s *Session) startRunner(t *target) error {
+	if !s.tried {
+		return s.gen.Place(t.id)
+	}
 	command, changed, err := s.command.Refresh()
 	if err != nil {
 		return err
@@ -146,7 +151,7 @@ func (s *Session) runnerAgain(t *target) error {
 func (s *Session) endRunner(t *target) error {
 	p := t.runner
 	t.runner = nil
-	return s.bury(p.End(), &t.hung, p)
+	return errors.Join(s.gen.Leave(t.id), s.bury(p.End(), &t.hung, p))
 }
 
 // byRunner finds the target that a process serves.
@@ -168,7 +173,7 @@ func (s *Session) checkTargets() error {
 			s.log.Info(s.about(t) + "what is mounted at or inside the target has changed: its runner is started afresh")
 			t.back = true // what is there now has to be compared
 		}
-		if moved || t.runner != nil && t.why != "" {
+		if moved || t.why != "" {
 			if err := s.endRunner(t); err != nil {
 				return err
 			}

@@ -114,14 +114,14 @@ func (m *mirror) awaitReady() {
 // any waits for some process of a role: a command comes and goes.
 func (m *mirror) any(name string) proc {
 	m.t.Helper()
-	return m.awaitProc("a process "+name, func(p proc) bool { return p.role == name })
+	return m.awaitProc("a process "+name, func(p proc) bool { return p.role == name && !p.ofTrial() })
 }
 
 // other waits for another process in the role of victim.
 func (m *mirror) other(name string, victim proc) proc {
 	m.t.Helper()
 	return m.awaitProc("a new "+name, func(p proc) bool {
-		return p.role == name && (p.pid != victim.pid || p.start != victim.start)
+		return p.role == name && (p.pid != victim.pid || p.start != victim.start) && !p.ofTrial()
 	})
 }
 

@@ -71,11 +71,19 @@ func family(pid int) []proc {
 	return out
 }
 
-// role finds the processes of one role below the supervisor.
+// ofTrial says that the process is of the trial of rsync, which goes on beside
+// the start of the others and has a runner and commands as they have.
+func (p proc) ofTrial() bool {
+	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", p.pid))
+	return err == nil && strings.Contains(string(groups), "/trial.")
+}
+
+// role finds the processes of one role below the supervisor, but for the
+// trial's.
 func (m *mirror) role(name string) []proc {
 	var out []proc
 	for _, p := range family(m.cmd.Process.Pid) {
-		if p.role == name {
+		if p.role == name && !p.ofTrial() {
 			out = append(out, p)
 		}
 	}
@@ -248,4 +256,32 @@ func field(t testing.TB, path, name string) string {
 	}
 	t.Fatalf("%s has no %s", path, name)
 	return ""
+}
+
+// watches counts the inotify watches of a process; of one that has gone, none.
+func watches(pid int) int {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
+	if err != nil {
+		return 0
+	}
+	n := 0
+	for _, file := range files {
+		info, err := os.ReadFile(file)
+		if err == nil {
+			n += strings.Count("\n"+string(info), "\ninotify ")
+		}
+	}
+	return n
+}
+
+// watching waits until a process has so many watches.
+func (m *mirror) watching(p proc, most int) {
+	m.t.Helper()
+	tick := time.NewTicker(time.Millisecond) // a walk of thousands takes some tens of them
+	defer tick.Stop()
+	for start := time.Now(); watches(p.pid) < most; <-tick.C {
+		if time.Since(start) > limit {
+			m.t.Fatalf("%s has %d watches after %v, want %d", p.role, watches(p.pid), limit, most)
+		}
+	}
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -75,17 +74,18 @@ func TestChangeBetweenPassAndWatch(t *testing.T) {
 		put(filepath.Join(deep, name), "before")
 	}
 	put(filepath.Join(away, "in/file"), "moved in")
-	for i := range 6000 { // so that the walk is under way when the pass begins
+	for i := range 6000 { // so that the walk is under way when the helper is stopped
 		if err := os.MkdirAll(fmt.Sprintf("%s/z/%d/%d", m.src, i/100, i%100), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	m.start()
-	helper := m.any("lockstep-helper") // by then the trial's rsync has ended
-	m.any("rsync")
+	helper := m.any("lockstep-helper")
+	m.watching(helper, 1) // the pass was ordered before
 	if err := syscall.Kill(helper.pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	late := watches(helper.pid) >= 6000
 	copied := strings.Replace(filepath.Join(deep, "to"), m.src, m.dst, 1)
 	m.eventually("the pass has been there", func() bool {
 		_, err := os.Stat(copied)
@@ -101,9 +101,6 @@ func TestChangeBetweenPassAndWatch(t *testing.T) {
 	); err != nil {
 		t.Fatal(err)
 	}
-	m.mu.Lock()
-	late := slices.ContainsFunc(m.records, isReady)
-	m.mu.Unlock()
 	if err := syscall.Kill(helper.pid, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}

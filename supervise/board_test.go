@@ -1,0 +1,68 @@
+package supervise
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"lockstep/config"
+	"lockstep/console"
+	"lockstep/supervise/exit"
+	"lockstep/supervise/host"
+	"lockstep/supervise/session"
+)
+
+// Of two ends both are told, with the graver one's exit code; the same one is
+// told once.
+func TestBoth(t *testing.T) {
+	failed, refused := errors.New("failed"), exit.Refuse(errors.New("refused"))
+	for _, c := range []struct {
+		a, b error
+		code int
+		text string
+	}{
+		{nil, nil, exit.Done, ""},
+		{failed, nil, exit.Failed, "failed"},
+		{nil, failed, exit.Failed, "failed"},
+		{failed, refused, exit.Usage, "failed\nrefused"},
+		{refused, failed, exit.Usage, "refused\nfailed"},
+		{refused, refused, exit.Usage, "refused"},
+		{exit.Error{Code: exit.Internal, Err: failed}, refused, exit.Internal, "failed\nrefused"},
+		{errors.Join(refused), refused, exit.Usage, "refused"},
+	} {
+		err := both(c.a, c.b)
+		if exit.Code(err) != c.code || err != nil && err.Error() != c.text {
+			t.Errorf("%v and %v: %v, exit code %d; want %q, %d", c.a, c.b, err, exit.Code(err), c.text, c.code)
+		}
+	}
+}
+
+// A useless rsync ends all sessions for one reason, which is told once and never
+// as one sync's own; and nobody is told of readiness.
+func TestUnfit(t *testing.T) {
+	var log strings.Builder
+	unfit := exit.Refuse(errors.New("too old"))
+	s := &service{log: slog.New(slog.NewTextHandler(&log, nil)), host: session.Host{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Changed: func() {}}}
+	for i := range 3 {
+		cfg := config.Config{Sync: config.Sync{Name: fmt.Sprint(i)}}
+		s.sessions = append(s.sessions, session.New(&s.host, cfg, host.Command{}, t.TempDir()))
+		s.set.Syncs = append(s.set.Syncs, cfg.Sync)
+	}
+	s.shown, s.lives = []console.Part{{Ready: true}, {Ready: true}, {Ready: true}}, make([]console.Live, 3)
+	s.trials.err, s.unfit = unfit, unfit
+	s.tried()
+	var worst error
+	for i, one := range s.sessions {
+		told := <-one.Tried
+		if told.Err == nil {
+			t.Fatal("a session was told that rsync is fit")
+		}
+		worst = s.over(ending{one, errors.Join(told.Err)}, worst, len(s.sessions)-1-i)
+	}
+	if exit.Code(worst) != exit.Usage || worst.Error() != "too old" || log.Len() != 0 {
+		t.Errorf("ends with %v, exit code %d, having logged %q", worst, exit.Code(worst), log.String())
+	}
+}
