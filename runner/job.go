@@ -75,7 +75,7 @@ func (j *job) guarded() ipc.RunExited {
 	if g.active {
 		argv = rsync.WithMaxDelete(argv, g.limit)
 	}
-	out := j.command(argv, j.r.cfg.ShowOutput)
+	out := j.pass(argv, g)
 	if g.active {
 		out = g.judge(out)
 	}

@@ -24,6 +24,7 @@ import (
 
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
+	"lockstep/runner/same"
 )
 
 // Exit codes of the program.
@@ -50,6 +51,7 @@ type Runner struct {
 	log   io.Writer // whole lines, each with its level as in sd-daemon(3)
 	procs *procs
 	gate  gate
+	crew  *same.Crew // compares the trees; nil: nothing does
 
 	mu       sync.Mutex
 	jobs     map[ipc.JobID]*job // running ones
@@ -59,17 +61,20 @@ type Runner struct {
 	logMu sync.Mutex
 }
 
-// New makes a runner. It asks the Go runtime for SIGCHLD, and so must be called
-// before the filter is entered. All children of the process are the runner's:
+// New makes a runner. It asks the Go runtime for SIGCHLD and starts threads that
+// have a working directory of their own, and so must be called before the filter
+// is entered. All children of the process are the runner's:
 // the next New must come after the end of Serve.
 func New(cfg settings.Runner, link Link, log io.Writer) *Runner {
-	return &Runner{
+	r := &Runner{
 		cfg:   cfg,
 		link:  link,
 		log:   log,
 		procs: newProcs(),
 		jobs:  make(map[ipc.JobID]*job),
 	}
+	r.crew = r.newCrew()
+	return r
 }
 
 // OwnNamespace says that this is process 1 of a pid namespace of its own: when
@@ -96,6 +101,9 @@ func (r *Runner) Serve() int {
 	}
 	r.mu.Unlock()
 	wg.Wait()
+	if r.crew != nil {
+		r.crew.Close()
+	}
 	r.procs.close()
 	reaper.Wait()
 	return code
