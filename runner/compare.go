@@ -11,10 +11,6 @@ import (
 	"lockstep/runner/survey"
 )
 
-// worth is how many directories must be the same for each one that is not:
-// with fewer, rsync is told to look at all.
-const worth = 2
-
 // newCrew makes what compares the trees of a local target; nil: nothing does. It must
 // be called before the filter is entered.
 func (r *Runner) newCrew() *same.Crew {
@@ -50,8 +46,8 @@ func (j *job) pass(argv []string, g guard) ipc.RunExited {
 		j.r.logf("<6>source and target were compared: %d directories and what is in them, nothing differs", g.alike)
 		return ipc.RunExited{End: ipc.EndExited}
 	}
-	rules := g.found.Rules()
-	if len(rules) == 0 || g.alike < worth*uint64(g.found.Dirs()) {
+	rules := g.found.Rules(g.alike)
+	if len(rules) == 0 {
 		return j.command(argv, show)
 	}
 	if err := j.rewind(); err != nil {

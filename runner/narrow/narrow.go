@@ -20,10 +20,16 @@ import (
 // Limits, beyond which a pass is not narrowed: rsync tries one rule after the
 // other on every name.
 const (
-	maxDirs  = 1024     // that differ, and those above them
-	maxEnter = 64       // that are entered with all below, where every name is tried on the rules
-	maxBytes = 1 << 20  // of their paths
-	maxTries = 20 << 20 // of rules on names of directories
+	maxDirs  = 1024    // that differ, and those above them
+	maxEnter = 64      // that are entered with all below, where every name is tried on the rules
+	maxBytes = 1 << 20 // of their paths
+)
+
+// A directory that rsync need not look at saves it 40 µs, a rule that it tries on
+// a name costs some 10 ns (rsync 3.5.0).
+const (
+	worthDirs  = 2    // directories that are the same, for each that is listed
+	worthTries = 1024 // tries, for each directory that is the same
 )
 
 // Set is where two trees differ. Its methods may be called by several
@@ -114,13 +120,15 @@ func (s *Set) Dirs() int {
 }
 
 // Rules are NUL-terminated rules, to come after all others; nil if there are
-// none that are sure, or too many. The first rule that matches decides: what is
+// none that are sure, or they would save little: alike is how many directories
+// are the same. The first rule that matches decides: what is
 // to be gone through is let in, then every other directory of those that are
 // listed is left out on both sides.
-func (s *Set) Rules() []byte {
+func (s *Set) Rules(alike uint64) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.Over() || s.names*uint64(2*len(s.dirs)+len(s.enter)) > maxTries {
+	tries := s.names * uint64(2*len(s.dirs)+len(s.enter))
+	if s.Over() || alike < worthDirs*uint64(len(s.dirs)) || tries > worthTries*alike {
 		return nil
 	}
 	dirs := make([]string, 0, len(s.dirs))
