@@ -5,12 +5,13 @@
 // the rights the command needs. Lists, the command's output and the names in both
 // trees are hostile. Of a list only the rules of a whole pass are looked into, and
 // where a wide one can be divided; of output only the one line with which rsync
-// counts deletions; names are compared.
+// counts deletions; names, statuses and attributes are compared.
 //
 // Invariants: a job is answered exactly once; its process groups are dead
 // before it is answered; of its output at most ipc.MaxTail bytes are kept; no
 // word that it did not get from the supervisor reaches a command line, but for
-// --max-delete and a number of its own.
+// --max-delete and a number of its own; to a list it adds only rules that leave
+// directories out.
 package runner
 
 import (

@@ -1,12 +1,14 @@
 // Package survey walks a source and a target side by side and says how many
-// entries of the target a whole pass of rsync may delete at most.
+// entries of the target a whole pass of rsync may delete at most, and if asked
+// where the trees differ in what the pass would mend.
 //
 // Trust: part of the runner, in its jail. Names are hostile, and both trees
-// change while they are read; names are compared, no content is read.
+// change while they are read; names and what package same sees are compared, no
+// content is read.
 //
 // Invariants: without Unsure, and if neither tree changes, Bound is not less than
-// what --max-delete counts; no link is followed; descriptors and memory are
-// bounded.
+// what --max-delete counts; with Compared, what differs is in Compare's set; no
+// link is followed; descriptors and memory are bounded.
 package survey
 
 import (
