@@ -19,6 +19,7 @@ const (
 	Itself      = ""     // whatever the path names
 	Directory   = "/"    // only if it is a directory
 	Children    = "/*"   // what is directly in it
+	ChildDirs   = "/*/"  // the directories directly in it
 	Below       = "/**"  // all that is below it
 	ItselfBelow = "/***" // the directory and all that is below it
 )

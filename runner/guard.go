@@ -8,6 +8,7 @@ import (
 
 	"lockstep/ipc"
 	"lockstep/rsync"
+	"lockstep/runner/narrow"
 	"lockstep/runner/survey"
 )
 
@@ -17,6 +18,9 @@ type guard struct {
 	limit   uint64 // more deletions are held
 	entries uint64 // on the target; of a remote one, in the source as it was
 	empty   bool   // the source is: any deletion is held
+
+	found *narrow.Set // where the trees differ; nil: that is not known
+	alike uint64      // directories of which nothing differs
 }
 
 // guard decides whether a whole pass may run. It returns the job's end when it
@@ -36,7 +40,7 @@ func (j *job) guard() (guard, *ipc.RunExited) {
 	if err != nil {
 		return guard{}, held(j, refused(j.id, fmt.Errorf("read the source: %w", err)))
 	}
-	s, err := j.survey()
+	s, found, err := j.survey()
 	if errors.Is(err, survey.ErrOver) && !j.over() {
 		return guard{}, &ipc.RunExited{End: ipc.EndTimeout}
 	}
@@ -48,14 +52,16 @@ func (j *job) guard() (guard, *ipc.RunExited) {
 	case empty && s.Entries > 0:
 		return g, &ipc.RunExited{End: ipc.EndHeldEmpty, Deletes: s.Entries, Entries: s.Entries}
 	case !s.Unsure && s.Bound <= g.limit:
+		g.found, g.alike = found, s.Alike
 		return g, nil
 	}
 	return g, j.probe(g)
 }
 
 // survey looks at both trees. When it cannot know what the job deletes, the
-// survey is unsure; an error is one of the runner's.
-func (j *job) survey() (survey.Result, error) {
+// survey is unsure; an error is one of the runner's. It returns where they
+// differ, if it could compare them.
+func (j *job) survey() (survey.Result, *narrow.Set, error) {
 	cfg := &j.r.cfg
 	over := j.over
 	if cfg.Timeout > 0 {
@@ -63,21 +69,25 @@ func (j *job) survey() (survey.Result, error) {
 		over = func() bool { return j.over() || time.Now().After(end) }
 	}
 	if err := j.rewind(); err != nil {
-		return survey.Result{}, err
+		return survey.Result{}, nil, err
 	}
 	h, unknown := survey.ReadHidden(j.list)
+	c := j.r.compare()
 	if unknown != nil {
-		h = &survey.Hidden{}
+		h, c = &survey.Hidden{}, nil
 	}
 	// A rough bound will do in most cases; where not, a second walk costs less
 	// than a dry run.
-	s, err := survey.Trees(cfg.Source, cfg.Target, h, min(cfg.MaxDeletePercent, 100)*3/4, over)
+	s, err := survey.Trees(cfg.Source, cfg.Target, h, min(cfg.MaxDeletePercent, 100)*3/4, over, c)
 	unsure := s.Unsure || unknown != nil
 	if err == nil && s.Rough && !unsure && s.Bound > limit(s.Entries, cfg.MaxDeletePercent, cfg.MaxDeleteEntries) {
-		s, err = survey.Trees(cfg.Source, cfg.Target, h, 0, over)
+		s, err = survey.Trees(cfg.Source, cfg.Target, h, 0, over, nil)
 	}
 	s.Unsure = s.Unsure || unsure
-	return s, err
+	if err != nil || !s.Compared || s.Unsure {
+		return s, nil, err
+	}
+	return s, c.Found, nil
 }
 
 // probe has rsync count what it would delete. It returns the job's end when

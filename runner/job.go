@@ -13,6 +13,7 @@ import (
 
 	"lockstep/ipc"
 	"lockstep/rsync"
+	"lockstep/runner/lines"
 )
 
 // job is one run of the target's command, with its guard before it.
@@ -75,7 +76,7 @@ func (j *job) guarded() ipc.RunExited {
 	if g.active {
 		argv = rsync.WithMaxDelete(argv, g.limit)
 	}
-	out := j.command(argv, j.r.cfg.ShowOutput)
+	out := j.pass(argv, g)
 	if g.active {
 		out = g.judge(out)
 	}
@@ -255,8 +256,8 @@ type output struct {
 	stdout, stderr int // writing ends, for the child
 	readers        []*os.File
 	done           []<-chan struct{}
-	tail           *lockedTail
-	lines          *lineWriter
+	tail           *lines.Tail
+	lines          *lines.Writer
 }
 
 // newOutput makes the pipe that both stdout and stderr go to, so that their
@@ -266,7 +267,7 @@ func (r *Runner) newOutput(show bool) (*output, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &output{stdout: writer, stderr: writer, tail: &lockedTail{}}
+	o := &output{stdout: writer, stderr: writer, tail: &lines.Tail{}}
 	o.readers = append(o.readers, reader)
 	if show {
 		shown, end, err := outlet()
@@ -275,7 +276,7 @@ func (r *Runner) newOutput(show bool) (*output, error) {
 		}
 		o.stdout = end
 		o.readers = append(o.readers, shown)
-		o.lines = &lineWriter{emit: func(line []byte) { r.logf("<6>%s", line) }}
+		o.lines = &lines.Writer{Emit: func(line []byte) { r.logf("<6>%s", line) }}
 		o.done = append(o.done, collect(shown, o.lines))
 	}
 	o.done = append(o.done, collect(reader, o.tail))
@@ -307,19 +308,7 @@ func (o *output) finish() []byte {
 		<-done
 	}
 	if o.lines != nil {
-		o.lines.flush()
+		o.lines.Flush()
 	}
-	return o.tail.buf
-}
-
-// lockedTail is a tail that two pipes may write to.
-type lockedTail struct {
-	mu sync.Mutex
-	tail
-}
-
-func (t *lockedTail) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.tail.Write(b)
+	return o.tail.Bytes()
 }

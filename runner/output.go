@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -9,59 +8,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"lockstep/ipc"
 )
-
-// tail keeps the last bytes written to it, at most ipc.MaxTail.
-type tail struct {
-	buf []byte
-}
-
-func (t *tail) Write(b []byte) (int, error) {
-	n := len(b)
-	if n >= ipc.MaxTail {
-		t.buf = append(t.buf[:0], b[n-ipc.MaxTail:]...)
-		return n, nil
-	}
-	if over := len(t.buf) + n - ipc.MaxTail; over > 0 {
-		t.buf = t.buf[:copy(t.buf, t.buf[over:])]
-	}
-	t.buf = append(t.buf, b...)
-	return n, nil
-}
-
-// lineWriter passes whole lines on, at most maxLine bytes each, so that they
-// reach the supervisor unmixed. A longer line is cut into several.
-type lineWriter struct {
-	emit func(line []byte)
-	buf  []byte
-}
-
-const maxLine = 2048
-
-func (w *lineWriter) Write(b []byte) (int, error) {
-	n := len(b)
-	for len(b) > 0 {
-		line, rest, whole := bytes.Cut(b, []byte{'\n'})
-		if room := maxLine - len(w.buf); len(line) > room {
-			line, rest, whole = b[:room], b[room:], true
-		}
-		w.buf = append(w.buf, line...)
-		b = rest
-		if whole {
-			w.flush()
-		}
-	}
-	return n, nil
-}
-
-func (w *lineWriter) flush() {
-	if len(w.buf) > 0 {
-		w.emit(w.buf)
-		w.buf = w.buf[:0]
-	}
-}
 
 // outlet makes a pipe whose reading end is ours, and whose writing end is a
 // plain number for a child.

@@ -5,12 +5,13 @@
 // the rights the command needs. Lists, the command's output and the names in both
 // trees are hostile. Of a list only the rules of a whole pass are looked into, and
 // where a wide one can be divided; of output only the one line with which rsync
-// counts deletions; names are compared.
+// counts deletions; names, statuses and attributes are compared.
 //
 // Invariants: a job is answered exactly once; its process groups are dead
 // before it is answered; of its output at most ipc.MaxTail bytes are kept; no
 // word that it did not get from the supervisor reaches a command line, but for
-// --max-delete and a number of its own.
+// --max-delete and a number of its own; to a list it adds only rules that leave
+// directories out.
 package runner
 
 import (
@@ -24,6 +25,7 @@ import (
 
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
+	"lockstep/runner/same"
 )
 
 // Exit codes of the program.
@@ -50,6 +52,7 @@ type Runner struct {
 	log   io.Writer // whole lines, each with its level as in sd-daemon(3)
 	procs *procs
 	gate  gate
+	crew  *same.Crew // compares the trees; nil: nothing does
 
 	mu       sync.Mutex
 	jobs     map[ipc.JobID]*job // running ones
@@ -59,17 +62,20 @@ type Runner struct {
 	logMu sync.Mutex
 }
 
-// New makes a runner. It asks the Go runtime for SIGCHLD, and so must be called
-// before the filter is entered. All children of the process are the runner's:
+// New makes a runner. It asks the Go runtime for SIGCHLD and starts threads that
+// have a working directory of their own, and so must be called before the filter
+// is entered. All children of the process are the runner's:
 // the next New must come after the end of Serve.
 func New(cfg settings.Runner, link Link, log io.Writer) *Runner {
-	return &Runner{
+	r := &Runner{
 		cfg:   cfg,
 		link:  link,
 		log:   log,
 		procs: newProcs(),
 		jobs:  make(map[ipc.JobID]*job),
 	}
+	r.crew = r.newCrew()
+	return r
 }
 
 // OwnNamespace says that this is process 1 of a pid namespace of its own: when
@@ -96,6 +102,9 @@ func (r *Runner) Serve() int {
 	}
 	r.mu.Unlock()
 	wg.Wait()
+	if r.crew != nil {
+		r.crew.Close()
+	}
 	r.procs.close()
 	reaper.Wait()
 	return code

@@ -210,6 +210,39 @@ rm x/hl; chmod 600 a/f2; rm sparse; mkfifo sparse; rm many/*1; mv many/file-with
 	}
 }
 
+// TestRunnerCompares: two trees are compared under the filter, with attributes
+// of files and directories, and links.
+func TestRunnerCompares(t *testing.T) {
+	testenv.NeedRoot(t)
+	base := t.TempDir()
+	source, target := filepath.Join(base, "s"), filepath.Join(base, "t")
+	script := `set -e
+mkdir -p s/a/b; echo 1 > s/a/f; ln -s ../a s/a/b/link`
+	make := exec.Command("/bin/sh", "-c", script)
+	make.Dir = base
+	if text, err := make.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	for _, path := range []string{"a/f", "a/b"} {
+		if err := unix.Lsetxattr(filepath.Join(source, path), "user.lockstep", []byte("x"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text, err := exec.Command("cp", "-a", source, target).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	cfg := localConfig(t, source, target, rsync.Options{Xattrs: rsync.XattrsUser, ACLs: true})
+	cfg.Compare = settings.CompareUser
+	r := startRunner(t, Table(Runner, runtime.GOARCH), cfg)
+	r.start(ipc.JobInitial, "- /a/nothing\x00")
+	if e := r.end(); e.End != ipc.EndExited || e.Code != 0 || len(e.Tail) != 0 {
+		t.Errorf("end %d code %d: %s", e.End, e.Code, e.Tail)
+	}
+	if err := r.close(); err != nil || !strings.Contains(r.stderr.String(), "3 directories and what is in them, nothing differs") {
+		t.Errorf("%v: %s", err, r.stderr)
+	}
+}
+
 // TestRunnerStops: a job is ended while it runs.
 func TestRunnerStops(t *testing.T) {
 	testenv.NeedRoot(t)

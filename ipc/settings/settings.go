@@ -124,6 +124,19 @@ const (
 	numDeletes
 )
 
+// Compare says what a whole pass carries of an entry, so that trees can be
+// compared for it.
+type Compare uint8
+
+// The choices. Each has what those before it have, but for the first.
+const (
+	CompareNone Compare = iota // they cannot be
+	CompareStat                // type, size, mode, owner, group, time of change; targets of links
+	CompareUser                // user.* and access control lists
+	CompareAll                 // all extended attributes
+	numCompares
+)
+
 // Runner is what the supervisor tells a runner, in a sealed memfd.
 type Runner struct {
 	Build   string
@@ -153,6 +166,10 @@ type Runner struct {
 	// Split is how many commands an ipc.JobWide may be divided among, which then
 	// run side by side; 0 and 1: it is not.
 	Split uint32
+
+	// Compare says in what the trees are compared before ipc.JobInitial, which is
+	// then run only where they differ.
+	Compare Compare
 
 	Accept     bool          // a person accepted the root: no guard until ipc.JobInitial has succeeded once
 	ShowOutput bool          // pass the command's stdout on to stderr (dry run)
@@ -215,6 +232,7 @@ func (r *Runner) Layout(c *wire.Codec) {
 	wire.U64(c, &r.MaxDeleteEntries)
 	wire.U64(c, &r.Entries)
 	wire.U32(c, &r.Split)
+	wire.Enum(c, &r.Compare, numCompares)
 	wire.Flag(c, &r.Accept)
 	wire.Flag(c, &r.ShowOutput)
 	wire.Span(c, &r.Timeout)

@@ -1,12 +1,14 @@
 // Package survey walks a source and a target side by side and says how many
-// entries of the target a whole pass of rsync may delete at most.
+// entries of the target a whole pass of rsync may delete at most, and if asked
+// where the trees differ in what the pass would mend.
 //
 // Trust: part of the runner, in its jail. Names are hostile, and both trees
-// change while they are read; names are compared, no content is read.
+// change while they are read; names and what package same sees are compared, no
+// content is read.
 //
 // Invariants: without Unsure, and if neither tree changes, Bound is not less than
-// what --max-delete counts; no link is followed; descriptors and memory are
-// bounded.
+// what --max-delete counts; with Compared, what differs is in Compare's set; no
+// link is followed; descriptors and memory are bounded.
 package survey
 
 import (
@@ -20,6 +22,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/internal/sys"
+	"lockstep/runner/narrow"
+	"lockstep/runner/same"
 )
 
 // Result is what is known of a pass before it runs.
@@ -30,6 +34,9 @@ type Result struct {
 	Bound  uint64
 	Unsure bool
 	Rough  bool // Bound has entries that the source was not asked for
+	// Compared says that all was compared: what differs is in Compare's set.
+	Compared bool
+	Alike    uint64 // directories that are the same on both sides, with the files in them
 }
 
 // maxDepth bounds the directories that are held open at once. What is deeper is
@@ -43,8 +50,8 @@ const maxNames = 64 << 20
 // askEvery is after how many entries of one directory the end is asked about.
 const askEvery = 1024
 
-// maxWalkers share the work: each waits for the kernel most of the time.
-const maxWalkers = 2
+// MaxWalkers share the work: each waits for the kernel most of the time.
+const MaxWalkers = 2
 
 const dirFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC | unix.O_NONBLOCK
 
@@ -60,12 +67,14 @@ type place struct {
 	key      uint64 // of the path, for hidden
 	depth    int    // 0 is above the root
 	counted  bool   // on the target's file system: its entries are entries of the target
+	compared bool   // with the source's, entry by entry
 }
 
 // frame is a place that has been listed.
 type frame struct {
 	place
 	start, next, end int // names of directories in walker.names: all, and those still to be entered
+	path             int // how much of walker.path is its own
 }
 
 // How a directory of the target is entered.
@@ -83,6 +92,11 @@ type walker struct {
 	dev    uint64 // of the target
 	spare  uint64 // percentage of the entries that may be taken for deleted unseen
 
+	set   *narrow.Set // what differs; nil: nothing is compared
+	eye   *same.Eye
+	path  []byte   // below the roots, of the directory that is being looked at
+	below []uint32 // directories in it and in those above it, of both sides
+
 	frames         []frame
 	names          []byte // how, name, NUL; a stack as frames is
 	source, target listing
@@ -94,9 +108,10 @@ type walker struct {
 // It follows no link. The entries of the target are counted within its file
 // system, the bound wherever rsync deletes. Up to spare percent of the entries
 // may be in the bound only because the source was not asked: that saves its
-// directories from being read.
-func Trees(source, target string, h *Hidden, spare uint32, over func() bool) (Result, error) {
-	p := place{counted: true}
+// directories from being read. With c, all are read, and compared as long as
+// they differ little.
+func Trees(source, target string, h *Hidden, spare uint32, over func() bool, c *Compare) (Result, error) {
+	p := place{counted: true, compared: c != nil}
 	var err error
 	if p.dst, err = unix.Open(target, dirFlags, 0); err != nil {
 		return Result{}, fmt.Errorf("open %s: %w", target, err)
@@ -108,30 +123,51 @@ func Trees(source, target string, h *Hidden, spare uint32, over func() bool) (Re
 	if err := unix.Fstat(p.dst, &st); err != nil {
 		return Result{}, errors.Join(fmt.Errorf("stat %s: %w", target, err), p.close())
 	}
-	walkers := make([]walker, min(runtime.GOMAXPROCS(0), maxWalkers))
+	walkers := make([]walker, min(runtime.GOMAXPROCS(0), MaxWalkers))
+	if c != nil {
+		walkers = make([]walker, c.Crew.Size())
+	}
 	t := newTeam(len(walkers))
+	first := &walkers[0]
+	first.names = append(first.names, together, '.', 0)
+	first.frames = append(first.frames, frame{place: p, end: len(first.names)})
 	for i := range walkers {
 		w := &walkers[i]
 		w.over, w.hidden, w.team, w.dev, w.spare = over, h, t, st.Dev, uint64(spare)
 	}
-	first := &walkers[0]
-	first.names = append(first.names, together, '.', 0)
-	first.frames = append(first.frames, frame{place: p, end: len(first.names)})
-	var wg sync.WaitGroup
+	if c != nil && !c.begin(walkers) {
+		first.frames[0].compared = false
+	}
 	errs := make([]error, len(walkers))
+	errs = append(errs, run(c, len(walkers), func(i int) { errs[i] = walkers[i].work() }), t.close())
+	sum, err := total(walkers), errors.Join(errs...)
+	sum.Compared = err == nil && c != nil && !sum.Unsure && !c.Found.Over()
+	return sum, err
+}
+
+// run has the walkers work: on the crew's threads, where there is one.
+func run(c *Compare, walkers int, part func(i int)) error {
+	if c != nil {
+		return c.Crew.Run(part)
+	}
+	var wg sync.WaitGroup
 	for i := range walkers {
-		wg.Go(func() { errs[i] = walkers[i].work() })
+		wg.Go(func() { part(i) })
 	}
 	wg.Wait()
-	errs = append(errs, t.close())
+	return nil
+}
+
+func total(walkers []walker) Result {
 	var sum Result
 	for i := range walkers {
 		sum.Entries += walkers[i].Entries
 		sum.Bound += walkers[i].Bound
+		sum.Alike += walkers[i].Alike
 		sum.Unsure = sum.Unsure || walkers[i].Unsure
 		sum.Rough = sum.Rough || walkers[i].Rough
 	}
-	return sum, errors.Join(errs...)
+	return sum
 }
 
 // work walks until nobody has anything left.
@@ -166,7 +202,10 @@ func (w *walker) step() error {
 		w.Unsure = true
 		return nil
 	}
-	p := place{src: -1, depth: f.depth + 1, counted: f.counted}
+	p := place{src: -1, depth: f.depth + 1, counted: f.counted, compared: f.compared && how == together}
+	if w.path = w.path[:f.path]; f.depth > 0 {
+		w.path = join(w.path, name)
+	}
 	var e unix.Errno
 	if p.dst, e = sys.Openat2(f.dst, name, dirFlags, resolve); e != 0 {
 		w.Unsure = true // it cannot be read, or was exchanged this moment
@@ -179,7 +218,7 @@ func (w *walker) step() error {
 	if err := w.list(&p); err != nil {
 		return errors.Join(err, p.close())
 	}
-	if how == together && w.compares() {
+	if how == together && (w.comparing(&p) || w.compares()) {
 		// What cannot be opened is taken for missing: rsync may find it so.
 		p.src, _ = sys.Openat2(f.src, name, dirFlags, resolve)
 		if f.depth > 0 {
@@ -259,13 +298,18 @@ func (w *walker) judge(p *place) error {
 		}
 		known = err == nil // else rsync deletes nothing here, or sees more than we do
 	}
+	w.below = append(w.below[:p.depth-1], uint32(w.source.dirs+w.target.dirs))
 	if !known {
 		w.Bound += uint64(w.target.count)
+		if w.comparing(p) {
+			w.enters(p, w.path)
+		}
 	}
 	if !known && w.target.dirs == 0 {
 		return p.close()
 	}
-	f := frame{place: *p, start: len(w.names), next: len(w.names)}
+	f := frame{place: *p, start: len(w.names), next: len(w.names), path: len(w.path)}
+	kept := w.Bound
 	asks := known && w.hidden.in(p.key)
 	for isDir, name := range w.target.all() {
 		how := byte(together)
@@ -278,11 +322,21 @@ func (w *walker) judge(p *place) error {
 		if !isDir {
 			continue
 		}
+		if known && how == doomed && w.comparing(p) {
+			w.set.Enter(w.child(name), w.below)
+		}
 		if len(w.names)+len(name) >= maxNames {
 			w.Unsure = true
 			continue
 		}
 		w.names = append(append(w.names, how), name...)
+	}
+	if w.comparing(p) {
+		if err := w.differences(p, w.Bound > kept); err != nil {
+			w.names = w.names[:f.start]
+			return err
+		}
+		f.compared = p.compared
 	}
 	if f.end = len(w.names); f.end == f.start {
 		return p.close()

@@ -38,7 +38,7 @@ func lookSparing(t *testing.T, src, dst string, spare uint32, rules ...string) R
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Trees(src, dst, h, spare, goOn)
+	s, err := Trees(src, dst, h, spare, goOn, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,10 +67,10 @@ func TestSurveyCounts(t *testing.T) {
 		}
 	}
 	must(t, os.Symlink(dir, outside+"/root"))
-	if _, err := Trees(dir, outside+"/root", &Hidden{}, 0, goOn); err == nil {
+	if _, err := Trees(dir, outside+"/root", &Hidden{}, 0, goOn, nil); err == nil {
 		t.Error("a link was taken for a target")
 	}
-	if _, err := Trees(outside+"/root", dir, &Hidden{}, 0, goOn); err == nil {
+	if _, err := Trees(outside+"/root", dir, &Hidden{}, 0, goOn, nil); err == nil {
 		t.Error("a link was taken for a source")
 	}
 }
@@ -128,12 +128,12 @@ func TestSurveySpares(t *testing.T) {
 func TestSurveyStops(t *testing.T) {
 	dir := t.TempDir()
 	touch(t, dir+"/a/b", "x", 4*askEvery)
-	if _, err := Trees(dir, dir, &Hidden{}, 0, func() bool { return true }); !errors.Is(err, ErrOver) {
+	if _, err := Trees(dir, dir, &Hidden{}, 0, func() bool { return true }, nil); !errors.Is(err, ErrOver) {
 		t.Errorf("counted on after a stop: %v", err)
 	}
 	for after := range int32(11) { // wherever it is stopped
 		var asked atomic.Int32
-		_, err := Trees(dir, dir, &Hidden{}, 0, func() bool { return asked.Add(1) > after })
+		_, err := Trees(dir, dir, &Hidden{}, 0, func() bool { return asked.Add(1) > after }, nil)
 		if !errors.Is(err, ErrOver) {
 			t.Errorf("asked %d times: %v", asked.Load(), err)
 		}
@@ -198,7 +198,7 @@ func TestSurveyShares(t *testing.T) {
 		}
 	}
 	var asked atomic.Int32
-	_, err := Trees(dir, dir, &Hidden{}, 0, func() bool { return asked.Add(1) > 100 })
+	_, err := Trees(dir, dir, &Hidden{}, 0, func() bool { return asked.Add(1) > 100 }, nil)
 	if !errors.Is(err, ErrOver) {
 		t.Error(err)
 	}
@@ -306,7 +306,7 @@ func BenchmarkSurvey(b *testing.B) {
 		b.Run(fmt.Sprintf("spare=%d", spare), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if s, err := Trees(src, dst, &Hidden{}, spare, goOn); err != nil || s.Unsure || s.Entries != 20_100 {
+				if s, err := Trees(src, dst, &Hidden{}, spare, goOn, nil); err != nil || s.Unsure || s.Entries != 20_100 {
 					b.Fatal(s, err)
 				}
 			}

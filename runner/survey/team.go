@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -27,6 +28,8 @@ type team struct {
 type gift struct {
 	place
 	names []byte
+	path  []byte
+	below []uint32
 }
 
 func newTeam(size int) *team {
@@ -58,7 +61,8 @@ func (t *team) take(w *walker) bool {
 	t.parcel = t.parcel[:len(t.parcel)-1]
 	t.idle--
 	w.names = append(w.names[:0], g.names...)
-	w.frames = append(w.frames[:0], frame{place: g.place, end: len(w.names)})
+	w.path, w.below = append(w.path[:0], g.path...), append(w.below[:0], g.below...)
+	w.frames = append(w.frames[:0], frame{place: g.place, end: len(w.names), path: len(w.path)})
 	return true
 }
 
@@ -109,7 +113,7 @@ func (w *walker) share() {
 		if err != nil {
 			return // no descriptor is free: this walker goes on alone
 		}
-		g.names = bytes.Clone(w.names[half:f.end])
+		g.names, g.path, g.below = bytes.Clone(w.names[half:f.end]), bytes.Clone(w.path[:f.path]), slices.Clone(w.below[:f.depth])
 		f.end = half
 		w.team.give(g)
 		return

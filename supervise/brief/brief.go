@@ -225,7 +225,7 @@ func Runner(cfg config.Config, t config.Target, o rsync.Options, c host.Command,
 		}
 	}
 	r.MaxDeletePercent, r.MaxDeleteEntries = cfg.MaxDeletePercent, cfg.MaxDeleteEntries
-	r.Split = split(cfg, t)
+	r.Split, r.Compare = split(cfg, t), compare(cfg, t, o)
 	r.Accept = accept || cfg.DryRun // a dry run deletes nothing
 	r.ShowOutput = cfg.DryRun
 	return r
@@ -241,6 +241,21 @@ func split(cfg config.Config, t config.Target) uint32 {
 		return 1
 	}
 	return uint32(min(most, runtime.NumCPU()))
+}
+
+// compare is what the trees of a local target are compared in. Not where a
+// person's words to rsync may have it compare something else, or have it show
+// what it would do.
+func compare(cfg config.Config, t config.Target, o rsync.Options) settings.Compare {
+	switch {
+	case t.Remote() || cfg.DryRun || len(o.Args) > 0:
+		return settings.CompareNone
+	case o.Xattrs == rsync.XattrsAll:
+		return settings.CompareAll
+	case o.Xattrs == rsync.XattrsUser || o.ACLs:
+		return settings.CompareUser
+	}
+	return settings.CompareStat
 }
 
 // Remote is where a target on another host is.

@@ -110,3 +110,39 @@ func TestChangeBetweenPassAndWatch(t *testing.T) {
 	m.ready()
 	m.stop()
 }
+
+// put writes a file in a directory that it makes.
+func put(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, text)
+}
+
+// What is in step already is compared, and no command is run; what changed while
+// nothing watched is brought over, and rsync is kept from the rest.
+func TestStartInStep(t *testing.T) {
+	m := newMirror(t)
+	for i := range 200 {
+		put(t, fmt.Sprintf("%s/%d/%d/file", m.src, i%10, i), fmt.Sprint(i))
+	}
+	m.start()
+	m.equal()
+	m.stop()
+
+	m.start()
+	m.await(0, "word that the trees are the same", time.Minute, says("nothing differs"))
+	m.equal()
+	m.stop()
+
+	write(t, m.src+"/3/33/file", "changed")
+	put(t, m.src+"/4/new/file", "new")
+	if err := errors.Join(os.Remove(m.src+"/5/55/file"), os.RemoveAll(m.src+"/6/66")); err != nil {
+		t.Fatal(err)
+	}
+	m.start()
+	m.await(0, "word that rsync is to look at little", time.Minute, says("rsync looks at 7 and what is new"))
+	m.equal()
+	m.stop()
+}
