@@ -19,6 +19,7 @@ package watch
 import (
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"lockstep/internal/escape"
@@ -129,7 +130,10 @@ func (r *Root) Advance() {
 	r.stepLimit(now)
 	if !r.retryAt.IsZero() && !now.Before(r.retryAt) {
 		r.retryAt = time.Time{}
-		r.track.Retry()
+		if r.track.Counters().Failed > 0 { // a second refusal is not told again
+			r.retryAt = now.Add(retryWalk)
+			r.track.Retry()
+		}
 	}
 	r.stepFresh()
 	r.stepBehind()
@@ -348,7 +352,7 @@ func (r *Root) Command(c status.Command) {
 func (r *Root) Report(rep *status.Report) {
 	c := r.track.Counters()
 	rep.Dirs += c.Watched
-	rep.Unwatched += c.Unwatched
+	rep.Unwatched += c.Unwatched + c.Failed
 	rep.Overflows += c.Overflows
 	rep.Unpaired += c.Unpaired
 	rep.Returned += c.Returned
@@ -410,8 +414,19 @@ func (s *sink) Failed(rel string, status uint16) {
 	if r.retryAt.IsZero() {
 		r.retryAt = r.host.Now().Add(retryWalk)
 	}
-	r.host.Printf(deliver.Warn, "%s: cannot watch or list %s (status %d); tried again after %v: nothing below it is told meanwhile",
-		r.name, tell.Show(rel), status, retryWalk)
+	r.host.Printf(deliver.Warn, "%s: cannot watch or list %s: %s; tried again every %v: nothing below it is told meanwhile",
+		r.name, tell.Show(rel), why(status), retryWalk)
+}
+
+// why is a status in words.
+func why(status uint16) string {
+	switch ipc.Status(status) {
+	case ipc.StatusTimeout:
+		return "the file system did not answer in time"
+	case ipc.StatusBusy:
+		return "too many requests wait for this file system"
+	}
+	return syscall.Errno(status).Error() // one unknown is told by its number
 }
 
 const (
