@@ -13,6 +13,7 @@ import (
 
 	"lockstep/config"
 	"lockstep/console"
+	"lockstep/sandbox/landlock"
 	"lockstep/supervise/exit"
 	"lockstep/supervise/host"
 	"lockstep/supervise/jail"
@@ -48,11 +49,13 @@ func (s *service) whoCalls() error {
 	if err != nil {
 		return exit.Refuse(err)
 	}
-	s.caller, s.profile = caller, jail.AsUser()
+	s.caller, s.profile = caller, jail.AsRoot()
 	if caller.Root() {
-		s.profile = jail.AsRoot()
+		return nil
 	}
-	return nil
+	abi, err := landlock.ABI()
+	s.profile = jail.AsUser(abi)
+	return err
 }
 
 // setUpWatch is everything before the first confined process, in order.

@@ -36,9 +36,10 @@ func AsRoot() Profile {
 }
 
 // AsUser is what a process can do to itself: for `lockstep watch` of who is not
-// root. There is no user namespace in it: docs/adr/0017-watch-without-root.md.
-func AsUser() Profile {
-	return Profile{
+// root, on a kernel with this version of Landlock. There is no user namespace in
+// it: docs/adr/0017-watch-without-root.md.
+func AsUser(landlock int) Profile {
+	p := Profile{
 		Name: "user", Helper: userHelper, Worker: userWorker, Dnotify: userDnotify, WorkerFilter: seccomp.UserWorker,
 		Filters: []seccomp.Role{seccomp.Helper, seccomp.UserWorker, seccomp.Dnotify},
 		Refuses: map[string]string{
@@ -46,7 +47,15 @@ func AsUser() Profile {
 		},
 		holds: func(g Guard) bool { return g.User },
 	}
+	// The resolver says to whom the kernel is to send its signals. As root it sees
+	// nobody else; here Landlock alone keeps it from all that its user runs.
+	if landlock < scopesSignals {
+		p.Refuses[choose.Dnotify] = "without root it needs a kernel whose Landlock keeps signals in (ABI 6, Linux 6.12)"
+	}
+	return p
 }
+
+const scopesSignals = 6
 
 // Guard is one thing that holds a confined process.
 type Guard struct {
