@@ -142,6 +142,23 @@ func TestSpecRefused(t *testing.T) {
 			t.Errorf("want %q: %v", why, err)
 		}
 	}
+	for why, change := range map[string]func(*Spec){
+		"take root":        func(s *Spec) { s.Namespaces = unix.CLONE_NEWNET },
+		"capabilities":     func(s *Spec) { s.Caps = 1 },
+		"devices":          func(s *Spec) { s.DeviceProbe = ProbeNone },
+		"files":            func(s *Spec) { s.Binds = []Bind{{Source: "/a", Target: "/a"}} },
+		"Landlock":         func(s *Spec) { s.AllowNoLandlock = true },
+		"what is opened":   func(s *Spec) { s.Landlock = []Rule{{Path: "/", Access: 1}} },
+		"grants":           func(s *Spec) { s.Unrestricted = unix.LANDLOCK_ACCESS_FS_READ_DIR },
+		"whatever it is":   func(s *Spec) { s.Opens = []Open{{Name: "a", Path: "/a"}} },
+		"is not an absolu": func(s *Spec) { s.Opens = []Open{{Name: "a", Path: "a", Ino: 1}} },
+	} {
+		spec := Spec{Role: "worker", Argv: []string{"probe"}, Unprivileged: true, UID: 1, GID: 1}
+		change(&spec)
+		if _, err := spec.encode(); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("want %q: %v", why, err)
+		}
+	}
 	good := workerSpec()
 	data, err := good.encode()
 	mustDo(t, err)
