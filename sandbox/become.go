@@ -4,20 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"golang.org/x/sys/unix"
 	"kernel.org/pub/linux/libs/security/libcap/cap"
 
 	"lockstep/sandbox/landlock"
-)
-
-const (
-	// lockedBits are root without powers, ids that change no capability, both
-	// locked, and KEEP_CAPS locked off; ambientBits add that nothing is raised
-	// into the ambient set any more (capabilities(7), securebits).
-	lockedBits = cap.SecbitNoRoot | cap.SecbitNoRootLocked | cap.SecbitNoSetUIDFixup |
-		cap.SecbitNoSetUIDFixupLocked | cap.SecbitKeepCapsLocked
-	ambientBits = lockedBits | cap.SecbitNoCapAmbientRaise | cap.SecbitNoCapAmbientRaiseLocked
+	"lockstep/sandbox/rights"
 )
 
 // become turns one thread into the program. Capabilities, ids, no_new_privs
@@ -29,141 +22,46 @@ func (s *stage) become() error {
 	if err != nil {
 		return err
 	}
-	ruleset, err := landlock.Ruleset(s.spec.Landlock, s.spec.Unrestricted, s.spec.Connect...)
+	ruleset, err := landlock.Ruleset(s.rules(), s.spec.Unrestricted, s.spec.Connect...)
 	if err != nil && !(s.spec.AllowNoLandlock && errors.Is(err, landlock.ErrNone)) {
 		return err
 	}
+	who := rights.Program{UID: s.spec.UID, GID: s.spec.GID, Caps: s.spec.Caps}
 	_, err = cap.FuncLauncher(func(any) error {
-		for _, step := range []struct {
-			name string
-			do   func() error
-		}{
-			{"ids and capabilities", s.dropRights},
-			{"check of ids and capabilities", s.checkRights},
-			{"death signal", s.dieWithParent},
-			{"no_new_privs", func() error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }},
-			{"landlock", func() error {
+		name, err := s.do([]step{
+			{"ids and capabilities", byRoot, who.Drop},
+			{"check of ids and capabilities", byRoot, who.Check},
+			{"capabilities", byUser, who.Renounce},
+			{"check that there are none", byUser, who.CheckNone},
+			{"death signal", byBoth, s.dieWithParent},
+			{"no_new_privs", byBoth, func() error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }},
+			{"landlock", byBoth, func() error {
 				if ruleset < 0 {
 					return nil // allowed above
 				}
 				return landlock.Restrict(ruleset)
 			}},
-			{"descriptors", s.keepDonated},
-			{"execveat", program.exec},
-		} {
-			if err := step.do(); err != nil {
-				return fmt.Errorf("%s: %w", step.name, err)
-			}
+			{"descriptors", byBoth, s.keepDonated},
+			{"execveat", byBoth, program.exec},
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
 		return nil
 	}).Launch(nil)
 	return err
 }
 
-// dropRights gives the thread the program's ids and capabilities and no more.
-// The order: what needs CAP_SETPCAP, CAP_SETUID or CAP_SETGID comes before they
-// go; the securebits that keep capabilities over a change of ids come before
-// it; the one that forbids ambient capabilities comes after they are raised.
-func (s *stage) dropRights() error {
-	keep, drop := s.caps()
-	if err := cap.DropBound(drop...); err != nil {
-		return fmt.Errorf("bounding set: %w", err)
-	}
-	if err := lockedBits.Set(); err != nil {
-		return fmt.Errorf("securebits: %w", err)
-	}
-	// Raw calls: those of package syscall change all threads.
-	if _, _, e := unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0); e != 0 {
-		return fmt.Errorf("setgroups: %w", e)
-	}
-	gid, uid := uintptr(s.spec.GID), uintptr(s.spec.UID)
-	if _, _, e := unix.RawSyscall(unix.SYS_SETRESGID, gid, gid, gid); e != 0 {
-		return fmt.Errorf("setresgid: %w", e)
-	}
-	if _, _, e := unix.RawSyscall(unix.SYS_SETRESUID, uid, uid, uid); e != 0 {
-		return fmt.Errorf("setresuid: %w", e)
-	}
-	if err := cap.ResetAmbient(); err != nil {
-		return fmt.Errorf("ambient set: %w", err)
-	}
-	if err := setCaps(keep, cap.SETPCAP); err != nil {
-		return err
-	}
-	if len(keep) > 0 {
-		if err := cap.SetAmbient(true, keep...); err != nil {
-			return fmt.Errorf("ambient set: %w", err)
+// rules are the specification's, and one for what was opened: by descriptor,
+// since a path may lead elsewhere by now.
+func (s *stage) rules() []landlock.Rule {
+	rules := slices.Clone(s.spec.Landlock)
+	for _, o := range s.spec.Opens {
+		if o.Access != 0 {
+			rules = append(rules, landlock.Rule{FD: s.fds[o.Name], Path: o.Path, Access: o.Access})
 		}
 	}
-	if err := ambientBits.Set(); err != nil {
-		return fmt.Errorf("securebits: %w", err)
-	}
-	return setCaps(keep)
-}
-
-// setCaps makes keep the inheritable set, and keep and more the others.
-func setCaps(keep []cap.Value, more ...cap.Value) error {
-	set := cap.NewSet()
-	for _, flag := range []cap.Flag{cap.Permitted, cap.Effective, cap.Inheritable} {
-		vals := append([]cap.Value(nil), keep...)
-		if flag != cap.Inheritable {
-			vals = append(vals, more...)
-		}
-		if len(vals) == 0 {
-			continue
-		}
-		if err := set.SetFlag(flag, true, vals...); err != nil {
-			return fmt.Errorf("capabilities: %w", err)
-		}
-	}
-	if err := set.SetProc(); err != nil {
-		return fmt.Errorf("capset: %w", err)
-	}
-	return nil
-}
-
-// caps splits the capabilities the kernel knows into those the program keeps
-// and the others.
-func (s *stage) caps() (keep, drop []cap.Value) {
-	for c := range cap.MaxBits() {
-		if s.spec.Caps&(1<<c) != 0 {
-			keep = append(keep, c)
-		} else {
-			drop = append(drop, c)
-		}
-	}
-	return keep, drop
-}
-
-// checkRights reads back what dropRights has set: of ids and capabilities no
-// return value is believed.
-func (s *stage) checkRights() error {
-	set := cap.GetProc()
-	for c := range cap.MaxBits() {
-		want := s.spec.Caps&(1<<c) != 0
-		for _, flag := range []cap.Flag{cap.Permitted, cap.Effective, cap.Inheritable} {
-			if have, err := set.GetFlag(flag, c); err != nil || have != want {
-				return fmt.Errorf("%v is %t in set %v, want %t (%w)", c, have, flag, want, err)
-			}
-		}
-		if have, err := cap.GetBound(c); err != nil || have != want {
-			return fmt.Errorf("%v is %t in the bounding set, want %t (%w)", c, have, want, err)
-		}
-		if have, err := cap.GetAmbient(c); err != nil || have != want {
-			return fmt.Errorf("%v is %t in the ambient set, want %t (%w)", c, have, want, err)
-		}
-	}
-	if have := cap.GetSecbits(); have != ambientBits {
-		return fmt.Errorf("securebits are %#x, want %#x", uint(have), uint(ambientBits))
-	}
-	ruid, euid, suid := unix.Getresuid()
-	rgid, egid, sgid := unix.Getresgid()
-	if u := s.spec.UID; ruid != u || euid != u || suid != u {
-		return fmt.Errorf("uids are %d, %d, %d, want %d", ruid, euid, suid, u)
-	}
-	if g := s.spec.GID; rgid != g || egid != g || sgid != g {
-		return fmt.Errorf("gids are %d, %d, %d, want %d", rgid, egid, sgid, g)
-	}
-	return nil
+	return rules
 }
 
 // dieWithParent asks again for SIGKILL at the parent's death: a change of ids

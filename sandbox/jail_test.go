@@ -232,7 +232,7 @@ func helperSpec(t *testing.T, dir string) Spec {
 		mustDo(t, unix.Stat(filepath.Join(dir, name), &st))
 		root := "/roots/" + strconv.Itoa(i+1)
 		spec.Binds = append(spec.Binds, Bind{Source: filepath.Join(dir, name), Target: root, Dev: st.Dev, Ino: st.Ino})
-		spec.Opens = append(spec.Opens, Open{"root" + strconv.Itoa(i+1), root})
+		spec.Opens = append(spec.Opens, Open{Name: "root" + strconv.Itoa(i+1), Path: root})
 		spec.Landlock = append(spec.Landlock, Rule{Path: root, Access: unix.LANDLOCK_ACCESS_FS_READ_DIR})
 	}
 	return spec

@@ -43,23 +43,17 @@ func (s *stage) cloneSources() error {
 // cloneSource opens a bind's source, checks that it is the object that is
 // meant, and returns a protected, detached copy of its mount.
 func cloneSource(b Bind) (int, error) {
-	compared := b.Dev != 0 || b.Ino != 0
 	fd, err := unix.Openat2(unix.AT_FDCWD, b.Source, &unix.OpenHow{
 		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS})
 	if err != nil {
-		gone := errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
-		if compared && gone {
-			return -1, fmt.Errorf("%w: %w", errChanged, err)
-		}
-		return -1, fmt.Errorf("open: %w", err)
+		return -1, fmt.Errorf("open: %w", missing(err, b.Dev != 0 || b.Ino != 0))
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return -1, fmt.Errorf("stat: %w", err)
 	}
-	if compared && (st.Dev != b.Dev || st.Ino != b.Ino) {
-		return -1, fmt.Errorf("%w: device %#x inode %d, want device %#x inode %d",
-			errChanged, st.Dev, st.Ino, b.Dev, b.Ino)
+	if err := same(st, b.Dev, b.Ino); err != nil {
+		return -1, err
 	}
 	if isDir := st.Mode&unix.S_IFMT == unix.S_IFDIR; isDir == b.File {
 		return -1, fmt.Errorf("directory %t, want %t", isDir, !b.File)
@@ -77,6 +71,24 @@ func cloneSource(b Bind) (int, error) {
 		return -1, fmt.Errorf("mount_setattr (Linux 5.12 has it): %w", err)
 	}
 	return tree, unix.Close(fd)
+}
+
+// missing is why a path could not be opened; when it is one of an object that was
+// there, a path that leads nowhere means another object.
+func missing(err error, known bool) error {
+	gone := errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
+	if known && gone {
+		return fmt.Errorf("%w: %w", errChanged, err)
+	}
+	return err
+}
+
+// same makes sure that what was opened is the object that is meant; 0, 0: any.
+func same(st unix.Stat_t, dev, ino uint64) error {
+	if (dev != 0 || ino != 0) && (st.Dev != dev || st.Ino != ino) {
+		return fmt.Errorf("%w: device %#x inode %d, want device %#x inode %d", errChanged, st.Dev, st.Ino, dev, ino)
+	}
+	return nil
 }
 
 // bindAttrs are the flags that are set on a bind's mount; those that the host's
@@ -315,6 +327,13 @@ func (s *stage) openDirs() error {
 			Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC,
 			Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS})
 		if err != nil {
+			return fmt.Errorf("%s: %w", o.Path, missing(err, o.Dev != 0 || o.Ino != 0))
+		}
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			return fmt.Errorf("%s: stat: %w", o.Path, err)
+		}
+		if err := same(st, o.Dev, o.Ino); err != nil {
 			return fmt.Errorf("%s: %w", o.Path, err)
 		}
 		if err := unix.Dup3(fd, s.fds[o.Name], unix.O_CLOEXEC); err != nil {

@@ -21,12 +21,17 @@ type Spec struct {
 	Role string   // for messages and for ps
 	Argv []string // the program's, complete
 	Env  []string // the program's, complete but for LOCKSTEP_FDS
+	// Unprivileged: the supervisor is not root, and this is what any process can
+	// do to itself. There are no namespaces and no root of its own, the ids are
+	// the supervisor's, and no capability is held; Landlock must be there.
+	Unprivileged bool
 	// UID and GID are the program's only ids; it has no other groups.
 	UID, GID int
 	// Caps are the capabilities (bit numbers of capabilities(7)) in all five
 	// sets of the program; ambient, so that they survive execve.
 	Caps uint64
-	// Namespaces are CLONE_NEW* flags. CLONE_NEWNS is always needed.
+	// Namespaces are CLONE_NEW* flags. CLONE_NEWNS is always needed, but none are
+	// had by who is Unprivileged.
 	Namespaces uintptr
 
 	// What the root, an otherwise empty read-only tmpfs, holds. Directories
@@ -87,8 +92,15 @@ type Bind struct {
 	Dev, Ino uint64
 }
 
-// Open is a directory inside the jail, opened and donated under Name.
-type Open struct{ Name, Path string }
+// Open is a directory inside the jail, opened and donated under Name. Without a
+// jail it is one of the host's: no component of Path may be a symbolic link, Dev
+// and Ino are compared as a Bind's are, and Access is what Landlock grants on
+// what was opened, and below it.
+type Open struct {
+	Name, Path string
+	Dev, Ino   uint64
+	Access     uint64
+}
 
 // Rule grants Landlock access rights below a path inside the jail.
 type Rule = landlock.Rule
@@ -156,8 +168,13 @@ func (s *Spec) check() error {
 		return errors.New("a role and an argv are needed")
 	}
 	// Without a mount namespace of its own stage one would take the host apart.
-	if s.Namespaces&unix.CLONE_NEWNS == 0 {
+	if s.Namespaces&unix.CLONE_NEWNS == 0 && !s.Unprivileged {
 		return errors.New("CLONE_NEWNS is needed")
+	}
+	if s.Unprivileged {
+		if err := s.checkUnprivileged(); err != nil {
+			return err
+		}
 	}
 	// The kernel would cut a larger number to 32 bits; the largest means "none".
 	if max(s.UID, s.GID) >= math.MaxUint32 || min(s.UID, s.GID) < 0 {
@@ -172,6 +189,24 @@ func (s *Spec) check() error {
 		return fmt.Errorf("device probe %d is unknown", s.DeviceProbe)
 	}
 	return s.checkPaths()
+}
+
+// checkUnprivileged refuses what takes root, of which no step would be taken, and
+// what would leave Landlock out or open: there is nothing else behind it.
+func (s *Spec) checkUnprivileged() error {
+	if s.Namespaces != 0 || s.Caps != 0 || s.DeviceProbe != ProbeSkip || s.Image != "" ||
+		len(s.Dirs)+len(s.Links)+len(s.Files)+len(s.Binds) > 0 {
+		return errors.New("namespaces, capabilities, devices or files, which take root")
+	}
+	if s.AllowNoLandlock || s.Unrestricted != 0 || len(s.Connect)+len(s.Landlock) > 0 {
+		return errors.New("without root, Landlock is needed, and grants what is opened alone")
+	}
+	for _, o := range s.Opens {
+		if o.Dev == 0 && o.Ino == 0 {
+			return fmt.Errorf("%s is to be opened on the host, whatever it is", o.Path)
+		}
+	}
+	return nil
 }
 
 // checkPaths demands absolute, clean paths; only a link's target, a directory

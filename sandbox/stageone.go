@@ -50,45 +50,77 @@ func StageOne() {
 // run does the steps, from most to least privilege, and returns the one that
 // failed; the last one does not return when it succeeds.
 func (s *stage) run() (string, error) {
-	for _, step := range []struct {
-		name string
-		do   func() error
-	}{
-		// What is to be done; the environment and the descriptors say nothing else.
-		{"read the specification", s.read},
-
+	// What is to be done; the environment and the descriptors say nothing else.
+	if err := s.read(); err != nil {
+		return "read the specification", err
+	}
+	name, err := s.do([]step{
 		// Control groups first: all that follows is then accounted to the leaf,
 		// and is killed with it. (A v2 leaf it was born into.)
-		{"join the control groups", s.join},
+		{"join the control groups", byRoot, s.join},
 
 		// The device filter is proven while the host's /dev is still in sight.
-		{"prove the device filter", s.probeDevices},
+		{"prove the device filter", byRoot, s.probeDevices},
 
 		// Mounts need CAP_SYS_ADMIN, and no task under Landlock may mount: so
 		// the root is complete before rights are dropped. Sources are opened
 		// before the new root covers the host's.
-		{"leave the host's mounts", s.leaveHost},
-		{"bind", s.cloneSources},
-		{"mount the root", s.mountRoot},
-		{"fill the root", s.fillRoot},
-		{"attach", s.attachBinds},
-		{"enter the root", s.enterRoot},
+		{"leave the host's mounts", byRoot, s.leaveHost},
+		{"bind", byRoot, s.cloneSources},
+		{"mount the root", byRoot, s.mountRoot},
+		{"fill the root", byRoot, s.fillRoot},
+		{"attach", byRoot, s.attachBinds},
+		{"enter the root", byRoot, s.enterRoot},
 
 		// Inside, so that the descriptors belong to the jail's mounts: with one
-		// of the host's, ".." would lead out.
-		{"open", s.openDirs},
+		// of the host's, ".." would lead out. (Without a jail it does: Landlock, and
+		// the code that looks up below it alone, are then what holds.)
+		{"open", byBoth, s.openDirs},
 
 		// After the opens: a limit for the program must not hinder its jail.
-		{"limit", s.limit},
+		{"limit", byBoth, s.limit},
 
 		// Ids, capabilities, Landlock, descriptors, execve: on one thread.
-		{"become the program", s.become},
-	} {
-		if err := step.do(); err != nil {
-			return step.name, err
+		{"become the program", byBoth, s.become},
+	})
+	if err == nil {
+		name, err = "become the program", errors.New("execveat returned without an error")
+	}
+	return name, err
+}
+
+// column says for which specifications a step is taken: those of a supervisor
+// that is root, or of one that is not (Spec.Unprivileged).
+type column uint8
+
+const (
+	byRoot column = 1 << iota
+	byUser
+	byBoth = byRoot | byUser
+)
+
+type step struct {
+	name string
+	in   column
+	do   func() error
+}
+
+// do takes the steps of the specification's column, and returns the one that
+// failed.
+func (s *stage) do(steps []step) (string, error) {
+	mine := byRoot
+	if s.spec.Unprivileged {
+		mine = byUser
+	}
+	for _, one := range steps {
+		if one.in&mine == 0 {
+			continue
+		}
+		if err := one.do(); err != nil {
+			return one.name, err
 		}
 	}
-	return "become the program", errors.New("execveat returned without an error")
+	return "", nil
 }
 
 // read takes stock of the descriptors and reads the Spec.
@@ -194,9 +226,17 @@ func openDevice(device string) error {
 }
 
 // limit sets the resource limits by prlimit(2): the Go runtime, which has
-// raised the limit of open files, does not learn of it and cannot undo it.
+// raised the limit of open files, does not learn of it and cannot undo it. Who
+// is not root can raise none: one that is lower stays.
 func (s *stage) limit() error {
 	for _, r := range s.spec.Rlimits {
+		if s.spec.Unprivileged {
+			var now unix.Rlimit
+			if err := unix.Prlimit(0, r.Resource, nil, &now); err != nil {
+				return fmt.Errorf("resource %d: %w", r.Resource, err)
+			}
+			r.Soft, r.Hard = min(r.Soft, now.Max), min(r.Hard, now.Max)
+		}
 		if err := unix.Prlimit(0, r.Resource, &unix.Rlimit{Cur: r.Soft, Max: r.Hard}, nil); err != nil {
 			return fmt.Errorf("resource %d to %d, %d: %w", r.Resource, r.Soft, r.Hard, err)
 		}

@@ -93,7 +93,7 @@ func TestStageOneFails(t *testing.T) {
 		"directory false":        func(s *Spec) { s.Binds = []Bind{{Source: dir + "/file", Target: "/a"}} },
 		"directory true":         func(s *Spec) { s.Binds = []Bind{{Source: dir, Target: "/a", File: true}} },
 		"fill the root: ":        func(s *Spec) { s.Files = []File{{Path: "/a"}, {Path: "/a"}} },
-		"open: /none: no such":   func(s *Spec) { s.Opens = []Open{{"none", "/none"}} },
+		"open: /none: no such":   func(s *Spec) { s.Opens = []Open{{Name: "none", Path: "/none"}} },
 		"limit: resource 99":     func(s *Spec) { s.Rlimits = []Rlimit{{99, 1, 1}} },
 		"landlock: rule for":     func(s *Spec) { s.Landlock = []Rule{{Path: "/none", Access: 4}} },
 		"ids and capabilities: ": func(s *Spec) { s.Caps = 1<<64 - 1 },
@@ -131,12 +131,29 @@ func TestSpecRefused(t *testing.T) {
 		`"a" is not`:     func(s *Spec) { s.Dirs = []string{"a"} },
 		`"/a/" is not`:   func(s *Spec) { s.Binds = []Bind{{Source: "/a/", Target: "/b"}} },
 		`"/../a" is`:     func(s *Spec) { s.Files = []File{{Path: "/../a"}} },
-		`"/a\x00" is`:    func(s *Spec) { s.Opens = []Open{{"a", "/a\x00"}} },
+		`"/a\x00" is`:    func(s *Spec) { s.Opens = []Open{{Name: "a", Path: "/a\x00"}} },
 		"root itself":    func(s *Spec) { s.Binds = []Bind{{Source: "/a", Target: "/"}} },
 		"no target":      func(s *Spec) { s.Links = []Link{{"/a", ""}} },
 		`"rule" is not`:  func(s *Spec) { s.Landlock = []Rule{{Path: "rule"}} },
 	} {
 		spec := workerSpec()
+		change(&spec)
+		if _, err := spec.encode(); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("want %q: %v", why, err)
+		}
+	}
+	for why, change := range map[string]func(*Spec){
+		"take root":        func(s *Spec) { s.Namespaces = unix.CLONE_NEWNET },
+		"capabilities":     func(s *Spec) { s.Caps = 1 },
+		"devices":          func(s *Spec) { s.DeviceProbe = ProbeNone },
+		"files":            func(s *Spec) { s.Binds = []Bind{{Source: "/a", Target: "/a"}} },
+		"Landlock":         func(s *Spec) { s.AllowNoLandlock = true },
+		"what is opened":   func(s *Spec) { s.Landlock = []Rule{{Path: "/", Access: 1}} },
+		"grants":           func(s *Spec) { s.Unrestricted = unix.LANDLOCK_ACCESS_FS_READ_DIR },
+		"whatever it is":   func(s *Spec) { s.Opens = []Open{{Name: "a", Path: "/a"}} },
+		"is not an absolu": func(s *Spec) { s.Opens = []Open{{Name: "a", Path: "a", Ino: 1}} },
+	} {
+		spec := Spec{Role: "worker", Argv: []string{"probe"}, Unprivileged: true, UID: 1, GID: 1}
 		change(&spec)
 		if _, err := spec.encode(); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("want %q: %v", why, err)

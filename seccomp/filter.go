@@ -24,6 +24,8 @@ const (
 	Resolver Role = "resolver"
 	// Dnotify is the same program where it holds a descriptor of each directory.
 	Dnotify Role = "dnotify"
+	// UserWorker is the worker where lockstep was not started as root.
+	UserWorker Role = "user-worker"
 )
 
 // Architectures that have tables, by their Go names.
@@ -118,7 +120,7 @@ func not(arg uint, v uint64) Cond { return Cond{Arg: arg, Value: v, Not: true} }
 func when(c ...Cond) []Cond { return c }
 
 // Roles are all roles that have a table.
-func Roles() []Role { return []Role{Helper, Worker, Runner, Remote, Resolver, Dnotify} }
+func Roles() []Role { return []Role{Helper, Worker, Runner, Remote, Resolver, Dnotify, UserWorker} }
 
 // Table returns the filter of a role. For an unknown role or architecture it
 // has no rules, and Compile refuses it.
@@ -130,6 +132,8 @@ func Table(role Role, arch string) Filter {
 	switch role {
 	case Worker:
 		f.Allow = merge(arch, goRuntime(), worker())
+	case UserWorker:
+		f.Allow = merge(arch, goRuntime(), userWorker())
 	case Helper:
 		f.Allow = merge(arch, goRuntime(), helper())
 	case Resolver:

@@ -43,15 +43,17 @@ func TestGolden(t *testing.T) {
 // TestBudget: a worker has at most 20 calls, on every architecture.
 func TestBudget(t *testing.T) {
 	for _, arch := range []string{AMD64, ARM64} {
-		if n := Table(Worker, arch).Count(); n > 20 {
-			t.Errorf("%s: the worker has %d calls, the budget is 20", arch, n)
+		for _, role := range []Role{Worker, UserWorker} {
+			if n := Table(role, arch).Count(); n > 20 {
+				t.Errorf("%s: the %s has %d calls, the budget is 20", arch, role, n)
+			}
 		}
 	}
 }
 
 // TestLines: each line is whole, tells who needs it, and knows its arguments.
 func TestLines(t *testing.T) {
-	for _, set := range []Set{goRuntime(), worker(), helper(), resolver(), dnotify(), runner(), command(), network(), denied(), deniedRemote()} {
+	for _, set := range []Set{goRuntime(), worker(), userWorker(), helper(), resolver(), dnotify(), runner(), command(), network(), denied(), deniedRemote()} {
 		for _, c := range set.Calls {
 			if c.Name == "" || len(c.Who) < 4 {
 				t.Errorf("%s: %q tells not who needs it", set.Name, c.Name)

@@ -175,7 +175,7 @@ func sleeps(p *os.Process) (asleep, restarted bool) {
 }
 
 // killing are the roles whose filters kill whatever they do not allow.
-func killing() []Role { return []Role{Worker, Helper, Resolver, Dnotify} }
+func killing() []Role { return []Role{Worker, Helper, Resolver, Dnotify, UserWorker} }
 
 // TestBenign: a Go program at work lives under each of these filters.
 func TestBenign(t *testing.T) {

@@ -49,6 +49,9 @@ type service struct {
 	screen *console.Screen
 	notify *console.Notifier
 
+	caller  host.Caller
+	profile jail.Profile // which jails are built
+
 	kernel   host.Kernel
 	cgroups  *cgroup.Host
 	group    *cgroup.Group
@@ -78,7 +81,7 @@ type ending struct {
 func Run(set config.Set, args []string) int {
 	screen := console.NewScreen(os.Stderr)
 	s := &service{
-		set: set, args: args, screen: screen,
+		set: set, args: args, screen: screen, profile: jail.AsRoot(),
 		log:      console.NewLogger(screen, set.JSON, screen.Terminal()),
 		notify:   console.NewNotifier(),
 		commands: map[string]host.Command{},
@@ -258,6 +261,12 @@ func (s *service) checkKernel() error {
 	for _, f := range cgroups.Missing() {
 		s.kernel.Add(f.Name, f.What)
 	}
+	return s.judgeKernel()
+}
+
+// judgeKernel refuses a kernel that lacks what nobody has allowed, and says which
+// one it is.
+func (s *service) judgeKernel() error {
 	if err := s.kernel.Refuse(s.set.Allows, func(text string) { s.log.Warn(text) }); err != nil {
 		return exit.Refuse(err)
 	}
@@ -323,7 +332,7 @@ func (s *service) scratch() string {
 }
 
 func (s *service) sealPrograms() error {
-	programs, err := host.SealPrograms()
+	programs, err := host.SealPrograms(s.caller)
 	if err != nil {
 		return exit.Refuse(err)
 	}
@@ -343,7 +352,7 @@ func (s *service) sealPrograms() error {
 		},
 	}
 	m := &s.host.Maker
-	m.Programs, m.Machine = programs, s.machine()
+	m.Programs, m.Machine, m.Profile = programs, s.machine(), s.profile
 	m.Slots = slots.New(slots.Limits{
 		All: int(s.set.MaxJobs), PerHost: int(s.set.MaxJobsPerHost),
 		Passes:   runtime.NumCPU(), // a whole pass keeps a processor and the disks busy
@@ -356,13 +365,17 @@ func (s *service) sealPrograms() error {
 // machine says which protections a person has allowed to be missing.
 func (s *service) machine() jail.Machine {
 	lacks := false
-	for _, f := range s.cgroups.Missing() {
-		lacks = lacks || f.Name == "cgroup-devices"
+	if s.cgroups != nil {
+		for _, f := range s.cgroups.Missing() {
+			lacks = lacks || f.Name == "cgroup-devices"
+		}
 	}
 	return jail.Machine{
 		NoLandlock: s.kernel.Landlock == 0,
 		NoMDWE:     !s.kernel.MDWE,
 		NoDevices:  lacks && s.set.Allows("cgroup-devices"),
+		UID:        s.caller.UID,
+		GID:        s.caller.GID,
 	}
 }
 
@@ -372,7 +385,7 @@ const uidDir = "/run/lockstep/uids"
 
 func (s *service) compile() error {
 	filters := map[seccomp.Role]*os.File{}
-	for _, role := range seccomp.Roles() {
+	for _, role := range s.profile.Filters {
 		filter, err := seccomp.Compile(seccomp.Table(role, runtime.GOARCH))
 		if err != nil {
 			return fmt.Errorf("the filter of the %s: %w", role, err)

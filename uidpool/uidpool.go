@@ -65,6 +65,10 @@ func Take(dir, preferred string) (*Lease, error) {
 	return nil, fmt.Errorf("uid registry: every uid from %d to %d is taken; see %s", First, Last, dir)
 }
 
+// Own is the lease of who is not root: these ids are the supervisor's own, and of
+// all that its user runs.
+func Own(uid, gid int) *Lease { return &Lease{UID: uid, GID: gid} }
+
 // absent reports whether a look-up failed because there is no such line, or no
 // such file at all.
 func absent(err error) bool {

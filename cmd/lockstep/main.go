@@ -89,6 +89,6 @@ const overview = `lockstep keeps directory trees in step, live.
   lockstep help COMMAND             the flags of mirror, run, check or watch
   lockstep version                  version and build
 
-Must be started as root; what reads the trees' content and names runs confined.
+Must be started as root, but for watch; what reads the trees' content and names runs confined.
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 70 internal, 78 locked out.
 `

@@ -102,5 +102,7 @@ all that is in it is told as a create for each name; what leaves it, as one dele
                           trace, quit; help explains them
   --allow-missing FEATURE run without a protection that the kernel lacks
 
+It needs no root: it then watches what its user may list, without fanotify, and
+says which of the guards that confine its processes hold, and which need root.
 Signals: TERM and INT end it, a second one at once, USR1 verifies and tells numbers.
 `

@@ -82,11 +82,13 @@ func handled(abi int) unix.LandlockRulesetAttr {
 	return attr
 }
 
-// Rule grants access rights (LANDLOCK_ACCESS_FS_*) to Path and all below it.
+// Rule grants access rights (LANDLOCK_ACCESS_FS_*) to Path and all below it; when
+// FD is not 0, to what that descriptor is open on, whatever Path leads to.
 // Rights that the kernel does not know, or that do not apply to what is no
 // directory, are left out.
 type Rule struct {
 	Path   string
+	FD     int `json:"-"` // this process's: no specification can name one
 	Access uint64
 }
 
@@ -144,22 +146,28 @@ func Restrict(ruleset int) error {
 // grant adds one rule, without the rights that the kernel or the kind of the
 // object does not know.
 func grant(ruleset int, known uint64, r Rule) error {
+	if r.FD != 0 {
+		return grantOpen(ruleset, known, r.FD, r.Access)
+	}
 	fd, err := unix.Openat2(unix.AT_FDCWD, r.Path, &unix.OpenHow{
 		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_SYMLINKS})
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
+	return errors.Join(grantOpen(ruleset, known, fd, r.Access), unix.Close(fd))
+}
+
+func grantOpen(ruleset int, known uint64, fd int, access uint64) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return errors.Join(fmt.Errorf("stat: %w", err), unix.Close(fd))
+		return fmt.Errorf("stat: %w", err)
 	}
-	access := r.Access & known
+	access &= known
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		access &= onFiles
 	}
-	if access != 0 {
-		// An empty rule is ENOMSG; it would grant nothing.
-		err = add(ruleset, &unix.LandlockPathBeneathAttr{Allowed_access: access, Parent_fd: int32(fd)})
+	if access == 0 {
+		return nil // an empty rule is ENOMSG; it would grant nothing
 	}
-	return errors.Join(err, unix.Close(fd))
+	return add(ruleset, &unix.LandlockPathBeneathAttr{Allowed_access: access, Parent_fd: int32(fd)})
 }

@@ -4,7 +4,6 @@ import (
 	"lockstep/sandbox"
 	"lockstep/seccomp"
 	"lockstep/supervise/brief"
-	"lockstep/supervise/jail"
 	"lockstep/supervise/proc"
 )
 
@@ -16,7 +15,7 @@ func (m *Maker) dnotify(g *Generation, plan Plan, files *proc.Files) error {
 		return err
 	}
 	g.events = ours
-	spec := jail.Dnotify(m.Machine, plan.Source)
+	spec := m.Profile.Dnotify(m.Machine, plan.Source)
 	m.named(&spec, m.Name)
 	g.Resolver, err = m.Starter.Start(spec, "", m.Programs.Resolver, []sandbox.Donation{
 		proc.Donate("worker", theirs), proc.Donate("filter", m.Filters[seccomp.Dnotify]),

@@ -50,6 +50,7 @@ type Maker struct {
 	Programs *host.Programs
 	Filters  map[seccomp.Role]*os.File
 	Machine  jail.Machine
+	Profile  jail.Profile
 	Name     string // of the sync, for ps; "" when there is one only
 	UID, GID int    // the worker's
 	Inbox    *Inbox
@@ -198,7 +199,8 @@ func (m *Maker) Finish(g *Generation) (err error) {
 func newInotify() (*os.File, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
 	if err != nil {
-		return nil, fmt.Errorf("inotify: %w; raise fs.inotify.max_user_instances by sysctl", err)
+		most := host.Instances()
+		return nil, fmt.Errorf("inotify: %w; each directory that is watched takes one event queue of its user, who may have %d: set sysctl fs.inotify.max_user_instances to at least %d", err, most, most+1)
 	}
 	// Non-blocking only now: os.NewFile would give a non-blocking one to this
 	// process's poller, which would then wake for each event.
@@ -223,7 +225,7 @@ func (m *Maker) helper(g *Generation, plan Plan, files *proc.Files) error {
 	if err := files.Err(); err != nil {
 		return err
 	}
-	spec := jail.Helper(m.Machine, []jail.Tree{plan.Source})
+	spec := m.Profile.Helper(m.Machine, []jail.Tree{plan.Source})
 	m.named(&spec, m.Name)
 	g.Helper, err = m.Starter.Start(spec, "", m.Programs.Helper, []sandbox.Donation{
 		proc.Donate("control", theirs), proc.Donate("config", config),
@@ -253,11 +255,11 @@ func (m *Maker) worker(g *Generation, files *proc.Files, events sandbox.Donation
 	if err := errors.Join(proc.Plain(toHelper), proc.PassCred(toHelper)); err != nil {
 		return err
 	}
-	spec := jail.Worker(m.Machine, m.UID, m.GID)
+	spec := m.Profile.Worker(m.Machine, m.UID, m.GID)
 	m.named(&spec, m.Name)
 	fds := []sandbox.Donation{
 		proc.Donate("helper", toWorker), proc.Donate("status", theirs),
-		events, proc.Donate("filter", m.Filters[seccomp.Worker]),
+		events, proc.Donate("filter", m.Filters[m.Profile.WorkerFilter]),
 	}
 	if g.output != nil {
 		fds = append(fds, proc.Donate("output", files.Take(g.output, nil)))
@@ -268,6 +270,9 @@ func (m *Maker) worker(g *Generation, files *proc.Files, events sandbox.Donation
 		return err
 	}
 	g.Worker.Go(func() { m.read(g, conn) })
+	// The kernel tells the helper the sender of each packet. Without root all
+	// processes have one uid; the pid is what counts, and nobody but root can send
+	// another than his own.
 	return g.send(&ipc.CtlWorker{PID: uint32(g.Worker.PID), UID: uint32(m.UID)}, toHelper)
 }
 

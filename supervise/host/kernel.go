@@ -161,12 +161,25 @@ func (k Kernel) Refuse(allowed func(name string) bool, warn func(string)) error 
 	return errors.New(strings.Join(bad, "\n"))
 }
 
+// Need takes away the leave to go on without a feature; why says for what it is
+// needed.
+func (k *Kernel) Need(name, why string) {
+	for i, m := range k.missing {
+		if m.name == name {
+			k.missing[i] = missing{"", m.what + "; " + why}
+		}
+	}
+}
+
 // Add takes note of a feature that others found missing.
 func (k *Kernel) Add(name, what string) { k.missing = append(k.missing, missing{name, what}) }
 
 // WatchLimit is how many watches of inotify a user may have; 0: unknown.
-func WatchLimit() uint64 {
-	data, err := os.ReadFile("/proc/sys/fs/inotify/max_user_watches")
+func WatchLimit() uint64 { return number("/proc/sys/fs/inotify/max_user_watches") }
+
+// number reads one number of the kernel's; 0: unknown.
+func number(path string) uint64 {
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return 0
 	}

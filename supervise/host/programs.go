@@ -27,9 +27,9 @@ type Programs struct {
 const libexec = "/usr/libexec/lockstep"
 
 // SealPrograms finds the siblings beside this program, else in libexec, never
-// by PATH. They must belong to root (or, in a checkout, to who owns this
-// program, who rules it anyway) and carry the same build id.
-func SealPrograms() (*Programs, error) {
+// by PATH. They must belong to whom c may trust (Caller.owners) and carry the
+// same build id.
+func SealPrograms(c Caller) (*Programs, error) {
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return nil, fmt.Errorf("this program cannot be found: %w", err)
@@ -66,7 +66,7 @@ func SealPrograms() (*Programs, error) {
 		if one.open == "" {
 			one.open = one.path
 		}
-		seals.Go(func() { *one.to, errs[i] = seal(one.path, one.open, st.Uid) })
+		seals.Go(func() { *one.to, errs[i] = seal(one.path, one.open, c.owners(st.Uid)) })
 	}
 	seals.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -88,10 +88,10 @@ func (p *Programs) Close() error {
 
 // seal checks one program and copies it into a sealed memfd. Its build is asked
 // of the copy, which nobody can change any more.
-func seal(path, open string, owner uint32) (*os.File, error) {
+func seal(path, open string, owners []uint32) (*os.File, error) {
 	name := escape.Name(path)
-	if err := config.CheckOwned(path, 0, owner); err != nil {
-		return nil, fmt.Errorf("program %s: not safe to run as root: %w; build or install lockstep again", name, err)
+	if err := config.CheckOwned(path, owners...); err != nil {
+		return nil, fmt.Errorf("program %s: not safe to run: %w; build or install lockstep again, as root or as who starts it", name, err)
 	}
 	src, err := os.Open(open)
 	if err != nil {

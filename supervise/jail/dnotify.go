@@ -22,13 +22,9 @@ func Dnotify(m Machine, root Tree) sandbox.Spec {
 		AllowNoLandlock: m.NoLandlock,
 		DeviceProbe:     m.probe(sandbox.ProbeNone),
 		Binds:           []sandbox.Bind{{Source: root.Host, Target: resolverRoot, Recursive: root.Recursive, Dev: root.Dev, Ino: root.Ino}},
+		Rlimits:         allFiles(),
 		Opens:           []sandbox.Open{{Name: "root1", Path: resolverRoot}},
 		Landlock:        []sandbox.Rule{{Path: resolverRoot, Access: readDir}},
-	}
-	for _, l := range rlimits(0, 0) {
-		if l.Resource != unix.RLIMIT_NOFILE {
-			s.Rlimits = append(s.Rlimits, l)
-		}
 	}
 	if root.Recursive {
 		s.Opens[0].Name = "crossed1" // what is mounted in it belongs to it

@@ -36,6 +36,14 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == sandbox.StageOneArg {
 		sandbox.StageOne()
 	}
+	if len(os.Args) > 4 && os.Args[1] == userArg {
+		code, err := superviseAsUser(os.Args[2], os.Args[3], os.Args[4], os.Args[5:])
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+		os.Exit(code)
+	}
 	os.Exit(m.Run())
 }
 

@@ -28,11 +28,13 @@ type Tree struct {
 	Recursive bool
 }
 
-// Machine is what the running kernel cannot do and a person has allowed.
+// Machine is what the running kernel cannot do and a person has allowed, and who
+// that person is.
 type Machine struct {
 	NoLandlock bool
 	NoDevices  bool // no device filter
 	NoMDWE     bool
+	UID, GID   int // of who started lockstep
 }
 
 const (

@@ -36,7 +36,7 @@ type Process struct {
 	// Refuse has a runner begin no further command.
 	Refuse func()
 
-	leaf *cgroup.Leaf
+	leaf leaf
 	done sync.WaitGroup // its waiter, the reader of its messages, and what Go was given
 	hung atomic.Bool    // End gave up, and it has not gone since
 }
@@ -52,8 +52,10 @@ type Exit struct {
 // Starter starts processes.
 type Starter struct {
 	Launcher *sandbox.Launcher
-	Group    *cgroup.Group
-	Exits    chan<- Exit // must have room for all that can be alive at a time
+	// Group is where control groups are made. Without one there are none: then
+	// what is started must be able to start nothing, so that it can be ended.
+	Group *cgroup.Group
+	Exits chan<- Exit // must have room for all that can be alive at a time
 	// Lines makes the writer of a role's messages; label tells one of several
 	// with the same role, or is empty.
 	Lines func(role, label string) *console.Lines
@@ -72,7 +74,7 @@ type Starter struct {
 // label is put into messages about the process.
 func (s *Starter) Start(spec sandbox.Spec, label string, image *os.File, fds []sandbox.Donation, limits cgroup.Limits) (*Process, error) {
 	s.starts++
-	leaf, err := s.Group.Leaf(fmt.Sprintf("%s%s-%d", s.Prefix, spec.Role, s.starts), limits)
+	leaf, err := s.leaf(fmt.Sprintf("%s%s-%d", s.Prefix, spec.Role, s.starts), limits)
 	if err != nil {
 		return nil, fmt.Errorf("control group of the %s: %w", spec.Role, err)
 	}
@@ -105,6 +107,28 @@ func (s *Starter) Start(spec sandbox.Spec, label string, image *os.File, fds []s
 	}
 	return p, nil
 }
+
+// leaf is a control group, or none.
+type leaf interface {
+	sandbox.Leaf
+	Kill() error
+	Remove() error
+}
+
+func (s *Starter) leaf(name string, limits cgroup.Limits) (leaf, error) {
+	if s.Group == nil {
+		return noLeaf{}, nil
+	}
+	return s.Group.Leaf(name, limits)
+}
+
+// noLeaf is the supervisor's own group.
+type noLeaf struct{}
+
+func (noLeaf) FD() int          { return -1 }
+func (noLeaf) Join() []*os.File { return nil }
+func (noLeaf) Kill() error      { return nil }
+func (noLeaf) Remove() error    { return nil }
 
 // Go runs f in a goroutine that End waits for: f must return when the process
 // has ended.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -135,9 +136,17 @@ func counters(s status.Report) []struct {
 	}
 }
 
+// guards are what confines this root's processes, and what would if lockstep was
+// started as root.
+func (r *root) guards() (profile, hold, needRoot string) {
+	has, lacks := r.maker.Profile.Guards(r.maker.Machine)
+	return r.maker.Profile.Name, strings.Join(has, ","), strings.Join(lacks, ",")
+}
+
 // stats writes the line of numbers.
 func (r *root) stats() {
 	p := r.b.print
+	profile, hold, needRoot := r.guards()
 	var b []byte
 	if p.JSON {
 		b = output.AppendName(append(b, '{'), "root", r.path)
@@ -145,6 +154,7 @@ func (r *root) stats() {
 		for _, c := range counters(r.last) {
 			b = strconv.AppendUint(append(append(append(b, `,"`...), c.name...), `":`...), c.n, 10)
 		}
+		b = fmt.Appendf(b, `,"profile":"%s","guards":"%s","need_root":"%s"`, profile, hold, needRoot)
 		r.send(append(b, "}\n"...))
 		return
 	}
@@ -153,5 +163,6 @@ func (r *root) stats() {
 	for _, c := range counters(r.last) {
 		b = fmt.Appendf(b, " %s=%d", c.name, c.n)
 	}
+	b = fmt.Appendf(b, " profile=%s guards=%s need_root=%s", profile, hold, needRoot)
 	r.send(append(b, '\n'))
 }

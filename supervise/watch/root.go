@@ -69,7 +69,7 @@ type root struct {
 const stopTime = 5 * time.Second
 
 func newRoot(b *board, path string, number int) (*root, error) {
-	lease, err := uidpool.Take(b.host.UIDs, b.host.User)
+	lease, err := b.host.Lease()
 	if err != nil {
 		return nil, fmt.Errorf("the worker's uid: %w", err)
 	}

@@ -21,12 +21,15 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"lockstep/internal/escape"
 	"lockstep/ipc/status"
 	"lockstep/rules"
 	"lockstep/supervise/exit"
 	"lockstep/supervise/generation"
 	"lockstep/supervise/tell"
+	"lockstep/uidpool"
 )
 
 // Options are what a person has asked for.
@@ -42,14 +45,14 @@ type Options struct {
 	Stats        bool
 	Interactive  bool
 	AllowMissing []string
+	Refuses      map[string]string // monitors that cannot be had, and why
 }
 
 // Host is what the service gives.
 type Host struct {
 	Log     *slog.Logger
 	Maker   generation.Maker // without what is each root's own
-	UIDs    string           // directory of the leases of uids
-	User    string           // whose uid is preferred
+	Lease   func() (*uidpool.Lease, error)
 	Signals <-chan os.Signal
 	Mounts  <-chan struct{} // the mount table has changed; closed: it is not watched any more
 	In      io.Reader
@@ -65,6 +68,9 @@ func (o *Options) Check() error {
 	}
 	if _, err := rules.New(o.Exclude); err != nil {
 		errs = append(errs, fmt.Errorf("--exclude: %w", err))
+	}
+	if why := o.Refuses[o.Monitor]; why != "" {
+		errs = append(errs, fmt.Errorf("--monitor %s: %s; leave it out, or take another one, or start lockstep as root", o.Monitor, why))
 	}
 	var dirs []string
 	for _, dir := range o.Dirs {
@@ -97,6 +103,9 @@ func resolve(dir string, others []string) (string, error) {
 		return "", fmt.Errorf("%s: %w", escape.Name(dir), err)
 	case !info.IsDir():
 		return "", fmt.Errorf("%s: is not a directory; watch the directory that it is in", escape.Name(dir))
+	}
+	if err := unix.Access(path, unix.R_OK|unix.X_OK); err != nil {
+		return "", fmt.Errorf("%s: cannot be listed: %w; watch a directory that you may read and enter, or start lockstep as root", escape.Name(dir), err)
 	}
 	for _, other := range others {
 		if path == other || within(path, other) || within(other, path) {

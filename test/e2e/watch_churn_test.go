@@ -153,13 +153,15 @@ func watchable(root, outside string, r *rand.Rand) error {
 // at a time, but for what a line says is to be looked at.
 func TestWatchChurn(t *testing.T) {
 	for _, monitor := range []string{"inotify", "fanotify"} {
-		t.Run(monitor, func(t *testing.T) { watchChurn(t, monitor) })
+		t.Run(monitor, func(t *testing.T) {
+			watchChurn(t, monitor, func() *spy { return newSpy(t, "--monitor", monitor) })
+		})
 	}
 }
 
-func watchChurn(t *testing.T, monitor string) {
+func watchChurn(t *testing.T, monitor string, start func() *spy) {
 	for seed := range uint64(scaled().churnSeeds) {
-		s, outside := newSpy(t, "--monitor", monitor), t.TempDir()
+		s, outside := start(), t.TempDir()
 		const workers = 4
 		ops := min(scaled().churnOps, 4000) / workers
 		err := churn.Parallel(workers, func(w int) error {

@@ -19,17 +19,22 @@ import (
 )
 
 // watchMonitors are run with each script; compared says that changes are found
-// by listings.
+// by listings, user that lockstep is not started as root, and the script neither.
 var watchMonitors = []struct {
 	name     string
 	flags    []string
 	compared bool
+	user     bool
 }{
-	{"inotify", nil, false},
-	{"fanotify", nil, false},
-	{"dnotify", nil, true},
-	{"poll", []string{"--poll-every", "100ms"}, true},
+	{"inotify", []string{"--monitor", "inotify"}, false, false},
+	{"fanotify", []string{"--monitor", "fanotify"}, false, false},
+	{"dnotify", []string{"--monitor", "dnotify"}, true, false},
+	{"poll", []string{"--monitor", "poll", "--poll-every", "100ms"}, true, false},
+	{"user", []string{"--monitor", "inotify"}, false, true},
 }
+
+// someAsUser are the scripts that are run without root: some, or all.
+func someAsUser(n int) bool { return n%scaled().someScripts == 0 }
 
 // TestWatchScripts runs testdata/watch/*.txt with every monitor: a line of flags
 // (or an empty one), shell that is run in the watched directory, a line of ---,
@@ -79,9 +84,17 @@ func watchScripts(t *testing.T, program string) {
 		t.Fatalf("no scripts: %v", err)
 	}
 	table := &differences{cells: map[string]string{}}
+	users := forUsers(t, program)
 	t.Run("with", func(t *testing.T) { // ends when all that is parallel has ended
 		for _, m := range watchMonitors {
-			for _, path := range paths {
+			for n, path := range paths {
+				program, attr, dir := program, &syscall.SysProcAttr{Setpgid: true}, (*testing.T).TempDir
+				if m.user {
+					if !someAsUser(n) {
+						continue
+					}
+					program, attr, dir = users, asAnyone(), func(t *testing.T) string { return openDir(t, anyone) }
+				}
 				name := strings.TrimSuffix(filepath.Base(path), ".txt")
 				t.Run(m.name+"/"+name, func(t *testing.T) {
 					t.Parallel()
@@ -90,8 +103,9 @@ func watchScripts(t *testing.T, program string) {
 						t.Fatal(err)
 					}
 					s := parseScript(t, string(text))
-					s.flags = append(s.flags, append([]string{"--monitor", m.name}, m.flags...)...)
-					got := s.run(t, program, m.name, m.compared)
+					s.flags = append(s.flags, m.flags...)
+					s.program, s.attr, s.dir = program, attr, dir
+					got := s.run(t, m.name, m.compared)
 					table.note(name, m.name, s.wants["inotify"].differs(got))
 					if bad := s.want(m.name).check(got); bad != "" {
 						t.Fatalf("%s; got\n%s\nwant\n%s", bad, strings.Join(got, "\n"), strings.Join(s.want(m.name).lines, "\n"))
@@ -109,6 +123,10 @@ type watchScript struct {
 	flags  []string
 	steps  []string // each ends with a line of sleep, or is the last
 	wants  map[string]expected
+
+	program string
+	attr    *syscall.SysProcAttr      // of lockstep, and of who makes the changes
+	dir     func(t *testing.T) string // makes one of theirs
 }
 
 func parseScript(t *testing.T, text string) *watchScript {
@@ -167,12 +185,12 @@ func (s *watchScript) want(monitor string) expected {
 }
 
 // run returns what was told.
-func (s *watchScript) run(t *testing.T, program, monitor string, compared bool) (got []string) {
+func (s *watchScript) run(t *testing.T, monitor string, compared bool) (got []string) {
 	t.Helper()
-	dir, outside := t.TempDir(), t.TempDir()
+	dir, outside := s.dir(t), s.dir(t)
 	shell := func(script string) {
 		cmd := exec.Command("/bin/sh", "-eu")
-		cmd.Stdin, cmd.Dir = strings.NewReader(script), dir
+		cmd.Stdin, cmd.Dir, cmd.SysProcAttr = strings.NewReader(script), dir, s.attr
 		cmd.Env = append(os.Environ(), "OUT="+outside, "LC_ALL=C")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("script: %v\n%s\n%s", err, script, out)
@@ -181,7 +199,7 @@ func (s *watchScript) run(t *testing.T, program, monitor string, compared bool) 
 	for _, script := range s.before {
 		shell(script)
 	}
-	w := spyWith(t, program, dir, append([]string{"--format", "json"}, s.flags...)...)
+	w := spyAs(t, s.attr, s.program, dir, append([]string{"watch", "--format", "json"}, s.flags...)...)
 	if compared {
 		got = s.compared(t, w, monitor, shell)
 	} else {

@@ -42,18 +42,24 @@ func spyOn(t *testing.T, dir string, flags ...string) *spy {
 
 func spyWith(t *testing.T, program, dir string, flags ...string) *spy {
 	t.Helper()
+	return spyAs(t, &syscall.SysProcAttr{Setpgid: true}, program, dir, append([]string{"watch"}, flags...)...)
+}
+
+// spyAs runs a program with words and the directory as whoever attr says.
+func spyAs(t *testing.T, attr *syscall.SysProcAttr, program, dir string, words ...string) *spy {
+	t.Helper()
 	testenv.NeedRoot(t)
 	s := &spy{mirror: &mirror{t: t, src: dir, process: &process{seen: newWitness()}}}
-	s.start(program, append(append([]string{"watch"}, flags...), dir))
+	s.start(attr, program, append(words, dir))
 	s.until("the first line", func(lines []string) bool { return len(lines) > 0 })
 	return s
 }
 
 // start runs lockstep with words, its standard output apart from its log.
-func (s *spy) start(program string, words []string) {
+func (s *spy) start(attr *syscall.SysProcAttr, program string, words []string) {
 	s.t.Helper()
 	s.cmd = exec.Command(program, words...)
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	s.cmd.SysProcAttr = attr
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		s.t.Fatal(err)

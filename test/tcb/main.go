@@ -53,6 +53,7 @@ func main() {
 	r.row("requests of the worker", requests, maxRequests, err)
 	for _, arch := range []string{seccomp.AMD64, seccomp.ARM64} {
 		r.row("worker: system calls on "+arch, seccomp.Table(seccomp.Worker, arch).Count(), maxCalls, nil)
+		r.row("worker without root: system calls on "+arch, seccomp.Table(seccomp.UserWorker, arch).Count(), maxCalls, nil)
 	}
 	if r.failed {
 		fmt.Fprintln(os.Stderr, "tcb: above a budget")

@@ -108,5 +108,8 @@ func (w *Walker) Retry() {
 // Busy says whether a place was not listed to its end.
 func (w *Walker) Busy(rel string) bool { return w.at[rel] != 0 || w.failed[rel] }
 
+// Failed is how many places were refused and are not listed since.
+func (w *Walker) Failed() int { return len(w.failed) }
+
 // Idle says whether no answer is waited for.
 func (w *Walker) Idle() bool { return len(w.at) == 0 }

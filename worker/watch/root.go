@@ -19,6 +19,7 @@ package watch
 import (
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"lockstep/internal/escape"
@@ -141,10 +142,7 @@ func (r *Root) Advance() {
 	r.stepLimit(now)
 	if !r.retryAt.IsZero() && !now.Before(r.retryAt) {
 		r.retryAt = time.Time{}
-		r.track.Retry()
-		if r.arrivals != nil {
-			r.arrivals.Retry()
-		}
+		r.retry(now)
 	}
 	if r.verify && r.ready && r.track.Complete() && !r.track.Counters().Verifying {
 		r.verify = false
@@ -161,6 +159,28 @@ func (r *Root) Advance() {
 	r.sendArrivals()
 	r.sendWalks()
 	r.stepPoll()
+}
+
+// retry asks again for the directories that were refused, and goes on doing so: a
+// second refusal is not told.
+func (r *Root) retry(now time.Time) {
+	if r.refusals() == 0 {
+		return
+	}
+	r.retryAt = now.Add(retryWalk)
+	r.track.Retry()
+	if r.arrivals != nil {
+		r.arrivals.Retry()
+	}
+}
+
+// refusals is how many directories cannot be watched or listed now.
+func (r *Root) refusals() uint64 {
+	n := r.track.Counters().Failed
+	if r.arrivals != nil {
+		n += uint64(r.arrivals.Failed())
+	}
+	return n
 }
 
 // Done says that nothing is left to be written.
@@ -373,7 +393,7 @@ func (r *Root) Report(rep *status.Report) {
 	if r.follows { // else nobody has counted them
 		rep.Dirs += c.Watched
 	}
-	rep.Unwatched += c.Unwatched
+	rep.Unwatched += c.Unwatched + r.refusals()
 	rep.Overflows += c.Overflows + r.overflow
 	rep.Unpaired += c.Unpaired
 	rep.Returned += c.Returned
@@ -439,8 +459,19 @@ func (s *sink) Failed(rel string, status uint16) {
 }
 
 func (s *sink) refused(rel string, status uint16) {
-	s.host.Printf(deliver.Warn, "%s: cannot watch or list %s (status %d); tried again after %v: nothing below it is told meanwhile",
-		s.name, tell.Show(rel), status, retryWalk)
+	s.host.Printf(deliver.Warn, "%s: cannot watch or list %s: %s; tried again every %v: nothing below it is told meanwhile",
+		s.name, tell.Show(rel), why(status), retryWalk)
+}
+
+// why is a status in words.
+func why(status uint16) string {
+	switch ipc.Status(status) {
+	case ipc.StatusTimeout:
+		return "the file system did not answer in time"
+	case ipc.StatusBusy:
+		return "too many requests wait for this file system"
+	}
+	return syscall.Errno(status).Error() // one unknown is told by its number
 }
 
 const (

@@ -12,7 +12,7 @@ import (
 // roleCalls makes each call of the role's own table.
 func (p *prepared) roleCalls(role string) {
 	switch role {
-	case "worker":
+	case "worker", "user-worker":
 		p.unwatch()
 	case "helper":
 		p.requests()
