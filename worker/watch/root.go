@@ -27,6 +27,7 @@ import (
 	"lockstep/ipc/settings"
 	"lockstep/ipc/status"
 	"lockstep/rules"
+	"lockstep/worker/account"
 	"lockstep/worker/deliver"
 	"lockstep/worker/doubt"
 	"lockstep/worker/listing"
@@ -93,10 +94,12 @@ type Root struct {
 	rescans uint64
 
 	afterLoss, unseen uint64 // of rescans: because events were lost, because directories have no watch
+	cost              account.Account
 
 	tooLong uint64
 	closing bool     // a barrier of directories that were listed is under way
 	full    []string // new directories that were listed to their end
+	later   []string // of them, those that wait for a listing above them, which may call for another one
 }
 
 // New makes a root; Start begins.
@@ -126,6 +129,7 @@ func (r *Root) Advance() {
 	r.track.Tick(now)
 	r.expire(now)
 	r.stepReady(now)
+	r.stepCost()
 	r.stepLimit(now)
 	if !r.retryAt.IsZero() && !now.Before(r.retryAt) {
 		r.retryAt = time.Time{}
@@ -187,6 +191,7 @@ func (r *Root) stepReady(now time.Time) {
 // miss says that events were lost; when the tree is right again, rescan says so.
 func (r *Root) miss(cause string) {
 	r.losses++
+	r.cost.Called(account.Overflow)
 	if r.track.Complete() { // else it is being walked
 		r.since = time.Time{}
 	}
@@ -294,6 +299,8 @@ func (r *Root) listing(rel string, l track.Listing) {
 	if l.More {
 		return
 	}
+	r.full = append(r.full, r.later...)
+	r.later = r.later[:0]
 	if r.failed[rel] && !r.track.Busy(rel) && (l.Status == 0 || r.track.Tree().Find(rel) == tree.None) {
 		delete(r.failed, rel)
 		if l.Status == 0 {
@@ -361,6 +368,7 @@ func (r *Root) Report(rep *status.Report) {
 	rep.Walked += c.Walked
 	rep.Rescans += r.rescans
 	rep.TooLong += r.tooLong
+	r.reportCost(rep)
 	switch {
 	case !r.ready:
 		rep.Ready, rep.State = 0, status.StateWalking
