@@ -12,9 +12,11 @@ import (
 // fresh is a directory that came while the root was watched. Between its coming
 // and its watch names may have come into it, which no event tells: the listing
 // that follows the watch does. A name may be told by both, in any order: the
-// first one announces it. Once it was listed and every event up to then has been
-// applied, events alone tell of it.
-type fresh struct{ names map[string]bool }
+// first one announces it. Of what has gone since the watch, no listing is believed
+// that has it: if it is older, it has gone; if it is newer, an event says that it
+// has come again. Once it was listed and every event up to then has been applied,
+// events alone tell of it.
+type fresh struct{ names map[string]bool } // false: it has gone
 
 func newFresh() *fresh { return &fresh{map[string]bool{}} }
 
@@ -85,14 +87,17 @@ func (r *Root) withdraw(rel string) bool {
 		return true
 	}
 	had := f.has(rel)
-	delete(f.names, base(rel))
+	f.names[base(rel)] = false
 	return had
 }
 
 // met is an entry of a listing.
 func (r *Root) met(rel string, kind uint8) {
 	f := r.above(rel)
-	if f == nil || f.has(rel) || kind == listing.KindNone {
+	if f == nil || kind == listing.KindNone {
+		return
+	}
+	if _, heard := f.names[base(rel)]; heard {
 		return
 	}
 	f.names[base(rel)] = true
@@ -157,7 +162,11 @@ func (r *Root) stepFresh() {
 	r.host.Barrier(func() {
 		r.closing = false
 		for _, rel := range listed {
-			if !r.track.Busy(rel) && !r.failed[rel] {
+			switch {
+			case r.track.Busy(rel) || r.failed[rel]:
+			case r.busyAbove(rel):
+				r.later = append(r.later, rel)
+			default:
 				delete(r.fresh, rel)
 			}
 		}
@@ -172,4 +181,15 @@ func (r *Root) stepFresh() {
 		}
 		clear(r.doubted)
 	})
+}
+
+// busyAbove says whether a directory above rel is being listed: if that came with
+// a rename, all below it is listed next.
+func (r *Root) busyAbove(rel string) bool {
+	for i := strings.LastIndexByte(rel, '/'); i > 0; i = strings.LastIndexByte(rel[:i], '/') {
+		if r.track.Busy(rel[:i]) {
+			return true
+		}
+	}
+	return false
 }
