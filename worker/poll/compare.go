@@ -2,6 +2,7 @@ package poll
 
 import (
 	"hash/maphash"
+	"strings"
 	"time"
 
 	"lockstep/monitor"
@@ -178,6 +179,9 @@ func (p *Poller) differ(rel string, before, now *dir) {
 	for i := range before.entries { // in their order: what comes of a tree is the same each time
 		e := &before.entries[i]
 		if name := string(before.name(e)); old[name] == e {
+			if e.kind == listing.KindDir { // that it cannot be listed is no news
+				delete(p.dirs, strings.TrimPrefix(rel+"/"+name, "/"))
+			}
 			p.emit(rel, name, monitor.Delete|isDir(e))
 		}
 	}

@@ -33,7 +33,6 @@ type rig struct {
 	fd   int
 	skew time.Duration
 
-	noswap bool // names are not exchanged
 	strict bool // what happens is of a kind that no line is odd about
 
 	pending  []*request // not answered yet, in their order
@@ -67,7 +66,7 @@ func newRig(t *testing.T, seed uint64, cfg settings.Watch) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, rand: rand.New(rand.NewPCG(seed, 1)), dir: t.TempDir(), noswap: os.Getenv("NOSWAP") != "", fd: fd, refuse: map[string]ipc.Status{}, room: -1}
+	r := &rig{t: t, rand: rand.New(rand.NewPCG(seed, 1)), dir: t.TempDir(), fd: fd, refuse: map[string]ipc.Status{}, room: -1}
 	t.Cleanup(r.close)
 	cfg.Root, cfg.JSON = 1, true
 	if r.root, err = New(r, r, &cfg, r.dir); err != nil {
