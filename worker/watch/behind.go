@@ -2,9 +2,9 @@ package watch
 
 import (
 	"slices"
-	"strings"
 
 	"lockstep/ipc/settings"
+	"lockstep/worker/below"
 )
 
 // behind is what was told since all events up to some moment were heard.
@@ -44,9 +44,6 @@ func (b *behind) add(s step) {
 	}
 }
 
-// within says whether path is dir or below it.
-func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
-
 // tells takes down that something is told of a directory's entries.
 func (r *Root) tells(dir string) {
 	if r.cfg.Monitor == settings.MonitorFanotify && r.ready {
@@ -59,16 +56,16 @@ func (r *Root) came(rel string) {
 	const cause = "it may have been told of before the rename that brought it was"
 	b, in := &r.behind, []string{rel}
 	for _, s := range b.steps {
-		switch i := slices.IndexFunc(in, func(dir string) bool { return s.from != "" && within(s.from, dir) }); {
+		switch i := slices.IndexFunc(in, func(dir string) bool { return s.from != "" && below.Within(s.from, dir) }); {
 		case s.from == "":
-			if within(s.at, rel) {
+			if below.Within(s.at, rel) {
 				r.doubt(rel, cause)
 			}
 		case i >= 0 && s.at != rel: // the copy had nothing there that could move
 			in = append(in, s.at)
 		default:
 			for i, dir := range in[1:] {
-				if within(dir, s.from) { // it was moved on since
+				if below.Within(dir, s.from) { // it was moved on since
 					in[i+1] = s.at + dir[len(s.from):]
 				}
 			}

@@ -14,6 +14,7 @@ import (
 
 	"lockstep/ipc/output"
 	"lockstep/ipc/settings"
+	"lockstep/worker/below"
 )
 
 // change is a line, read back.
@@ -39,7 +40,7 @@ type names struct {
 
 func newNames() *names { return &names{types: map[string]string{}, doubts: map[string]bool{}} }
 
-func under(path, dir string) bool { return dir == "" || within(path, dir) }
+func under(path, dir string) bool { return dir == "" || below.Within(path, dir) }
 
 func (n *names) doubted(path string) bool {
 	for at := range n.doubts {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"lockstep/worker/below"
 	"lockstep/worker/listing"
 	"lockstep/worker/tell"
 )
@@ -109,43 +110,18 @@ func (r *Root) met(rel string, kind uint8) {
 	r.change(tell.Event{Op: tell.Create, Kind: kind, Rel: rel, Seq: seq})
 }
 
-// cutBelow removes a path and all below it.
-func cutBelow[T any](m map[string]T, rel string) {
-	for at := range m {
-		if at == rel || strings.HasPrefix(at, rel+"/") {
-			delete(m, at)
-		}
-	}
-}
-
-// moveKeys gives a path and all below it another place, and returns it.
-func moveKeys[T any](m map[string]T, from, to string) (places []string) {
-	moved := map[string]T{}
-	for at, v := range m {
-		if at == from || strings.HasPrefix(at, from+"/") {
-			moved[to+at[len(from):]] = v
-			delete(m, at)
-		}
-	}
-	for at, v := range moved {
-		m[at] = v
-		places = append(places, at)
-	}
-	return places
-}
-
 // forgetBelow forgets a directory that is no more, with all that is below it.
 func (r *Root) forgetBelow(rel string) {
-	cutBelow(r.fresh, rel)
-	cutBelow(r.failed, rel)
-	cutBelow(r.doubted, rel)
+	below.Cut(r.fresh, rel)
+	below.Cut(r.failed, rel)
+	below.Cut(r.doubted, rel)
 }
 
 // moveBelow gives a directory another path, with all that is below it.
 func (r *Root) moveBelow(from, to string) {
-	moveKeys(r.failed, from, to)
-	moveKeys(r.doubted, from, to)
-	r.full = append(r.full, moveKeys(r.fresh, from, to)...) // its listing may have been for the old path
+	below.Move(r.failed, from, to)
+	below.Move(r.doubted, from, to)
+	r.full = append(r.full, below.Move(r.fresh, from, to)...) // its listing may have been for the old path
 }
 
 // stepFresh lets new directories be like all others once they were listed and
