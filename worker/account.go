@@ -24,7 +24,7 @@ func (r *root) stepLimit() {
 
 // verify begins a comparison of tree and file system, both ways. It is made of
 // walks as all else is: few are under way at a time (track.Config.MaxWalks,
-// maxWalks), and events are applied between their answers.
+// walks.Most), and events are applied between their answers.
 func (r *root) verify() {
 	if r.ready && !r.track.Counters().Verifying {
 		r.track.Verify()

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"lockstep/worker/walks"
 	"testing"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 func newBeside(t *testing.T) *several {
 	s := &several{root: testRoot(t, 1), t: t}
 	s.cfg.Beside = true
-	s.flying = maxWalks
+	s.asks.Flying = walks.Most
 	s.demand("start")
 	s.advance()
 	if !s.walking || s.targets[0].Pass != deliver.PassRunning {
@@ -27,11 +28,11 @@ func newBeside(t *testing.T) *several {
 // listing answers the only walk.
 func (s *several) listing(entries ...track.Entry) {
 	s.t.Helper()
-	if len(s.walks) != 1 || s.walks[0].Since == 0 {
-		s.t.Fatalf("walks %+v", s.walks)
+	if len(s.asks.List) != 1 || s.asks.List[0].Since == 0 {
+		s.t.Fatalf("walks %+v", s.asks.List)
 	}
-	w := s.walks[0]
-	s.walks = nil
+	w := s.asks.List[0]
+	s.asks.List = nil
 	s.root.track.Listing(track.Listing{Serial: w.Serial, WD: 1, Entries: entries}, s.e.now)
 	s.advance()
 }

@@ -14,7 +14,6 @@ import (
 	"lockstep/worker/account"
 	"lockstep/worker/deliver"
 	"lockstep/worker/pump"
-	"lockstep/worker/walks"
 	"lockstep/worker/watch"
 )
 
@@ -48,8 +47,6 @@ type Ends struct {
 	Output watch.Output  // lines about what is watched; nil: nothing is
 	Log    io.Writer
 }
-
-const maxWalks = walks.Most // Watch requests under way a root
 
 // engine owns all state; only run and what it calls touch it.
 type engine struct {

@@ -27,7 +27,7 @@ func newAnswering(t *testing.T, list func(rel string, watch bool) ipc.Dir) *answ
 	s := newSeveral(t, 1)
 	s.ends(s.started(), 0)
 	h := &answering{several: s, list: list, first: 1}
-	s.e.helper, s.flying = h, 0 // walks are sent from now on
+	s.e.helper, s.asks.Flying = h, 0 // walks are sent from now on
 	return h
 }
 
@@ -44,7 +44,7 @@ func (h *answering) Request(m ipc.Message, _ []byte) uint32 {
 func (h *answering) serve(between func()) {
 	h.t.Helper()
 	for h.root.advance(); len(h.asked) > 0; {
-		h.most = max(h.most, h.flying)
+		h.most = max(h.most, h.asks.Flying)
 		h.walks = max(h.walks, h.track.Counters().InFlight)
 		m, f := h.asked[0], h.e.flights[h.first]
 		delete(h.e.flights, h.first)

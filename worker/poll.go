@@ -3,7 +3,6 @@ package worker
 import (
 	"time"
 
-	"lockstep/ipc"
 	"lockstep/ipc/settings"
 	"lockstep/monitor"
 	"lockstep/worker/busy"
@@ -13,7 +12,6 @@ import (
 	"lockstep/worker/poll"
 	"lockstep/worker/track"
 	"lockstep/worker/tree"
-	"lockstep/worker/walks"
 )
 
 // Where changes are found by comparing listings (worker/poll), all of them or, with
@@ -69,10 +67,9 @@ func (r *root) compare(rel string, part listing.Part, asked time.Time, own bool)
 // stepPoll asks for the next directories of a round, once the initial walk has
 // brought what they are compared with.
 func (r *root) stepPoll() {
-	if r.poll == nil || !r.ready || len(r.walks) > 0 {
-		return
+	if r.ready {
+		r.asks.Round(r.poll)
 	}
-	walks.Round(r.poll, r.id, r.Now, func(m ipc.Message, f deliver.Flight) { r.e.ask(m, nil, f) })
 }
 
 // startBusy keeps account of directories in which too much happens.
@@ -92,13 +89,13 @@ func (r *root) startBusy() {
 
 // stepBusy has those listed that are due, once the initial walk has ended.
 func (r *root) stepBusy() {
-	if r.busy.Step(r.e.now); r.ready && r.busy.Poller() != nil && len(r.walks) == 0 {
-		walks.Round(r.busy.Poller(), r.id, r.Now, func(m ipc.Message, f deliver.Flight) { r.e.ask(m, nil, f) })
+	if r.busy.Step(r.e.now); r.ready {
+		r.asks.Round(r.busy.Poller())
 	}
 }
 
 func (r *root) nextPoll() time.Time {
-	if !r.ready || len(r.walks) > 0 { // their answers come first
+	if !r.ready || len(r.asks.List) > 0 { // their answers come first
 		return time.Time{}
 	}
 	if r.poll == nil {

@@ -71,7 +71,7 @@ func (r *root) state(t *deliver.Target) status.State {
 	case s != status.StateInStep:
 	case r.track.Counters().Failed > 0:
 		return status.StateRetrying
-	case !r.track.Idle() || len(r.walks) > 0:
+	case !r.track.Idle() || len(r.asks.List) > 0:
 		return status.StateSyncing
 	}
 	return s

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"io"
+	"lockstep/worker/walks"
 	"os"
 	"strings"
 	"testing"
@@ -61,20 +62,20 @@ func TestRefusedDirectoryIsTriedAgain(t *testing.T) {
 	r.track.Start(false, 0)
 	refuse := func() {
 		t.Helper()
-		if len(r.walks) == 0 {
+		if len(r.asks.List) == 0 {
 			t.Fatal("nothing is asked for")
 		}
-		for _, w := range r.walks {
+		for _, w := range r.asks.List {
 			r.track.Listing(track.Listing{Serial: w.Serial, WD: -1, Status: uint16(ipc.StatusTimeout)}, r.e.now)
 		}
-		r.walks = nil
+		r.asks.List = nil
 	}
 	refuse()
 	for try := range 3 {
 		if r.retryAt.IsZero() {
 			t.Fatalf("after %d refused retries no further one is due, with Failed = %d", try, r.track.Counters().Failed)
 		}
-		r.e.now, r.flying = r.retryAt, maxWalks // advance asks for it, nothing is sent
+		r.e.now, r.asks.Flying = r.retryAt, walks.Most // advance asks for it, nothing is sent
 		r.advance()
 		refuse()
 	}
@@ -85,11 +86,11 @@ func TestRefusedDirectoryIsTriedAgain(t *testing.T) {
 func TestNoTimerForALimitDuringAWalk(t *testing.T) {
 	r := testRoot(t, 1)
 	r.track.Start(false, 0)
-	w := r.walks[0]
-	r.walks = nil
+	w := r.asks.List[0]
+	r.asks.List = nil
 	r.track.Listing(track.Listing{Serial: w.Serial, WD: 1, Entries: []track.Entry{{Kind: listing.KindDir, Name: "d"}}}, r.e.now)
-	for len(r.walks) > 0 {
-		w, r.walks = r.walks[0], r.walks[1:]
+	for len(r.asks.List) > 0 {
+		w, r.asks.List = r.asks.List[0], r.asks.List[1:]
 		l := track.Listing{Serial: w.Serial, WD: -1}
 		if w.Watch {
 			l.Status = 28
@@ -114,8 +115,8 @@ func TestNoTimerForALimitDuringAWalk(t *testing.T) {
 func TestNoTimerWhileAPassWaitsForTheWalk(t *testing.T) {
 	r := testRoot(t, 1)
 	r.track.Start(false, 0)
-	w := r.walks[0]
-	r.walks = nil
+	w := r.asks.List[0]
+	r.asks.List = nil
 	r.track.Listing(track.Listing{Serial: w.Serial, WD: 1}, r.e.now)
 	r.ready = true
 	r.track.Verify() // or an overflow
@@ -136,9 +137,9 @@ func TestSearchLeavesOutWhatCannotBeNamed(t *testing.T) {
 	r := testRoot(t, 1)
 	r.track.Start(false, 0)
 	long := strings.Repeat("n", 255)
-	for wd := int32(1); len(r.walks) > 0; wd++ {
-		w := r.walks[0]
-		r.walks = r.walks[1:]
+	for wd := int32(1); len(r.asks.List) > 0; wd++ {
+		w := r.asks.List[0]
+		r.asks.List = r.asks.List[1:]
 		r.track.Listing(track.Listing{Serial: w.Serial, WD: wd, Entries: []track.Entry{{Kind: listing.KindDir, Name: long}}}, r.e.now)
 		if wd > 40 {
 			t.Fatal("endless")
@@ -162,9 +163,9 @@ func TestDirectoryWhoseFilesCannotBeNamedIsLeftOut(t *testing.T) {
 	r.track.Start(false, 0) // the helper does not even list plain files
 	r.walking = true
 	name, longest := strings.Repeat("n", 249), 0
-	for wd := int32(1); len(r.walks) > 0; wd++ {
-		w := r.walks[0]
-		r.walks = r.walks[1:]
+	for wd := int32(1); len(r.asks.List) > 0; wd++ {
+		w := r.asks.List[0]
+		r.asks.List = r.asks.List[1:]
 		l := track.Listing{Serial: w.Serial, WD: wd}
 		if longest = len(w.Rel); longest < 3999 {
 			l.Entries = []track.Entry{{Kind: listing.KindDir, Name: name}}

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"lockstep/worker/listing"
 	"slices"
 	"time"
 
@@ -34,8 +35,7 @@ type root struct {
 	busy    *busy.Keeper // nil: of everything, however much it is
 	links   *links.Index
 	targets []*deliver.Target
-	walks   []track.Walk
-	flying  int // Watch requests under way
+	asks    walks.Queue
 	ready   bool
 
 	// The walk of a whole pass serves all targets that were free to make one
@@ -64,7 +64,7 @@ func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets m
 		return nil, err
 	}
 	r := &root{
-		e: e, id: c.Root, name: escape.Name(names[c.Root]), cfg: c, rules: set,
+		e: e, asks: walks.Queue{Root: c.Root, Host: (*watcher)(e)}, id: c.Root, name: escape.Name(names[c.Root]), cfg: c, rules: set,
 		inexact: !rsync.Covers(c.Exclude),
 		links:   links.New(),
 		account: account.Account{Every: c.VerifyEvery}, limit: account.Limit{Every: c.UnwatchedEvery, Watch: c.WatchLimit},
@@ -132,7 +132,7 @@ func (r *root) advance() {
 	r.settle()
 	r.stepPoll()
 	r.stepBusy()
-	r.sendWalks() // last: what went before may want something listed
+	r.asks.Send(r.listed) // last: what went before may want something listed
 }
 
 // stepFailed has directories listed again that could not be, until they are;
@@ -174,46 +174,15 @@ func (r *root) settle() {
 }
 
 // quiet says whether the tracker waits for nothing.
-func (r *root) quiet() bool { return r.track.Idle() && len(r.walks) == 0 }
+func (r *root) quiet() bool { return r.track.Idle() && len(r.asks.List) == 0 }
 
-// sendWalks batches what the tracker wants listed. The order is kept: the
-// tracker relies on answers coming in the order of its walks.
-func (r *root) sendWalks() {
-	for r.flying < maxWalks && len(r.walks) > 0 {
-		m, n := walks.Batch(r.id, r.walks)
-		batch := r.walks[:n:n]
-		r.walks = r.walks[n:]
-		r.flying++
-		r.e.ask(m, nil, r.listed(batch))
+// listed is (part of) the listing of a directory that the tracker wanted.
+func (r *root) listed(rel string, part listing.Part, asked time.Time) {
+	if r.walking {
+		r.walked += uint64(len(part.Entries))
 	}
-	if len(r.walks) == 0 {
-		r.walks = nil
-	}
-}
-
-func (r *root) listed(batch []track.Walk) deliver.Flight {
-	asked := r.e.now
-	return func(m ipc.Message, final bool) error {
-		a, err := deliver.Answer[ipc.WatchAnswer](m)
-		if err != nil {
-			return err
-		}
-		for i := range a.Dirs {
-			part, err := walks.Part(batch, &a.Dirs[i])
-			if err != nil {
-				return err
-			}
-			if r.walking {
-				r.walked += uint64(len(part.Entries))
-			}
-			r.track.Listing(part, r.e.now)
-			r.compare(batch[a.Dirs[i].Index].Rel, part, asked, false)
-		}
-		if final {
-			r.flying--
-		}
-		return nil
-	}
+	r.track.Listing(part, r.e.now)
+	r.compare(rel, part, asked, false)
 }
 
 // stepWhole begins the walk of a whole pass when a target wants one, and hands

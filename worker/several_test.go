@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"lockstep/worker/walks"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ type several struct {
 func newSeveral(t *testing.T, targets int) *several {
 	r := testRoot(t, targets)
 	s := &several{root: r, t: t}
-	r.flying = maxWalks // walks are answered here
+	r.asks.Flying = walks.Most // walks are answered here
 	r.demand("start")
 	s.advance()
 	s.walk()
@@ -35,9 +36,9 @@ func (s *several) walk() {
 	if !s.walking {
 		s.t.Fatal("no walk is under way")
 	}
-	for len(s.walks) > 0 {
-		w := s.walks[0]
-		s.walks = s.walks[1:]
+	for len(s.asks.List) > 0 {
+		w := s.asks.List[0]
+		s.asks.List = s.asks.List[1:]
 		s.root.track.Listing(track.Listing{Serial: w.Serial, WD: 1}, s.e.now)
 	}
 	s.advance()
@@ -89,9 +90,9 @@ func (s *several) event(e monitor.Event) { s.root.track.Event(e, s.e.now) }
 // that is there.
 func (s *several) answer(rel string, wd int32) {
 	s.t.Helper()
-	for len(s.walks) > 0 {
-		w := s.walks[0]
-		s.walks = s.walks[1:]
+	for len(s.asks.List) > 0 {
+		w := s.asks.List[0]
+		s.asks.List = s.asks.List[1:]
 		l := track.Listing{Serial: w.Serial, WD: wd}
 		if w.Rel != rel {
 			l.WD, l.Status = -1, 2

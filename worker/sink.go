@@ -81,7 +81,7 @@ func (s *sink) Seen(rel string, e track.Entry, excluded bool) {
 }
 
 // Walk is a directory to be listed.
-func (s *sink) Walk(w track.Walk) { s.walks = append(s.walks, w) }
+func (s *sink) Walk(w track.Walk) { s.asks.List = append(s.asks.List, w) }
 
 // Unwatch removes a watch.
 func (s *sink) Unwatch(wd int32) { s.e.feed.Unwatch(wd) }

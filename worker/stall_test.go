@@ -2,6 +2,7 @@ package worker
 
 import (
 	"fmt"
+	"lockstep/worker/walks"
 	"strings"
 	"testing"
 
@@ -71,7 +72,7 @@ func TestVerificationNeverStalls(t *testing.T) {
 	}
 	t.Logf("%d directories in %d packets, with an event between any two; %d requests with %d walks under way at most; to apply the slowest packet took %v",
 		all, answers, s.most, s.walks, s.longest)
-	if s.most > maxWalks || s.walks > 4096 || answers < int(all)/ipc.MaxRels {
+	if s.most > walks.Most || s.walks > 4096 || answers < int(all)/ipc.MaxRels {
 		t.Errorf("%d requests with %d walks under way, %d answers", s.most, s.walks, answers)
 	}
 }

@@ -10,11 +10,21 @@
  *                      causes events in DIR alone, a few thousand at a time, and
  *                      reads them; prints "pumped EVENTS NSEC", the time of the
  *                      reading, without that of the causing
+ *
+ * Those of the other ways to hear of changes, until standard input ends:
+ *
+ *   floor dnotify DIR  one open descriptor and F_NOTIFY per directory; prints
+ *                      "watched DIRS"
+ *   floor poll DIR     looks at every entry by fstatat; prints "watched DIRS",
+ *                      does it all again, and prints "compared NSEC USEC", the
+ *                      time and the CPU time of that
  */
+#define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +37,7 @@
 static char path[4096];
 static long dirs;
 static int queue;
+static int looking, notifying;
 
 static void die(const char *what)
 {
@@ -41,15 +52,26 @@ static void walk(size_t len)
 	struct dirent *e;
 	DIR *d;
 
-	if (inotify_add_watch(queue, path, mask) < 0)
+	if (notifying) {
+		int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		/* a signal that is ignored, of the kind that queues */
+		if (fd < 0 || fcntl(fd, F_SETSIG, SIGRTMIN) ||
+		    fcntl(fd, F_NOTIFY, DN_MODIFY | DN_CREATE | DN_DELETE | DN_RENAME | DN_ATTRIB | DN_MULTISHOT))
+			die("dnotify");
+	} else if (!looking && inotify_add_watch(queue, path, mask) < 0) {
 		die("watch");
+	}
 	dirs++;
 	d = opendir(path);
 	if (!d)
 		die("open");
 	while ((e = readdir(d))) {
+		struct stat st;
 		size_t n;
 
+		if (looking && fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW))
+			die("stat");
 		if (e->d_type != DT_DIR || !strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
 			continue;
 		n = strlen(e->d_name);
@@ -168,14 +190,36 @@ static void pump(long want)
 	printf("pumped %ld %ld\n", events, spent);
 }
 
+static void compare(void)
+{
+	long begin = nsec(), before = usec();
+
+	walk(strlen(path));
+	printf("compared %ld %ld\n", nsec() - begin, usec() - before);
+	fflush(stdout);
+}
+
+/* until nobody holds the other end of standard input */
+static void hold(void)
+{
+	char c;
+
+	while (read(0, &c, 1) > 0)
+		;
+}
+
 int main(int argc, char **argv)
 {
 	int pumping = argc == 4 && !strcmp(argv[1], "pump");
 
 	if ((argc != 3 && !pumping) || strlen(argv[2]) + 32 >= sizeof path) {
-		fprintf(stderr, "usage: floor watch|drain DIR, floor pump DIR EVENTS\n");
+		fprintf(stderr, "usage: floor watch|drain|dnotify|poll DIR, floor pump DIR EVENTS\n");
 		return 2;
 	}
+	looking = !strcmp(argv[1], "poll");
+	notifying = !strcmp(argv[1], "dnotify");
+	if (notifying && signal(SIGRTMIN, SIG_IGN) == SIG_ERR)
+		die("signal");
 	strcpy(path, argv[2]);
 	queue = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (queue < 0)
@@ -187,7 +231,11 @@ int main(int argc, char **argv)
 	}
 	printf("watched %ld\n", dirs);
 	fflush(stdout);
+	if (looking)
+		compare();
 	if (!strcmp(argv[1], "drain"))
 		drain();
+	if (looking || notifying)
+		hold();
 	return 0;
 }

@@ -26,7 +26,10 @@ func (d decoded) rate() float64 { return float64(d.Events) / (float64(d.Nanos) /
 // watched is one program that watched a tree.
 type watched struct {
 	Watcher string  `json:"watcher"`
-	Dirs    int64   `json:"dirs"` // as it says itself; 0: it does not
+	Floor   string  `json:"floor,omitempty"` // the C program that does the same; "": it is one
+	Dirs    int64   `json:"dirs"`            // as it says itself; 0: it does not
+	Tree    int     `json:"tree"`            // as many were made
+	Note    string  `json:"note,omitempty"`  // why it is another number
 	Seconds float64 `json:"seconds"`
 	CPU     float64 `json:"cpu"` // of all its processes
 	// EmptySeconds is the time with nothing to watch: as long as Seconds where
@@ -37,7 +40,14 @@ type watched struct {
 	User   int64 `json:"user"`   // of all its processes
 	Engine int64 `json:"engine"` // of the one that knows the tree
 	Kernel int64 `json:"kernel"` // slab, more than before
+
+	// One comparison of all, where changes are found so; else 0.
+	Compare    float64 `json:"compare_seconds,omitempty"`
+	CompareCPU float64 `json:"compare_cpu,omitempty"`
 }
+
+// each is what the watching took for each directory, in seconds.
+func (w *watched) each() float64 { return w.Seconds / float64(w.Tree) }
 
 type results struct {
 	Date    string        `json:"date"`
@@ -81,19 +91,50 @@ func (r *results) table() string {
 		}
 	}
 	if len(r.Watched) > 0 {
-		fmt.Fprintf(&b, "\n## Watching\n\n%d directories on tmpfs, one after the other. Memory is proportional (Pss), above that with an empty tree; that of the kernel is how much its slab grew, with lockstep's copy as far as it was made by then.\n\n", r.Dirs)
-		b.WriteString("| | time, s | × C | CPU, s | empty, MB | more, bytes a directory | of them the engine | kernel, bytes a directory |\n|---|---|---|---|---|---|---|---|\n")
+		b.WriteString("\n## Watching\n\nDirectories on tmpfs, watched by one program after the other until it says that all are; × C: for each directory, against the C program of the same system calls in the same run. Memory is proportional (Pss), above that with an empty tree; that of the kernel is how much its slab grew.\n\n")
+		b.WriteString("| | directories | time, s | µs a directory | × C | CPU, s | empty, MB | more, bytes a directory | of them the engine | kernel, bytes a directory |\n|---|---|---|---|---|---|---|---|---|---|\n")
 		for _, w := range r.Watched {
-			per := func(bytes int64) float64 { return float64(bytes) / float64(r.Dirs) }
-			fmt.Fprintf(&b, "| %s | %.2f | %.2f | %.2f | %.1f | %.0f | %.0f | %.0f |\n", w.Watcher, w.Seconds, w.Seconds/r.Watched[0].Seconds, w.CPU, float64(w.Empty)/1e6, per(w.User), per(w.Engine), per(w.Kernel))
+			per := func(bytes int64) float64 { return float64(bytes) / float64(w.Tree) }
+			fmt.Fprintf(&b, "| %s | %d | %.2f | %.2f | %s | %.2f | %.1f | %.0f | %.0f | %.0f |\n", w.Watcher, w.Tree, w.Seconds, w.each()*1e6,
+				r.ratio(w, (*watched).each), w.CPU, float64(w.Empty)/1e6, per(w.User), per(w.Engine), per(w.Kernel))
+		}
+		for _, w := range r.Watched {
+			if w.Note != "" {
+				fmt.Fprintf(&b, "\n%s: %s.\n", w.Watcher, w.Note)
+			}
 		}
 		b.WriteString("\nReady with an empty tree:")
-		for _, w := range r.Watched[1:] {
-			fmt.Fprintf(&b, " %s after %.2f s;", w.Watcher, w.EmptySeconds)
+		for _, w := range r.Watched {
+			if w.Floor != "" {
+				fmt.Fprintf(&b, " %s after %.2f s;", w.Watcher, w.EmptySeconds)
+			}
 		}
 		b.WriteString(" what is above that grows with the tree.\n")
+		r.comparisons(&b)
 	}
 	return b.String()
+}
+
+// comparisons is the table of those that look at everything again.
+func (r *results) comparisons(b *strings.Builder) {
+	head := "\n## One comparison\n\nNothing has changed, and everything is listed and looked at once more. lockstep's is seen from outside, in steps of " + step.String() + ".\n\n| | directories | time, s | × C | CPU, s |\n|---|---|---|---|---|\n"
+	for _, w := range r.Watched {
+		if w.Compare > 0 {
+			fmt.Fprintf(b, "%s| %s | %d | %.2f | %s | %.2f |\n", head, w.Watcher, w.Tree, w.Compare,
+				r.ratio(w, func(w *watched) float64 { return w.Compare / float64(w.Tree) }), w.CompareCPU)
+			head = ""
+		}
+	}
+}
+
+// ratio is a row's number against that of its floor.
+func (r *results) ratio(w watched, of func(*watched) float64) string {
+	for i := range r.Watched {
+		if floor := &r.Watched[i]; floor.Watcher == w.Floor || w.Floor == "" && floor.Watcher == w.Watcher {
+			return fmt.Sprintf("%.2f", of(&w)/of(floor))
+		}
+	}
+	return "–"
 }
 
 // best is each decoder's fastest run, in the order of the table.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -17,13 +18,26 @@ import (
 	"lockstep/bench/meter"
 )
 
-// watches has the same tree watched by the C program and by lockstep, each until
-// all of it is, and measures what that holds.
+// floorOf names the C program that makes the same system calls as a monitor, and
+// its mode. Of fanotify there is none, but the walk is the same.
+func floorOf(monitor string) (name, mode, ready string) {
+	switch monitor {
+	case "dnotify":
+		return floorName + ", dnotify", "dnotify", "watched"
+	case "poll":
+		return floorName + ", poll", "poll", "watched"
+	}
+	return floorName, "drain", "watched"
+}
+
+// watches has the same tree watched by each C program and by lockstep with each
+// monitor, each until all of it is, and measures what that holds. One that fails
+// leaves the others theirs.
 func (b *bench) watches(ctx context.Context, memory string) (err error) {
 	if b.dirs == 0 {
 		return nil
 	}
-	src, dst := filepath.Join(memory, "src"), filepath.Join(memory, "dst")
+	src := filepath.Join(memory, "src")
 	begin := time.Now()
 	if err := makeTree(src, b.dirs); err != nil {
 		return err
@@ -37,55 +51,60 @@ func (b *bench) watches(ctx context.Context, memory string) (err error) {
 		}
 		defer func() { err = errors.Join(err, restore()) }()
 	}
-	c, err := b.watch(ctx, floorName, []string{b.floorC, "drain", src}, "watched")
-	if err != nil {
-		return err
-	}
-	b.results.Watched = append(b.results.Watched, c)
 	for _, monitor := range b.monitorNames() {
-		if err := b.daemon(ctx, monitor, src, dst); err != nil {
+		if one := b.monitor(ctx, monitor, src); one != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", monitor, one))
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return err
+}
+
+// monitor measures one monitor and, if that is not done yet, its floor.
+func (b *bench) monitor(ctx context.Context, monitor, src string) error {
+	on := tree{path: src, dirs: b.dirs}
+	if monitor == "dnotify" {
+		var err error
+		if on, err = on.opened(); err != nil {
 			return err
 		}
 	}
-	return nil
+	name, mode, ready := floorOf(monitor)
+	if !slices.ContainsFunc(b.results.Watched, func(w watched) bool { return w.Watcher == name }) {
+		c, err := b.watch(ctx, watched{Watcher: name, Tree: on.dirs, Note: on.why}, []string{b.floorC, mode, on.path}, ready)
+		if err != nil {
+			return err
+		}
+		b.results.Watched = append(b.results.Watched, c)
+	}
+	return b.daemon(ctx, monitor, name, on)
 }
 
 // daemon is lockstep on the tree, after it has been measured on an empty one.
-func (b *bench) daemon(ctx context.Context, monitor, src, dst string) error {
-	empty := src + "-empty"
+func (b *bench) daemon(ctx context.Context, monitor, floor string, on tree) error {
+	empty := tree{path: on.path + "-empty"}
+	if err := os.MkdirAll(empty.path, 0o755); err != nil {
+		return err
+	}
 	var both [2]watched
-	for i, from := range []string{empty, src} {
-		for _, dir := range []string{empty, dst} {
-			if err := os.MkdirAll(dir, 0o755); err != nil {
-				return err
-			}
+	for i, from := range []tree{empty, on} {
+		argv := []string{filepath.Join(b.bin, "lockstep"), "watch", "--format", "json", "--monitor", monitor}
+		if monitor == "poll" {
+			argv = append(argv, "--poll-every", pollEvery.String())
 		}
-		argv, ready := b.lockstep(ctx, monitor, from, dst)
 		var err error
-		if both[i], err = b.watch(ctx, "lockstep, "+monitor, argv, ready); err != nil {
+		both[i], err = b.watch(ctx, watched{Watcher: "lockstep, " + monitor, Floor: floor, Tree: from.dirs, Note: from.why},
+			append(argv, from.path), `"op":"ready"`)
+		if err != nil {
 			return err
-		}
-		for _, dir := range []string{dst, filepath.Join(b.scratch, "state")} {
-			if err := os.RemoveAll(dir); err != nil {
-				return err
-			}
 		}
 	}
 	base, w := both[0], both[1]
 	w.EmptySeconds, w.Empty, w.User, w.Engine = base.Seconds, base.User, w.User-base.User, w.Engine-base.Engine
 	b.results.Watched = append(b.results.Watched, w)
 	return nil
-}
-
-// lockstep is the command line that watches, and what it says when all is watched.
-// `lockstep watch`, where there is one, copies nothing meanwhile.
-func (b *bench) lockstep(ctx context.Context, monitor, src, dst string) (argv []string, ready string) {
-	program := filepath.Join(b.bin, "lockstep")
-	if help, _ := exec.CommandContext(ctx, program, "help").CombinedOutput(); strings.Contains(string(help), "lockstep watch") {
-		return []string{program, "watch", "--format", "json", "--monitor", monitor, src}, `"op":"ready"`
-	}
-	return []string{program, "mirror", "--log-format", "json", "--monitor", monitor, "--runtime-dir", filepath.Join(b.scratch, "run"),
-		"--state-dir", filepath.Join(b.scratch, "state"), src, dst}, "ready: every directory is watched"
 }
 
 // makeTree makes 100 directories in each, three levels deep.
@@ -108,7 +127,7 @@ func makeTree(top string, n int) error {
 
 // watch starts a program, waits for its word that all is watched, and looks at
 // what that has cost.
-func (b *bench) watch(ctx context.Context, name string, argv []string, ready string) (w watched, err error) {
+func (b *bench) watch(ctx context.Context, w watched, argv []string, ready string) (watched, error) {
 	before, err := meter.SlabNow()
 	if err != nil {
 		return w, err
@@ -129,17 +148,21 @@ func (b *bench) watch(ctx context.Context, name string, argv []string, ready str
 	if err := cmd.Start(); err != nil {
 		return w, err
 	}
-	said, err := await(out, ready)
-	w = watched{Watcher: name, Seconds: time.Since(begin).Seconds()}
+	lines := bufio.NewReader(out)
+	said, err := await(lines, ready)
+	w.Seconds = time.Since(begin).Seconds()
 	if err != nil {
 		_ = cmd.Process.Kill() // it is the failed one's last
 		return w, errors.Join(fmt.Errorf("%q: %w: %s", argv, err, said), cmd.Wait())
 	}
 	w.Dirs = directories(said)
 	err = w.measure(cmd.Process.Pid, before)
-	go io.Copy(io.Discard, out) //nolint:errcheck // what else it says is not looked at
+	if err == nil && w.Tree > 0 {
+		err = w.comparison(ctx, cmd.Process.Pid, lines)
+	}
+	go io.Copy(io.Discard, lines) //nolint:errcheck // what else it says is not looked at
 	err = errors.Join(err, in.Close(), end(cmd))
-	fmt.Printf("%-18s %.2f s, %d kB of its processes, %d kB of the kernel\n", name, w.Seconds, w.User>>10, w.Kernel>>10)
+	fmt.Printf("%-20s %7d directories: %.2f s, %d kB of its processes, %d kB of the kernel\n", w.Watcher, w.Tree, w.Seconds, w.User>>10, w.Kernel>>10)
 	return w, err
 }
 
@@ -149,7 +172,7 @@ func (w *watched) measure(pid int, before meter.Slab) error {
 		w.CPU += p.CPU.Seconds()
 		if m, err := meter.Own(p.PID); err == nil {
 			w.User += m.PSS
-			if strings.HasPrefix(p.Name, "lockstep-worker") || p.PID == pid && w.Watcher == floorName {
+			if strings.HasPrefix(p.Name, "lockstep-worker") || p.PID == pid && w.Floor == "" {
 				w.Engine = m.PSS
 			}
 		}
@@ -160,8 +183,7 @@ func (w *watched) measure(pid int, before meter.Slab) error {
 }
 
 // await reads until a line has the words.
-func await(r io.Reader, words string) (string, error) {
-	lines := bufio.NewReader(r)
+func await(lines *bufio.Reader, words string) (string, error) {
 	for last := ""; ; {
 		line, err := lines.ReadString('\n')
 		if strings.Contains(line, words) {
@@ -185,8 +207,13 @@ func directories(line string) int64 {
 	return r.Dirs
 }
 
+// endTime is how long a program may take to end.
+const endTime = time.Minute
+
 // end ends a program as a person would, and waits for it.
 func end(cmd *exec.Cmd) error {
+	late := time.AfterFunc(endTime, func() { _ = cmd.Process.Kill() }) // Wait says that it was
+	defer late.Stop()
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}

@@ -74,8 +74,9 @@ func parse(line string) (Mount, error) {
 	if len(f) > dash+3 {
 		one.Options = strings.Split(f[dash+3], ",")
 	}
-	if !strings.HasPrefix(one.Point, "/") {
-		return Mount{}, fmt.Errorf("%q is no absolute path", one.Point)
+	// A point that no path reaches ends with seq_path's word for that.
+	if point := strings.TrimSuffix(one.Point, "//deleted"); !strings.HasPrefix(point+"/", "/") || strings.Contains(point, "//") || len(point) > 1 && strings.HasSuffix(point, "/") {
+		return Mount{}, fmt.Errorf("%q is no absolute path as the kernel writes one", one.Point)
 	}
 	return one, nil
 }

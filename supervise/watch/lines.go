@@ -131,7 +131,10 @@ func counters(s status.Report) []struct {
 		n    uint64
 	}{
 		{"dirs", s.Dirs}, {"unwatched", s.Unwatched}, {"events", s.Events}, {"overflows", s.Overflows}, {"rescans", s.Rescans},
-		{"rescans_overflow", s.RescansOverflow}, {"rescans_unwatched", s.RescansUnwatched}, {"unpaired", s.Unpaired}, {"returned", s.Returned}, {"repairs", s.Repairs}, {"verified", s.Verified}, {"stale", s.Stale}, {"missing", s.Missing},
+		{"rescans_overflow", s.RescansOverflow}, {"rescans_unwatched", s.RescansUnwatched},
+		{"rescan_dirs", s.RescanDirs}, {"rescan_nanos", s.RescanNanos},
+		{"unpaired", s.Unpaired}, {"returned", s.Returned}, {"repairs", s.Repairs}, {"verified", s.Verified}, {"stale", s.Stale}, {"missing", s.Missing},
+		{"verify_dirs", s.VerifyDirs}, {"verify_nanos", s.VerifyNanos},
 		{"too_long", s.TooLong}, {"heap_bytes", s.HeapBytes},
 	}
 }

@@ -311,13 +311,15 @@ func (r *root) onExit(e proc.Exit) error {
 		}
 	}
 	if e.Code == words.CodeRootGone {
-		if _, why := r.look(); why != "" {
-			r.send(r.b.print.Own(nil, r.path, "delete", "it is gone", time.Now()))
-		}
-		r.log.Warn(escape.Name(r.path) + " is no longer the directory that it was: it is opened again")
+		r.vanished()
 		return r.again(g.Ready)
 	}
-	verdict := func(e proc.Exit) error { return r.verdict(g, e) }
+	verdict := func(e proc.Exit) error {
+		if e.Code == words.CodeRootGone { // the others may be heard of before the worker
+			r.vanished()
+		}
+		return r.verdict(g, e)
+	}
 	if err := verdict(e); err != nil {
 		return err
 	}
@@ -328,6 +330,14 @@ func (r *root) onExit(e proc.Exit) error {
 		return err
 	}
 	return r.again(g.Ready)
+}
+
+// vanished: the worker has found that the root is not what it was.
+func (r *root) vanished() {
+	if _, why := r.look(); why != "" {
+		r.send(r.b.print.Own(nil, r.path, "delete", "it is gone", time.Now()))
+	}
+	r.log.Warn(escape.Name(r.path) + " is no longer the directory that it was: it is opened again")
 }
 
 // verdict says that a process ended, and whether a restart has any sense.

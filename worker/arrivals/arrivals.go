@@ -3,15 +3,14 @@
 // own (a directory that was moved in) has to be looked at.
 //
 // Trust: part of the worker, untrusted. Names are hostile.
-// Imports: the standard library and worker/listing only. Pure.
+// Imports: worker/listing and worker/below only. Pure.
 //
 // Invariant: an answer counts only if its place has not been wanted anew since,
 // nor forgotten.
 package arrivals
 
 import (
-	"strings"
-
+	"lockstep/worker/below"
 	"lockstep/worker/listing"
 )
 
@@ -46,18 +45,16 @@ func (w *Walker) Want(rel string) {
 // Forget wants nothing at a place, nor below it.
 func (w *Walker) Forget(rel string) {
 	for at := range w.at {
-		if within(at, rel) {
+		if below.Within(at, rel) {
 			delete(w.at, at)
 		}
 	}
 	for at := range w.failed {
-		if within(at, rel) {
+		if below.Within(at, rel) {
 			delete(w.failed, at)
 		}
 	}
 }
-
-func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
 // Next takes up to most walks out of the queue.
 func (w *Walker) Next(most int) (next []listing.Walk) {

@@ -11,14 +11,15 @@
 // Once all events up to now are heard, no such rename is left: see Step.
 //
 // Trust: part of the worker, untrusted. Names are hostile.
-// Imports: the standard library only. Pure.
+// Imports: the standard library and worker/below. Pure.
 //
 // Invariant: what is kept is bounded; beyond that the whole root is in doubt.
 package behind
 
 import (
 	"slices"
-	"strings"
+
+	"lockstep/worker/below"
 )
 
 // Behind is what was told since all events up to some moment were heard. The zero
@@ -56,23 +57,20 @@ func (b *Behind) add(s step) {
 	}
 }
 
-// within says whether path is dir or below it.
-func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
-
 // Came is what is in doubt when a directory has been moved to rel; "" is the root.
 func (b *Behind) Came(rel string) (doubts []string) {
 	in := []string{rel}
 	for _, s := range b.steps {
-		switch i := slices.IndexFunc(in, func(dir string) bool { return s.from != "" && within(s.from, dir) }); {
+		switch i := slices.IndexFunc(in, func(dir string) bool { return s.from != "" && below.Within(s.from, dir) }); {
 		case s.from == "":
-			if within(s.at, rel) && len(doubts) == 0 {
+			if below.Within(s.at, rel) && len(doubts) == 0 {
 				doubts = append(doubts, rel)
 			}
 		case i >= 0 && s.at != rel: // the copy had nothing there that could move
 			in = append(in, s.at)
 		default:
 			for i, dir := range in[1:] {
-				if within(dir, s.from) { // it was moved on since
+				if below.Within(dir, s.from) { // it was moved on since
 					in[i+1] = s.at + dir[len(s.from):]
 				}
 			}

@@ -128,28 +128,3 @@ func (d Dirs) Withdraw(rel string) bool {
 	f.names[base(rel)] = gone
 	return had
 }
-
-// Cut removes a path and all below it from what is known by path.
-func Cut[T any](m map[string]T, rel string) {
-	for at := range m {
-		if at == rel || strings.HasPrefix(at, rel+"/") {
-			delete(m, at)
-		}
-	}
-}
-
-// Move gives a path and all below it another place, and returns the new ones.
-func Move[T any](m map[string]T, from, to string) (places []string) {
-	moved := map[string]T{}
-	for at, v := range m {
-		if at == from || strings.HasPrefix(at, from+"/") {
-			moved[to+at[len(from):]] = v
-			delete(m, at)
-		}
-	}
-	for at, v := range moved {
-		m[at] = v
-		places = append(places, at)
-	}
-	return places
-}

@@ -3,6 +3,8 @@ package fresh
 import (
 	"slices"
 	"testing"
+
+	"lockstep/worker/below"
 )
 
 // A name is announced once, by a listing or by an event; after an event has said
@@ -40,11 +42,11 @@ func TestMove(t *testing.T) {
 		d.Open(rel)
 	}
 	d.Meet("a/b/x", false)
-	got := Move(d, "a", "c")
+	got := below.Move(d, "a", "c")
 	if slices.Sort(got); !slices.Equal(got, []string{"c", "c/b"}) || !d.Listed("c/b") || !d.Has("ab") || d.Has("a") {
 		t.Errorf("moved to %q", got)
 	}
-	if Cut(d, "c"); len(d) != 1 {
+	if below.Cut(d, "c"); len(d) != 1 {
 		t.Errorf("left: %v", d)
 	}
 }

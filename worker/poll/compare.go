@@ -2,6 +2,7 @@ package poll
 
 import (
 	"hash/maphash"
+	"strings"
 	"time"
 
 	"lockstep/monitor"
@@ -79,13 +80,15 @@ func (p *Poller) sum(e *listing.Entry) uint64 {
 
 func (d *dir) name(e *entry) []byte { return d.names[e.at:][:e.n] }
 
-func (d *dir) remove(name string) {
+// remove takes a directory out of the listing, if it has one of that name.
+func (d *dir) remove(name string) bool {
 	for i := range d.entries {
-		if string(d.name(&d.entries[i])) == name {
+		if e := &d.entries[i]; e.kind == listing.KindDir && string(d.name(e)) == name {
 			d.entries = append(d.entries[:i], d.entries[i+1:]...)
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // same says whether two listings are: in the same order, as they mostly are.
@@ -176,6 +179,9 @@ func (p *Poller) differ(rel string, before, now *dir) {
 	for i := range before.entries { // in their order: what comes of a tree is the same each time
 		e := &before.entries[i]
 		if name := string(before.name(e)); old[name] == e {
+			if e.kind == listing.KindDir { // that it cannot be listed is no news
+				delete(p.dirs, strings.TrimPrefix(rel+"/"+name, "/"))
+			}
 			p.emit(rel, name, monitor.Delete|isDir(e))
 		}
 	}

@@ -261,8 +261,9 @@ func (p *Poller) Listed(rel string, part listing.Part, asked, now time.Time, own
 // refused: nothing is known of the directory any more. Who keeps the tree finds
 // out about it, and its walk brings a listing to begin with.
 func (p *Poller) refused(rel string, status uint16) {
-	if status == listing.ENOENT || status == listing.ENOTDIR || status == listing.ELOOP {
-		p.forget(rel)
+	gone := (status == listing.ENOENT || status == listing.ENOTDIR || status == listing.ELOOP) && p.forget(rel)
+	if gone {
+		delete(p.dirs, rel)
 	}
 	if p.dirs[rel] == nil {
 		return
@@ -276,14 +277,18 @@ func (p *Poller) refused(rel string, status uint16) {
 	}
 }
 
-// forget takes a directory out of the listing above it: whoever keeps the tree has
-// no such directory any more. If it was away for a moment only, the next listing of
-// the one above shows what the last one did, and would tell nothing.
-func (p *Poller) forget(rel string) {
+// forget takes a directory out of the listing above it, and tells that it has gone:
+// whoever keeps the tree has no such directory any more. If it was away for a moment
+// only, the next listing of the one above shows what the last one did, and would
+// tell nothing. It says whether that listing had it.
+func (p *Poller) forget(rel string) bool {
 	slash := strings.LastIndexByte(rel, '/')
-	if d := p.dirs[rel[:max(slash, 0)]]; d != nil && rel != "" {
-		d.remove(rel[slash+1:])
+	dir, name := rel[:max(slash, 0)], rel[slash+1:]
+	if d := p.dirs[dir]; d == nil || rel == "" || !d.remove(name) {
+		return false
 	}
+	p.emit(dir, name, monitor.Delete|monitor.IsDir)
+	return true
 }
 
 func (p *Poller) emit(dir, name string, mask monitor.Op) {

@@ -163,8 +163,8 @@ func TestLateChangesAreToldAgain(t *testing.T) {
 	}
 }
 
-// A directory that could not be listed is not forgotten: it is in the listing above
-// once more when it is back.
+// A directory that could not be listed is not forgotten; one that is not there has
+// gone, and is told as new when it is in the listing above once more.
 func TestRefusals(t *testing.T) {
 	r := newRig(t, time.Second)
 	r.dirs = []string{"", "d", "d/e"}
@@ -181,7 +181,9 @@ func TestRefusals(t *testing.T) {
 	r.walk("d/e", file("f", 2)) // whoever keeps the tree has walked it again
 	r.expect()
 	r.Listed("d/e", listing.Part{Status: listing.ENOENT}, r.now, r.now, false)
-	r.expect("d/e CHANGED|ISDIR")
+	r.expect("d/e DELETE|ISDIR")
+	r.Listed("d/e", listing.Part{Status: listing.ENOENT}, r.now, r.now, false) // told once
+	r.expect()
 	r.round(map[string]listing.Part{"": part(folder("d")), "d": part(folder("e"))})
 	r.expect("d/e CREATE|ISDIR")
 	r.round(map[string]listing.Part{"": {Status: listing.ENOENT}, "d": {Status: listing.ENOENT}})

@@ -17,6 +17,7 @@ type Settler struct {
 	tell  func(Event)
 	order list.List // of *waiting; who was quiet longest is first
 	at    map[string]*list.Element
+	below map[string]map[string]bool // of a directory: what waits in it, and what has something below it that waits
 }
 
 type waiting struct {
@@ -26,7 +27,7 @@ type waiting struct {
 
 // NewSettler passes events on to tell.
 func NewSettler(wait time.Duration, tell func(Event)) *Settler {
-	return &Settler{wait: wait, tell: tell, at: map[string]*list.Element{}}
+	return &Settler{wait: wait, tell: tell, at: map[string]*list.Element{}, below: map[string]map[string]bool{}}
 }
 
 // Add takes a change. A move, and what concerns more than one path, ends the
@@ -37,9 +38,17 @@ func (s *Settler) Add(e Event) {
 		s.tell(e)
 		return
 	}
+	if e.Op == Remove && e.Kind == listing.KindDir {
+		s.forget(e.Rel) // what was in it went with it
+	}
 	el := s.at[e.Rel]
+	if el != nil && el.Value.(*waiting).replacedBy(&e) {
+		s.end(el)
+		el = nil
+	}
 	if el == nil {
 		s.at[e.Rel] = s.order.PushBack(&waiting{Event: e, first: e.At})
+		s.link(e.Rel)
 		return
 	}
 	w := el.Value.(*waiting)
@@ -67,10 +76,56 @@ func merged(first, then Op) Op {
 	return then
 }
 
-// drop forgets a path that came and went, and what is below it.
+// replacedBy says whether one or the other is a directory: what comes after one has
+// gone is no change of it, since what was in it has gone.
+func (w *waiting) replacedBy(e *Event) bool {
+	return w.Op == Remove && (w.Kind == listing.KindDir || e.Kind == listing.KindDir && e.Op != Remove)
+}
+
+// drop ends the waiting of a path.
 func (s *Settler) drop(el *list.Element, rel string) {
 	s.order.Remove(el)
 	delete(s.at, rel)
+	s.unlink(rel)
+}
+
+// forget ends the waiting of all below a directory.
+func (s *Settler) forget(dir string) {
+	for rel := range s.below[dir] {
+		s.forget(rel)
+		if el := s.at[rel]; el != nil {
+			s.drop(el, rel)
+		}
+	}
+}
+
+func parent(rel string) string { return rel[:max(strings.LastIndexByte(rel, '/'), 0)] }
+
+// link lets the directories above a path know of it.
+func (s *Settler) link(rel string) {
+	for rel != "" {
+		dir := parent(rel)
+		in := s.below[dir]
+		if in == nil {
+			in = map[string]bool{}
+			s.below[dir] = in
+		}
+		if in[rel] {
+			return
+		}
+		in[rel] = true
+		rel = dir
+	}
+}
+
+// unlink is the reverse, for a path that does not wait.
+func (s *Settler) unlink(rel string) {
+	for rel != "" && s.at[rel] == nil && len(s.below[rel]) == 0 {
+		delete(s.below, rel)
+		dir := parent(rel)
+		delete(s.below[dir], rel)
+		rel = dir
+	}
 }
 
 // end tells what became of a path; before it, that the directories above it

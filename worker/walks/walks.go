@@ -1,6 +1,6 @@
 // Package walks turns the walks that a tracker asks for into requests to the
-// helper, and its answers into listings; and makes the
-// requests of a round of listings that are compared.
+// helper, and its answers into listings; and makes the requests of a round of
+// listings that are compared.
 //
 // Trust: part of the worker, untrusted. Pure.
 //
@@ -23,8 +23,65 @@ import (
 // Most is how many requests a root has under way.
 const Most = 4
 
-// Batch is the request for the first n of walks, as many as one can hold.
-func Batch(root ipc.RootID, walks []track.Walk) (m *ipc.Watch, n int) {
+// Queue is what a tracker wants listed, and what is under way of it.
+type Queue struct {
+	Root   ipc.RootID
+	Host   Host
+	List   []track.Walk
+	Flying int // requests
+}
+
+// Host asks the helper, and knows the time.
+type Host interface {
+	Now() time.Time
+	Ask(m ipc.Message, heard deliver.Flight)
+}
+
+// Take gets (part of) a directory's listing, and when it was asked for.
+type Take func(rel string, part listing.Part, asked time.Time)
+
+// Send asks for what is wanted, in its order, while there is room.
+func (q *Queue) Send(take Take) {
+	for q.Flying < Most && len(q.List) > 0 {
+		q.List = q.List[q.Ask(q.List, take):]
+	}
+	if len(q.List) == 0 {
+		q.List = nil
+	}
+}
+
+// Ask asks for the first n of walks, as many as one request can hold.
+func (q *Queue) Ask(walks []track.Walk, take Take) (n int) {
+	m, n := batch(q.Root, walks)
+	q.Flying++
+	q.Host.Ask(m, q.heard(walks[:n:n], q.Host.Now(), take))
+	return n
+}
+
+func (q *Queue) heard(batch []track.Walk, asked time.Time, take Take) deliver.Flight {
+	return func(m ipc.Message, final bool) error {
+		a, err := deliver.Answer[ipc.WatchAnswer](m)
+		if err != nil {
+			return err
+		}
+		for i := range a.Dirs {
+			w, err := at(batch, &a.Dirs[i])
+			if err != nil {
+				return err
+			}
+			part := partOf(&a.Dirs[i])
+			part.Serial = w.Serial
+			take(w.Rel, part, asked)
+		}
+		if final {
+			q.Flying--
+		}
+		return nil
+	}
+}
+
+// batch is the request for the first n of walks, as many as one can hold.
+func batch(root ipc.RootID, walks []track.Walk) (m *ipc.Watch, n int) {
 	first := walks[0]
 	var rels []string
 	for _, w := range walks[:min(len(walks), ipc.MaxRels)] {
@@ -45,14 +102,6 @@ func at[T any](batch []T, d *ipc.Dir) (one T, err error) {
 	return batch[d.Index], nil
 }
 
-// Part is what the helper says of one walk of a batch.
-func Part(batch []track.Walk, d *ipc.Dir) (listing.Part, error) {
-	w, err := at(batch, d)
-	p := partOf(d)
-	p.Serial = w.Serial
-	return p, err
-}
-
 // partOf is a directory's answer as the pure packages have it.
 func partOf(d *ipc.Dir) listing.Part {
 	return listing.Part{Status: uint16(d.Status), WD: d.WD, Ctime: d.Ctime, More: d.More, Entries: entries(d.Entries)}
@@ -70,9 +119,13 @@ func entries(in []ipc.Entry) []listing.Entry {
 // wants listed waits for no more.
 const maxPoll = 64
 
-// Round asks for the next directories of a round of listings, if it is time.
-func Round(p *poll.Poller, root ipc.RootID, now func() time.Time, ask func(ipc.Message, deliver.Flight)) {
-	rels := p.Ahead(now())
+// Round asks for the next directories of a round of listings, if it is time, and
+// not before all was asked for that is wanted.
+func (q *Queue) Round(p *poll.Poller) {
+	if p == nil || len(q.List) > 0 {
+		return
+	}
+	rels := p.Ahead(q.Host.Now())
 	rels = rels[:min(len(rels), maxPoll)]
 	if len(rels) == 0 {
 		return
@@ -85,8 +138,8 @@ func Round(p *poll.Poller, root ipc.RootID, now func() time.Time, ask func(ipc.M
 	}
 	batch := append([]string(nil), rels...)
 	p.Take(len(batch))
-	asked := now()
-	ask(&ipc.Watch{Root: root, All: true, Rels: batch, Since: since}, func(m ipc.Message, _ bool) error {
+	asked := q.Host.Now()
+	q.Host.Ask(&ipc.Watch{Root: q.Root, All: true, Rels: batch, Since: since}, func(m ipc.Message, _ bool) error {
 		a, err := deliver.Answer[ipc.WatchAnswer](m)
 		if err != nil {
 			return err
@@ -96,7 +149,7 @@ func Round(p *poll.Poller, root ipc.RootID, now func() time.Time, ask func(ipc.M
 			if err != nil {
 				return err
 			}
-			p.Listed(rel, partOf(&a.Dirs[i]), asked, now(), true)
+			p.Listed(rel, partOf(&a.Dirs[i]), asked, q.Host.Now(), true)
 		}
 		return nil
 	})

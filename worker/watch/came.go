@@ -1,6 +1,8 @@
 package watch
 
 import (
+	"time"
+
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
 	"lockstep/worker/arrivals"
@@ -35,7 +37,7 @@ func (r *Root) still() bool {
 	if r.arrivals != nil {
 		return r.arrivals.Idle()
 	}
-	return r.track.Idle() && len(r.walks) == 0
+	return r.track.Idle() && len(r.asks.List) == 0
 }
 
 // wants has a directory listed that was just told of.
@@ -58,20 +60,17 @@ func (r *Root) busy(rel string) bool {
 // sendArrivals asks for what has come. It has the requests that the walks of the
 // tree leave.
 func (r *Root) sendArrivals() {
-	for r.arrivals != nil && r.flying < walks.Most {
+	for r.arrivals != nil && r.asks.Flying < walks.Most {
 		next := r.arrivals.Next(ipc.MaxRels)
 		if len(next) == 0 {
 			return
 		}
-		m, n := walks.Batch(r.cfg.Root, next)
-		r.arrivals.Back(next[n:])
-		r.flying++
-		r.host.Ask(m, r.heard(next[:n:n], r.shown))
+		r.arrivals.Back(next[r.asks.Ask(next, r.shown):])
 	}
 }
 
 // shown is (part of) the listing of a directory that has come.
-func (r *Root) shown(rel string, l track.Listing) {
+func (r *Root) shown(rel string, l track.Listing, _ time.Time) {
 	if !r.arrivals.Counts(rel, l.Serial) {
 		return
 	}
@@ -103,6 +102,7 @@ func (r *Root) shown(rel string, l track.Listing) {
 	r.relist()
 	if !l.More {
 		r.arrivals.Done(rel)
+		r.again()
 		r.full[rel] = true
 	}
 }

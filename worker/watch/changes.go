@@ -25,7 +25,9 @@ type changes struct {
 
 	told    []string          // directories that were just told of
 	doubted map[string]string // what is to be looked at, and why
-	last    [2]string         // the last rename
+	last    [2]string         // the last rename: from, to
+	untold  departure         // the last one whose first half was of a name that nobody has heard of
+	landed  string            // where the last one ended of whose first half nobody told
 	behind  behind.Behind
 	limbo   bool // an event came from a directory that is between the halves of its rename
 }
@@ -36,7 +38,10 @@ type departure struct {
 	rel    string
 	kind   uint8
 	at     time.Time
+	twice  bool // something came to this name shortly before, perhaps by the same exchange
 }
+
+const exchanged = "renamed back, or exchanged"
 
 func newChanges(mounts []string) changes {
 	c := changes{mounts: map[string]bool{}, fresh: fresh.Dirs{}, doubted: map[string]string{}}
@@ -158,12 +163,13 @@ func (r *Root) departed(rel string, kind uint8, cookie uint32) {
 	r.replaced(rel)
 	if r.fresh.Silent(rel) {
 		r.fresh.Withdraw(rel)
-		return // nobody has heard of it
+		r.untold = departure{cookie: cookie, rel: rel} // nobody has heard of it
+		return
 	}
 	if kind != listing.KindDir {
 		kind = r.types.Known(rel)
 	}
-	r.left = append(r.left, departure{cookie: cookie, rel: rel, kind: kind, at: r.host.Now()})
+	r.left = append(r.left, departure{cookie: cookie, rel: rel, kind: kind, at: r.host.Now(), twice: rel == r.landed})
 }
 
 // arrived: the second half, or something from outside.
@@ -177,9 +183,14 @@ func (r *Root) arrived(rel string, kind uint8, cookie uint32) {
 		}()
 	}
 	if !paired {
+		if cookie != 0 && cookie == r.untold.cookie {
+			defer r.swapped(r.untold.rel, rel)
+		}
+		r.landed = rel
 		r.appeared(rel, kind)
 		return
 	}
+	defer r.swapped(d.rel, rel)
 	r.replaced(rel)
 	if !r.announce(rel, kind) { // a listing was faster, and has told of it as new
 		r.gone(d.rel, d.kind)
@@ -201,12 +212,16 @@ func (r *Root) arrived(rel string, kind uint8, cookie uint32) {
 		r.limbo = false
 		r.doubt(rel, "it was changed while it was renamed")
 	}
-	if r.last == [2]string{rel, d.rel} {
-		// Renamed back, or the two have changed places: the events are the same.
-		r.doubt(rel, "renamed back, or exchanged")
-		r.doubt(d.rel, "renamed back, or exchanged")
+}
+
+// swapped has both places looked at if this rename undoes the last one, or the two
+// have changed places: the events are the same.
+func (r *Root) swapped(from, to string) {
+	if r.last == [2]string{to, from} {
+		r.doubt(to, exchanged)
+		r.doubt(from, exchanged)
 	}
-	r.last = [2]string{d.rel, rel}
+	r.last = [2]string{from, to}
 }
 
 // touched: what has a name has changed.
@@ -231,13 +246,23 @@ func (r *Root) take(cookie uint32) (d departure, ok bool) {
 	return departure{}, false
 }
 
+// alone is a first half without a second one: it has left. But if two names are
+// exchanged, and of one nobody tells, then what came to this name came first, and
+// is still there.
+func (r *Root) alone(d departure) {
+	r.gone(d.rel, d.kind)
+	if d.twice {
+		r.doubt(d.rel, exchanged)
+	}
+}
+
 // replaced ends the wait for second halves at a name that is used again, and
 // below one that comes or goes.
 func (r *Root) replaced(rel string) {
 	for i := 0; i < len(r.left); i++ {
 		if d := r.left[i]; d.rel == rel || strings.HasPrefix(rel, d.rel+"/") || strings.HasPrefix(d.rel, rel+"/") {
 			r.left = append(r.left[:i], r.left[i+1:]...)
-			r.gone(d.rel, d.kind)
+			r.alone(d)
 			i = -1
 		}
 	}
@@ -248,7 +273,7 @@ func (r *Root) expire(now time.Time) {
 	for len(r.left) > 0 && now.Sub(r.left[0].at) >= pairWait {
 		d := r.left[0]
 		r.left = r.left[1:]
-		r.gone(d.rel, d.kind)
+		r.alone(d)
 	}
 }
 
@@ -264,7 +289,7 @@ func (r *Root) flush() {
 	for len(r.left) > 0 {
 		d := r.left[0]
 		r.left = r.left[1:]
-		r.gone(d.rel, d.kind)
+		r.alone(d)
 	}
 	r.settle.Flush()
 }

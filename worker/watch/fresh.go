@@ -3,8 +3,9 @@ package watch
 import (
 	"maps"
 	"slices"
+	"strings"
 
-	"lockstep/worker/fresh"
+	"lockstep/worker/below"
 	"lockstep/worker/listing"
 	"lockstep/worker/tell"
 )
@@ -51,9 +52,9 @@ func (r *Root) met(rel string, kind uint8) {
 
 // forgetBelow forgets a directory that is no more, with all that is below it.
 func (r *Root) forgetBelow(rel string) {
-	fresh.Cut(r.fresh, rel)
-	fresh.Cut(r.failed, rel)
-	fresh.Cut(r.doubted, rel)
+	below.Cut(r.fresh, rel)
+	below.Cut(r.failed, rel)
+	below.Cut(r.doubted, rel)
 	if r.arrivals != nil {
 		r.arrivals.Forget(rel)
 	}
@@ -61,9 +62,9 @@ func (r *Root) forgetBelow(rel string) {
 
 // moveBelow gives a directory another path, with all that is below it.
 func (r *Root) moveBelow(from, to string) {
-	fresh.Move(r.failed, from, to)
-	fresh.Move(r.doubted, from, to)
-	places := fresh.Move(r.fresh, from, to)
+	below.Move(r.failed, from, to)
+	below.Move(r.doubted, from, to)
+	places := below.Move(r.fresh, from, to)
 	for _, at := range places {
 		r.full[at] = true // its listing may have been for the old path
 	}
@@ -84,7 +85,11 @@ func (r *Root) stepFresh() {
 	r.host.Barrier(func() {
 		r.closing = false
 		for rel := range listed {
-			if !r.busy(rel) && !r.full[rel] { // else it was listed again, or moved, since
+			switch {
+			case r.busy(rel) || r.full[rel]: // listed again, or moved, since
+			case r.busyAbove(rel):
+				r.later = append(r.later, rel)
+			default:
 				delete(r.fresh, rel)
 			}
 		}
@@ -99,4 +104,24 @@ func (r *Root) stepFresh() {
 		}
 		clear(r.doubted)
 	})
+}
+
+// again takes up those new directories that waited for a listing above them, now
+// that one has ended.
+func (r *Root) again() {
+	for _, rel := range r.later {
+		r.full[rel] = true
+	}
+	r.later = r.later[:0]
+}
+
+// busyAbove says whether a directory above rel is being listed: if that came with
+// a rename, all below it is listed next.
+func (r *Root) busyAbove(rel string) bool {
+	for i := strings.LastIndexByte(rel, '/'); i > 0; i = strings.LastIndexByte(rel[:i], '/') {
+		if r.busy(rel[:i]) {
+			return true
+		}
+	}
+	return false
 }

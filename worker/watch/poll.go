@@ -6,7 +6,6 @@ import (
 	"lockstep/monitor"
 	"lockstep/worker/poll"
 	"lockstep/worker/tree"
-	"lockstep/worker/walks"
 )
 
 // Where changes are found by comparing listings: all of them or, with dnotify,
@@ -37,11 +36,11 @@ func (r *Root) startPoll() {
 func (r *Root) dirs() []string { return r.track.Tree().Paths(ipc.MaxRel - 1) }
 
 // polls says whether it is the turn of a round: the walks come first.
-func (r *Root) polls() bool { return r.poll != nil && r.ready && len(r.walks) == 0 }
+func (r *Root) polls() bool { return r.poll != nil && r.ready && len(r.asks.List) == 0 }
 
 // stepPoll asks for the next directories of a round.
 func (r *Root) stepPoll() {
 	if r.polls() {
-		walks.Round(r.poll, r.cfg.Root, r.host.Now, r.host.Ask)
+		r.asks.Round(r.poll)
 	}
 }

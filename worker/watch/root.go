@@ -19,7 +19,6 @@ package watch
 import (
 	"errors"
 	"fmt"
-	"syscall"
 	"time"
 
 	"lockstep/internal/escape"
@@ -28,10 +27,12 @@ import (
 	"lockstep/ipc/settings"
 	"lockstep/ipc/status"
 	"lockstep/rules"
+	"lockstep/worker/account"
 	"lockstep/worker/arrivals"
 	"lockstep/worker/deliver"
 	"lockstep/worker/doubt"
 	"lockstep/worker/listing"
+	"lockstep/worker/phrase"
 	"lockstep/worker/poll"
 	"lockstep/worker/tell"
 	"lockstep/worker/track"
@@ -75,8 +76,7 @@ type Root struct {
 	verify   bool             // it is to be compared when it does
 	overflow uint64           // events that were lost while it did not
 
-	walks  []track.Walk
-	flying int
+	asks walks.Queue
 
 	changes
 	settle *tell.Settler
@@ -101,10 +101,12 @@ type Root struct {
 	rescans uint64
 
 	afterLoss, unseen uint64 // of rescans: because events were lost, because directories have no watch
+	cost              account.Account
 
 	tooLong uint64
 	closing bool            // a barrier of directories that were listed is under way
 	full    map[string]bool // new directories that were listed to their end since the last one
+	later   []string        // of them, those that wait for a listing above them, which may call for another one
 }
 
 // New makes a root; Start begins.
@@ -113,7 +115,7 @@ func New(host Host, out Output, cfg *settings.Watch, name string) (*Root, error)
 	if err != nil {
 		return nil, err
 	}
-	r := &Root{host: host, out: out, cfg: cfg, name: escape.Name(name), rules: set, types: tell.NewTyper(), failed: map[string]bool{}, full: map[string]bool{}}
+	r := &Root{host: host, out: out, cfg: cfg, asks: walks.Queue{Root: cfg.Root, Host: host}, name: escape.Name(name), rules: set, types: tell.NewTyper(), failed: map[string]bool{}, full: map[string]bool{}}
 	r.settle = tell.NewSettler(cfg.Settle, r.types.Push)
 	r.changes = newChanges(cfg.Mounts)
 	r.track = track.New(track.Config{
@@ -139,6 +141,7 @@ func (r *Root) Advance() {
 	r.track.Tick(now)
 	r.expire(now)
 	r.stepReady(now)
+	r.stepCost()
 	r.stepLimit(now)
 	if !r.retryAt.IsZero() && !now.Before(r.retryAt) {
 		r.retryAt = time.Time{}
@@ -157,7 +160,7 @@ func (r *Root) Advance() {
 	r.stepTypes()
 	r.stepOutput()
 	r.sendArrivals()
-	r.sendWalks()
+	r.asks.Send(r.answered)
 	r.stepPoll()
 }
 
@@ -227,6 +230,7 @@ func (r *Root) stepReady(now time.Time) {
 // miss says that events were lost; when the tree is right again, rescan says so.
 func (r *Root) miss(cause string) {
 	r.losses++
+	r.cost.Called(account.Overflow)
 	if r.track.Complete() { // else it is being walked
 		r.since = time.Time{}
 	}
@@ -284,42 +288,11 @@ func (r *Root) stepLimit(now time.Time) {
 	}
 }
 
-// sendWalks asks for what the tracker wants listed, in its order.
-func (r *Root) sendWalks() {
-	for r.flying < walks.Most && len(r.walks) > 0 {
-		m, n := walks.Batch(r.cfg.Root, r.walks)
-		batch := r.walks[:n:n]
-		r.walks = r.walks[n:]
-		r.flying++
-		r.host.Ask(m, r.heard(batch, r.listing))
-	}
-	if len(r.walks) == 0 {
-		r.walks = nil
-	}
-}
-
-func (r *Root) heard(batch []track.Walk, take func(rel string, l track.Listing)) deliver.Flight {
-	asked := r.host.Now()
-	return func(m ipc.Message, final bool) error {
-		a, err := deliver.Answer[ipc.WatchAnswer](m)
-		if err != nil {
-			return err
-		}
-		for i := range a.Dirs {
-			l, err := walks.Part(batch, &a.Dirs[i])
-			if err != nil {
-				return err
-			}
-			rel := batch[a.Dirs[i].Index].Rel
-			take(rel, l)
-			if r.poll != nil {
-				r.poll.Listed(rel, l, asked, r.host.Now(), false)
-			}
-		}
-		if final {
-			r.flying--
-		}
-		return nil
+// answered is (part of) the listing of a directory that the tracker wanted.
+func (r *Root) answered(rel string, l track.Listing, asked time.Time) {
+	r.listing(rel, l)
+	if r.poll != nil {
+		r.poll.Listed(rel, l, asked, r.host.Now(), false)
 	}
 }
 
@@ -337,6 +310,7 @@ func (r *Root) listing(rel string, l track.Listing) {
 	if l.More {
 		return
 	}
+	r.again()
 	if r.failed[rel] && !r.track.Busy(rel) && (l.Status == 0 || r.track.Tree().Find(rel) == tree.None) {
 		delete(r.failed, rel)
 		if l.Status == 0 {
@@ -406,6 +380,7 @@ func (r *Root) Report(rep *status.Report) {
 	rep.Walked += c.Walked
 	rep.Rescans += r.rescans
 	rep.TooLong += r.tooLong
+	r.reportCost(rep)
 	switch {
 	case !r.ready:
 		rep.Ready, rep.State = 0, status.StateWalking
@@ -428,7 +403,7 @@ func (s *sink) Dirty(rel string, _ track.Change, e *track.Entry) {
 // Walk is a directory to be listed.
 func (s *sink) Walk(w track.Walk) {
 	(*Root)(s).tracef("walk %s", tell.Show(w.Rel))
-	s.walks = append(s.walks, w)
+	s.asks.List = append(s.asks.List, w)
 }
 
 // Unwatch ends a watch.
@@ -460,18 +435,7 @@ func (s *sink) Failed(rel string, status uint16) {
 
 func (s *sink) refused(rel string, status uint16) {
 	s.host.Printf(deliver.Warn, "%s: cannot watch or list %s: %s; tried again every %v: nothing below it is told meanwhile",
-		s.name, tell.Show(rel), why(status), retryWalk)
-}
-
-// why is a status in words.
-func why(status uint16) string {
-	switch ipc.Status(status) {
-	case ipc.StatusTimeout:
-		return "the file system did not answer in time"
-	case ipc.StatusBusy:
-		return "too many requests wait for this file system"
-	}
-	return syscall.Errno(status).Error() // one unknown is told by its number
+		s.name, tell.Show(rel), phrase.Status(ipc.Status(status)), retryWalk)
 }
 
 const (

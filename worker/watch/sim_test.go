@@ -101,10 +101,6 @@ func typeName(n *inode) string {
 	return "file"
 }
 
-func under(path, dir string) bool {
-	return path == dir || dir == "" || strings.HasPrefix(path, dir+"/")
-}
-
 func (s *sim) doubted(rel string) bool {
 	for at := range s.doubts {
 		if under(rel, at) {

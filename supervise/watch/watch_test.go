@@ -1,0 +1,114 @@
+package watch
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"lockstep/ipc/output"
+	"lockstep/ipc/status"
+	"lockstep/supervise/tell"
+)
+
+// Roots are told apart by their real paths, and what cannot be watched is refused
+// with what to do.
+func TestResolve(t *testing.T) {
+	base, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{
+		os.MkdirAll(base+"/a/b", 0o755), os.Mkdir(base+"/ab", 0o755), os.WriteFile(base+"/f", nil, 0o644),
+		os.Symlink("a", base+"/link"),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ dir, other, want, refused string }{
+		{"a", "", "a", ""},
+		{"link/b", "", "a/b", ""},
+		{"ab", "a", "ab", ""},
+		{"a", "a", "", "is, holds or is inside"},
+		{"link", "a", "", "is, holds or is inside"},
+		{"a/b", "a", "", "is, holds or is inside"},
+		{"a", "a/b", "", "is, holds or is inside"},
+		{"none", "", "", "no such file or directory; name a directory that is there"},
+		{"f", "", "", "is not a directory; watch the directory that it is in"},
+	} {
+		var others []string
+		if c.other != "" {
+			others = []string{base + "/" + c.other}
+		}
+		got, err := resolve(base+"/"+c.dir, others)
+		switch {
+		case c.refused == "" && (err != nil || got != base+"/"+c.want):
+			t.Errorf("%s beside %q: %q, %v", c.dir, c.other, got, err)
+		case c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)):
+			t.Errorf("%s beside %q: %v", c.dir, c.other, err)
+		}
+	}
+}
+
+// What a worker writes goes where its class says: events with the root, lists to who
+// has asked for one, and to nobody else; what is no object ends the worker.
+func TestLines(t *testing.T) {
+	_, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := tell.New(w, true, false, 1)
+	t.Cleanup(p.Close)
+	r := &root{path: "/r", b: &board{print: p}}
+	var list bytes.Buffer
+	take := func(class output.Class, line string) string {
+		t.Helper()
+		b, err := r.line(nil, class, []byte(line), false, nil)
+		if err != nil {
+			t.Fatalf("%c %s: %v", class, line, err)
+		}
+		return string(b)
+	}
+	if got := take(output.Event, `{"op":"create","path":"a"}`); got != `{"root":"/r","op":"create","path":"a"}`+"\n" {
+		t.Errorf("an event: %s", got)
+	}
+	take(output.List, "unasked")
+	done := r.list.begin(&list)
+	take(output.List, ".")
+	take(output.List, "a")
+	take(output.Done, "2")
+	take(output.List, "late")
+	select {
+	case <-done:
+	default:
+		t.Error("the end of the list was not told")
+	}
+	if list.String() != "/r\n/r/a\n" {
+		t.Errorf("the list is %q", list.String())
+	}
+	for _, bad := range []string{"", "{}", `"op"`, `{"op":1`, `[{"op":1}]`} {
+		if b, err := r.line(nil, output.Event, []byte(bad), false, nil); err == nil {
+			t.Errorf("%q became %q", bad, b)
+		}
+	}
+}
+
+// Each number has a name of its own, and is that of its field.
+func TestCounters(t *testing.T) {
+	s := status.Report{Dirs: 1, Unwatched: 2, Events: 3, Overflows: 4, Rescans: 5, RescansOverflow: 6, RescansUnwatched: 7, RescanDirs: 8, RescanNanos: 9,
+		Unpaired: 10, Returned: 11, Repairs: 12, Verified: 13, Stale: 14, Missing: 15, VerifyDirs: 16, VerifyNanos: 17, TooLong: 18, HeapBytes: 19}
+	var got strings.Builder
+	for i, c := range counters(s) {
+		if c.n != uint64(i+1) {
+			t.Errorf("%s is %d, want %d", c.name, c.n, i+1)
+		}
+		got.WriteString(c.name + " ")
+	}
+	const want = "dirs unwatched events overflows rescans rescans_overflow rescans_unwatched rescan_dirs rescan_nanos " +
+		"unpaired returned repairs verified stale missing verify_dirs verify_nanos too_long heap_bytes "
+	if got.String() != want {
+		t.Errorf("%s", got.String())
+	}
+}

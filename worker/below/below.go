@@ -1,0 +1,36 @@
+// Package below has what a directory's end or another place of it does to what is
+// known by path.
+//
+// Trust: part of the worker, untrusted. Pure.
+// Imports: the standard library.
+package below
+
+import "strings"
+
+// Within says whether path is dir or below it.
+func Within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
+
+// Cut removes a path and all below it.
+func Cut[T any](m map[string]T, rel string) {
+	for at := range m {
+		if Within(at, rel) {
+			delete(m, at)
+		}
+	}
+}
+
+// Move gives a path and all below it another place, and returns it.
+func Move[T any](m map[string]T, from, to string) (places []string) {
+	moved := map[string]T{}
+	for at, v := range m {
+		if Within(at, from) {
+			moved[to+at[len(from):]] = v
+			delete(m, at)
+		}
+	}
+	for at, v := range moved {
+		m[at] = v
+		places = append(places, at)
+	}
+	return places
+}

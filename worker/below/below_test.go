@@ -1,0 +1,20 @@
+package below
+
+import (
+	"maps"
+	"slices"
+	"testing"
+)
+
+func TestCutAndMove(t *testing.T) {
+	m := map[string]int{"a": 1, "a/b": 2, "ab": 3, "c": 4}
+	if places := Move(m, "a", "c/d"); !slices.Equal(slices.Sorted(slices.Values(places)), []string{"c/d", "c/d/b"}) {
+		t.Errorf("moved to %q", places)
+	}
+	if want := map[string]int{"c/d": 1, "c/d/b": 2, "ab": 3, "c": 4}; !maps.Equal(m, want) {
+		t.Errorf("%v", m)
+	}
+	if Cut(m, "c"); !maps.Equal(m, map[string]int{"ab": 3}) {
+		t.Errorf("%v", m)
+	}
+}
