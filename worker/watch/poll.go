@@ -35,12 +35,5 @@ func (r *Root) startPoll() {
 // dirs lists every directory of the tree as it is now.
 func (r *Root) dirs() []string { return r.track.Tree().Paths(ipc.MaxRel - 1) }
 
-// polls says whether it is the turn of a round: the walks come first.
+// polls says whether rounds have begun; the walks come first.
 func (r *Root) polls() bool { return r.poll != nil && r.ready && len(r.asks.List) == 0 }
-
-// stepPoll asks for the next directories of a round.
-func (r *Root) stepPoll() {
-	if r.polls() {
-		r.asks.Round(r.poll)
-	}
-}

@@ -161,7 +161,9 @@ func (r *Root) Advance() {
 	r.stepOutput()
 	r.sendArrivals()
 	r.asks.Send(r.answered)
-	r.stepPoll()
+	if r.polls() {
+		r.asks.Round(r.poll)
+	}
 }
 
 // retry asks again for the directories that were refused, and goes on doing so: a
