@@ -43,6 +43,16 @@ func (n *names) remove(path string) {
 	}
 }
 
+// holds says whether the copy has anything below a path.
+func (n *names) holds(dir string) bool {
+	for at := range n.types {
+		if strings.HasPrefix(at, dir+"/") {
+			return true
+		}
+	}
+	return false
+}
+
 func move[T any](m map[string]T, from, to string) {
 	moved := map[string]T{}
 	for at, v := range m {
@@ -89,7 +99,9 @@ func (n *names) line(t *testing.T, text string) {
 	odd := false
 	switch e.Op {
 	case "create":
-		odd = there
+		// What comes from outside may replace what was there: a file, or an empty
+		// directory. The kernel tells of that as of any other that comes.
+		odd = there && (kind != "" && e.Type != "" && (kind == "dir") != (e.Type == "dir") || n.holds(e.Path))
 		n.types[e.Path] = e.Type
 	case "delete": // it may be of a name that came and went before it was told
 		n.remove(e.Path)
