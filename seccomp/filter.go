@@ -7,25 +7,23 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"lockstep/seccomp/role"
 )
 
-// Role selects a table.
-type Role string
+// Role selects a table; the roles themselves stand where no cgo is needed to
+// name them.
+type Role = role.Role
 
-// The roles that have a filter. A runner's filter survives execve, so it is
-// the filter of the command that the runner starts, too.
+// The roles that have a filter.
 const (
-	Helper Role = "helper"
-	Worker Role = "worker"
-	Runner Role = "runner"
-	// Remote is a runner whose target is reached by TCP.
-	Remote Role = "remote"
-	// Resolver reads the events of a whole file system.
-	Resolver Role = "resolver"
-	// Dnotify is the same program where it holds a descriptor of each directory.
-	Dnotify Role = "dnotify"
-	// UserWorker is the worker where lockstep was not started as root.
-	UserWorker Role = "user-worker"
+	Helper     = role.Helper
+	Worker     = role.Worker
+	Runner     = role.Runner
+	Remote     = role.Remote
+	Resolver   = role.Resolver
+	Dnotify    = role.Dnotify
+	UserWorker = role.UserWorker
 )
 
 // Architectures that have tables, by their Go names.

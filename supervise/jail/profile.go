@@ -7,7 +7,7 @@ import (
 
 	"lockstep/config/choose"
 	"lockstep/sandbox"
-	"lockstep/seccomp"
+	"lockstep/seccomp/role"
 )
 
 // Profile is one column of the table of jails: what a supervisor that is root
@@ -18,8 +18,8 @@ type Profile struct {
 	Worker  func(m Machine, uid, gid int) sandbox.Spec
 	Dnotify func(Machine, Tree) sandbox.Spec
 
-	WorkerFilter seccomp.Role
-	Filters      []seccomp.Role // all that are compiled
+	WorkerFilter role.Role
+	Filters      []role.Role // all that are compiled
 
 	// Refuses are monitors that cannot be had, and why.
 	Refuses map[string]string
@@ -29,8 +29,8 @@ type Profile struct {
 // AsRoot is the whole of it.
 func AsRoot() Profile {
 	return Profile{
-		Name: "root", Helper: Helper, Worker: Worker, Dnotify: Dnotify, WorkerFilter: seccomp.Worker,
-		Filters: []seccomp.Role{seccomp.Helper, seccomp.Worker, seccomp.Runner, seccomp.Remote, seccomp.Resolver, seccomp.Dnotify},
+		Name: "root", Helper: Helper, Worker: Worker, Dnotify: Dnotify, WorkerFilter: role.Worker,
+		Filters: []role.Role{role.Helper, role.Worker, role.Runner, role.Remote, role.Resolver, role.Dnotify},
 		holds:   func(Guard) bool { return true },
 	}
 }
@@ -40,8 +40,8 @@ func AsRoot() Profile {
 // it: docs/adr/0017-watch-without-root.md.
 func AsUser(landlock int) Profile {
 	p := Profile{
-		Name: "user", Helper: userHelper, Worker: userWorker, Dnotify: userDnotify, WorkerFilter: seccomp.UserWorker,
-		Filters: []seccomp.Role{seccomp.Helper, seccomp.UserWorker, seccomp.Dnotify},
+		Name: "user", Helper: userHelper, Worker: userWorker, Dnotify: userDnotify, WorkerFilter: role.UserWorker,
+		Filters: []role.Role{role.Helper, role.UserWorker, role.Dnotify},
 		Refuses: map[string]string{
 			choose.Fanotify: "it needs root: a mark on a file system takes CAP_SYS_ADMIN, and those that the kernel gives to others (Linux 5.13) are on single inodes",
 		},
