@@ -198,11 +198,13 @@ func TestWatchLimit(t *testing.T) {
 	} else if n, err := strconv.Atoi(said[1]); err != nil || n < 121 {
 		t.Errorf("there are 121 directories: %s", r)
 	}
-	m.sameWithin(limit)
+	m.await(0, "the end of the first pass", limit, says("whole pass done"))
+	at := m.mark()
 	for i := range 60 {
 		write(t, fmt.Sprintf("%s/d%02d/e/f", m.src, i), "x")
 	}
 	m.sameWithin(2 * limit)
+	m.await(at, "what a comparison took", limit, says("the whole tree was listed again: "))
 	if rep := m.report(); rep.num("unwatched") == 0 || rep.num("rescans_unwatched") == 0 || rep.num("rescan_dirs") < 121 || rep.num("rescan_nanos") == 0 {
 		t.Errorf("the state shows no unwatched directory, or no comparison because of it: %s", rep)
 	}

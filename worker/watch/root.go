@@ -274,7 +274,7 @@ func (r *Root) stepLimit(now time.Time) {
 		r.limit, r.limitAt = 0, time.Time{}
 		return
 	}
-	if r.track.Idle() && c.Unwatched != r.limit {
+	if due := !r.limitAt.IsZero() && !now.Before(r.limitAt); r.track.Idle() && c.Unwatched != r.limit && (due || r.limit == 0) {
 		r.limit = c.Unwatched
 		r.host.Printf(deliver.Warn, "%s: watch limit reached: of %d of %d directories no change is told; a rescan line comes every %v. "+
 			"Set sysctl fs.inotify.max_user_watches to at least %d more than now, or try --monitor fanotify, which needs none", r.name, c.Unwatched, c.Dirs, limitEvery, c.Unwatched)
