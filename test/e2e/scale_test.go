@@ -46,7 +46,7 @@ func scaled() scale {
 		churnOps: 1500, churnSeeds: 1, stressFor: 10 * time.Second, stressSeeds: 2,
 		kills: 6, starts: 2,
 		hostileNames: 400, hostileSeeds: 1, hostileDeletes: 5,
-		syncs: 8, latencies: 30, someScripts: 4}
+		syncs: 8, latencies: 30, someScripts: 8}
 }
 
 // seeded runs test once for each of n fresh seeds, or once for LOCKSTEP_SEED.
