@@ -8,6 +8,7 @@ import (
 	"lockstep/ipc"
 	"lockstep/ipc/status"
 	"lockstep/monitor"
+	"lockstep/worker/account"
 	"lockstep/worker/pump"
 )
 
@@ -314,7 +315,7 @@ func TestVerifyEvery(t *testing.T) {
 func TestUnwatchedIsOnlyTold(t *testing.T) {
 	s, w := newWorld(t)
 	var log strings.Builder
-	s.e.log.w, s.limit.Every = &log, 0
+	s.e.log.w, s.limit.Every, s.limit.Text = &log, 0, account.WatchLimit(0, 0)
 	w["d"] = refused
 	s.event(mkdir("d"))
 	s.serve(nil)

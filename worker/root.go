@@ -67,7 +67,7 @@ func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets m
 		e: e, asks: walks.Queue{Root: c.Root, Host: (*watcher)(e)}, id: c.Root, name: escape.Name(names[c.Root]), cfg: c, rules: set,
 		inexact: !rsync.Covers(c.Exclude),
 		links:   links.New(),
-		account: account.Account{Every: c.VerifyEvery}, limit: account.Limit{Every: c.UnwatchedEvery, Watch: c.WatchLimit},
+		account: account.Account{Every: c.VerifyEvery}, limit: account.Limit{Every: c.UnwatchedEvery, Text: account.WatchLimit(c.WatchLimit, c.UnwatchedEvery)},
 		failing: make(map[string]struct{}),
 	}
 	r.links.Left = r.nameLeft

@@ -116,7 +116,11 @@ func seal(path, open string, owners []uint32) (*os.File, error) {
 func buildID(image *os.File) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limitTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, fmt.Sprintf("/proc/self/fd/%d", image.Fd()), "build-id")
+	// The number is the child's. The image's own number is not safe there: the
+	// child moves its end of a pipe out of the way of the descriptors that it is
+	// given (syscall.forkAndExecInChild), and may move it onto the image.
+	cmd := exec.CommandContext(ctx, "/proc/self/fd/3", "build-id")
+	cmd.ExtraFiles = []*os.File{image}
 	cmd.Env = []string{}
 	cmd.Dir = "/"
 	out, err := cmd.Output()

@@ -3,13 +3,12 @@
 package e2e
 
 import (
+	"net"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // slow makes a mirror with a command under way that takes many seconds.
@@ -110,15 +109,12 @@ func TestHupAndUsr2(t *testing.T) {
 // sd_notify: READY when in service, STATUS, WATCHDOG, STOPPING.
 func TestNotify(t *testing.T) {
 	dir := t.TempDir()
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: dir + "/notify", Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(fd)
-	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: dir + "/notify"}); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 30}); err != nil {
+	defer conn.Close()
+	if err := conn.SetReadDeadline(time.Now().Add(limit)); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("NOTIFY_SOCKET", dir+"/notify")
@@ -129,7 +125,7 @@ func TestNotify(t *testing.T) {
 		t.Helper()
 		buf := make([]byte, 4096)
 		for !strings.Contains(all.String(), word) {
-			n, _, err := unix.Recvfrom(fd, buf, 0)
+			n, err := conn.Read(buf)
 			if err != nil {
 				t.Fatalf("no %s: %v; so far:\n%s", word, err, all.String())
 			}

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -124,36 +125,43 @@ func TestWatchLimit(t *testing.T) {
 		{0, time.Minute, "to at least 3 more than now"},
 		{1000, 0, "CHANGES IN THEM ARE NOT SEEN"},
 	} {
-		if got := watchLimit(3, 9, c.limit, c.every); !strings.Contains(got, c.want) {
+		if got := WatchLimit(c.limit, c.every)(3, 9); !strings.Contains(got, c.want) {
 			t.Errorf("%q", got)
 		}
 	}
 }
 
-// It is told once for each number, and the tree compared at the interval.
+// It is told at once, then once a minute at most, and the tree compared at the
+// interval.
 func TestLimit(t *testing.T) {
-	l := Limit{Every: time.Second}
-	step := func(unwatched uint64, quiet, walking bool, ms int, compare, tells bool) {
+	l := Limit{Every: time.Second, Text: func(unwatched, _ uint64) string { return fmt.Sprint(unwatched) }}
+	step := func(unwatched uint64, quiet, walking bool, ms int, compare bool, tells string) {
 		t.Helper()
-		if got, told := l.Step(unwatched, 9, quiet, walking, at(ms)); got != compare || told != "" != tells {
+		if got, told := l.Step(unwatched, 9, quiet, walking, at(ms)); got != compare || told != tells {
 			t.Errorf("at %d ms: %v %q", ms, got, told)
 		}
 	}
-	step(0, true, false, 0, false, false)
-	step(3, false, false, 100, false, false)
-	step(3, true, false, 200, false, true)
-	step(3, true, false, 300, false, false)
-	step(3, true, true, 1200, false, false)
-	step(3, true, false, 1300, true, false)
-	step(4, true, false, 1400, false, true)
-	if next := l.Next(); !next.Equal(at(2300)) {
-		t.Errorf("next at %v", next)
+	next := func(want time.Time) {
+		t.Helper()
+		if next := l.Next(); !next.Equal(want) {
+			t.Errorf("next at %v, not %v", next, want)
+		}
 	}
-	step(0, true, false, 2400, false, false)
-	if next := l.Next(); !next.IsZero() {
-		t.Errorf("next at %v", next)
-	}
+	step(0, true, false, 0, false, "")
+	step(3, false, false, 100, false, "")
+	step(3, true, false, 200, false, "3")
+	step(3, true, false, 300, false, "")
+	step(3, true, true, 1200, false, "")
+	step(3, true, false, 1300, true, "")
+	step(4, true, false, 1400, false, "")
+	next(at(2300))
+	step(0, true, false, 2400, false, "")
+	next(time.Time{})
 	l.Every = 0
-	step(4, true, false, 2500, false, true)
-	step(4, true, false, 9500, false, false)
+	step(5, true, false, 2500, false, "")
+	next(at(60200))
+	step(5, true, false, 60199, false, "")
+	step(5, true, false, 60200, false, "5")
+	next(time.Time{})
+	step(5, true, false, 999999, false, "")
 }

@@ -96,8 +96,7 @@ type Root struct {
 
 	failed  map[string]bool // directories that could not be watched or listed
 	retryAt time.Time
-	limit   uint64 // directories without a watch, as last told
-	limitAt time.Time
+	limit   account.Limit
 	rescans uint64
 
 	afterLoss, unseen uint64 // of rescans: because events were lost, because directories have no watch
@@ -115,7 +114,8 @@ func New(host Host, out Output, cfg *settings.Watch, name string) (*Root, error)
 	if err != nil {
 		return nil, err
 	}
-	r := &Root{host: host, out: out, cfg: cfg, asks: walks.Queue{Root: cfg.Root, Host: host}, name: escape.Name(name), rules: set, types: tell.NewTyper(), failed: map[string]bool{}, full: map[string]bool{}}
+	r := &Root{host: host, out: out, cfg: cfg, asks: walks.Queue{Root: cfg.Root, Host: host}, name: escape.Name(name), rules: set, types: tell.NewTyper(), failed: map[string]bool{}, full: map[string]bool{},
+		limit: account.Limit{Every: limitEvery, Text: tooFewWatches}}
 	r.settle = tell.NewSettler(cfg.Settle, r.types.Push)
 	r.changes = newChanges(cfg.Mounts)
 	r.track = track.New(track.Config{
@@ -267,27 +267,24 @@ func (r *Root) doubt(rel, cause string) {
 // limitEvery is how often a tree with unwatched directories is to be looked at.
 const limitEvery = time.Minute
 
-// stepLimit says what a person can do when the kernel gives no more watches.
+// stepLimit says what a person can do when the kernel gives no more watches, and
+// has the tree looked at.
 func (r *Root) stepLimit(now time.Time) {
 	c := r.track.Counters()
-	if c.Unwatched == 0 {
-		r.limit, r.limitAt = 0, time.Time{}
-		return
+	look, told := r.limit.Step(c.Unwatched, c.Dirs, r.track.Idle(), false, now)
+	if told != "" {
+		r.host.Printf(deliver.Warn, "%s: %s", r.name, told)
 	}
-	if due := !r.limitAt.IsZero() && !now.Before(r.limitAt); r.track.Idle() && c.Unwatched != r.limit && (due || r.limit == 0) {
-		r.limit = c.Unwatched
-		r.host.Printf(deliver.Warn, "%s: watch limit reached: of %d of %d directories no change is told; a rescan line comes every %v. "+
-			"Set sysctl fs.inotify.max_user_watches to at least %d more than now, or try --monitor fanotify, which needs none", r.name, c.Unwatched, c.Dirs, limitEvery, c.Unwatched)
-	}
-	if r.limitAt.IsZero() {
-		r.limitAt = now.Add(limitEvery)
-	}
-	if !now.Before(r.limitAt) {
-		r.limitAt = now.Add(limitEvery)
+	if look {
 		r.unseen++
-		r.rescan("", "directories without a watch")
+		r.rescan("", account.Unwatched)
 		r.track.Retry()
 	}
+}
+
+func tooFewWatches(unwatched, dirs uint64) string {
+	return fmt.Sprintf("watch limit reached: of %d of %d directories no change is told; a rescan line comes every %v. "+
+		"Set sysctl fs.inotify.max_user_watches to at least %d more than now, or try --monitor fanotify, which needs none", unwatched, dirs, limitEvery, unwatched)
 }
 
 // answered is (part of) the listing of a directory that the tracker wanted.
@@ -330,7 +327,7 @@ func (r *Root) Next() time.Time {
 	if at, ok := r.track.Next(); ok {
 		next = at
 	}
-	next = deliver.Earlier(deliver.Earlier(next, r.retryAt), r.limitAt)
+	next = deliver.Earlier(deliver.Earlier(next, r.retryAt), r.limit.Next())
 	if r.polls() {
 		next = deliver.Earlier(next, r.poll.Next())
 	}
