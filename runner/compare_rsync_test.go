@@ -32,20 +32,10 @@ import (
 func TestNarrowedPassIsWhole(t *testing.T) {
 	testenv.NeedRoot(t)
 	testenv.NeedTool(t, "rsync")
-	trees := 25
-	if s := os.Getenv("LOCKSTEP_TREES"); s != "" {
-		var err error
-		trees, err = strconv.Atoi(s)
-		must(t, err)
-	}
+	trees := int(testenv.Number(t, "LOCKSTEP_TREES", 25))
 	ways := map[string]int{}
 	for i := range trees {
-		seed := rand.Uint64()
-		if s := os.Getenv("LOCKSTEP_SEED"); s != "" {
-			var err error
-			seed, err = strconv.ParseUint(s, 0, 64)
-			must(t, err)
-		}
+		seed := testenv.Number(t, "LOCKSTEP_SEED", rand.Uint64())
 		t.Run(fmt.Sprintf("%d seed %#x", i, seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 1))
 			w := trio{T: t, r: r, src: t.TempDir() + "/s", dst: t.TempDir() + "/d", other: t.TempDir() + "/d"}

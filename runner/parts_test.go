@@ -1,13 +1,13 @@
 package runner
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -103,29 +103,29 @@ func TestPartsStop(t *testing.T) {
 		"timeout": func(*bench, ipc.JobID) ipc.End { return ipc.EndTimeout },
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			b := wideScript(t, "echo $$ > "+dir+"/new.$$; mv "+dir+"/new.$$ "+dir+"/pid.$$; exec sleep 1000", func(c *settings.Runner) {
+			fifo := t.TempDir() + "/pids"
+			must(t, syscall.Mkfifo(fifo, 0o600))
+			began, err := os.OpenFile(fifo, os.O_RDWR, 0)
+			must(t, err)
+			defer began.Close()
+			must(t, began.SetReadDeadline(time.Now().Add(20*time.Second)))
+			b := wideScript(t, "echo $$ > "+fifo+"; exec sleep 1000", func(c *settings.Runner) {
 				if name == "timeout" {
 					c.Timeout = time.Second
 				}
 			})
 			id := b.start(ipc.JobWide, two)
-			var pids []string
-			for end := time.Now().Add(20 * time.Second); len(pids) < 2 && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-				pids, _ = filepath.Glob(dir + "/pid.*")
+			var pids [2]int
+			for i, from := 0, bufio.NewReader(began); i < len(pids); i++ {
+				if _, err := fmt.Fscanln(from, &pids[i]); err != nil {
+					t.Fatalf("%d parts began: %v", i, err)
+				}
 			}
 			want := act(b, id)
 			if got := b.wait(); got.End != want {
 				t.Errorf("%+v, want end %d", got, want)
 			}
-			if len(pids) != 2 {
-				t.Fatalf("%q began", pids)
-			}
-			for _, p := range pids {
-				pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Ext(p), "."))
-				if err != nil {
-					t.Fatal(err)
-				}
+			for _, pid := range pids {
 				if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
 					t.Errorf("process %d is still there: %v", pid, err)
 				}

@@ -9,6 +9,7 @@ package testenv
 import (
 	"os"
 	"os/exec"
+	"strconv"
 	"testing"
 )
 
@@ -38,4 +39,19 @@ func Lacks(t testing.TB, why string) {
 		t.Fatalf("LOCKSTEP_CI=1 forbids a skip: %s", why)
 	}
 	t.Skip("SKIPPED: " + why)
+}
+
+// Number is the number in the environment variable of that name, in decimal or as
+// Go writes it; instead, where there is none.
+func Number(t testing.TB, name string, instead uint64) uint64 {
+	t.Helper()
+	s := os.Getenv(name)
+	if s == "" {
+		return instead
+	}
+	n, err := strconv.ParseUint(s, 0, 64)
+	if err != nil {
+		t.Fatalf("environment variable %s: %v", name, err)
+	}
+	return n
 }

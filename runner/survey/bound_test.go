@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -26,14 +25,9 @@ import (
 // rules that the worker makes.
 func TestBoundHolds(t *testing.T) {
 	testenv.NeedTool(t, "rsync")
-	trees := 40
-	if s := os.Getenv("LOCKSTEP_TREES"); s != "" {
-		var err error
-		trees, err = strconv.Atoi(s)
-		must(t, err)
-	}
+	trees := int(testenv.Number(t, "LOCKSTEP_TREES", 40))
 	for i := range trees {
-		seed := rand.Uint64()
+		seed := testenv.Number(t, "LOCKSTEP_SEED", rand.Uint64())
 		t.Run(fmt.Sprintf("%d seed %#x", i, seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 1))
 			w := world{T: t, r: r, src: t.TempDir(), dst: t.TempDir()}

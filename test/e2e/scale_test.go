@@ -5,7 +5,6 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -53,12 +52,8 @@ func scaled() scale {
 func seeded(t *testing.T, n int, test func(t *testing.T, seed uint64)) {
 	t.Helper()
 	first := uint64(time.Now().UnixNano())
-	if s := os.Getenv("LOCKSTEP_SEED"); s != "" {
-		v, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatalf("LOCKSTEP_SEED: %v", err)
-		}
-		first, n = v, 1
+	if repeat := testenv.Number(t, "LOCKSTEP_SEED", 0); repeat != 0 {
+		first, n = repeat, 1
 	}
 	for i := range uint64(n) {
 		t.Run(fmt.Sprintf("seed=%d", first+i), func(t *testing.T) {
