@@ -28,6 +28,7 @@ import (
 	"lockstep/config"
 	"lockstep/console"
 	"lockstep/internal/buildinfo"
+	"lockstep/internal/calm"
 	"lockstep/rootid"
 	"lockstep/sandbox"
 	"lockstep/seccomp"
@@ -359,6 +360,7 @@ func (s *service) sealPrograms() error {
 		Patience: 10 * time.Second,
 	})
 	m.Starter = proc.Starter{Launcher: launcher, Group: s.group}
+	m.Calm = calm.New()
 	return nil
 }
 

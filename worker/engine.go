@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"lockstep/internal/calm"
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
 	"lockstep/ipc/status"
@@ -46,11 +47,13 @@ type Ends struct {
 	Events Feed          // where changes are heard of
 	Output watch.Output  // lines about what is watched; nil: nothing is
 	Log    io.Writer
+	Calm   *calm.Collector
 }
 
 // engine owns all state; only run and what it calls touch it.
 type engine struct {
 	log      logger
+	calm     *calm.Collector
 	helper   Helper
 	reporter *pump.Reporter
 	feed     Feed
@@ -87,6 +90,7 @@ var errDrained = errors.New("drained")
 func Run(d Ends, build string) error {
 	e := &engine{
 		log:      logger{d.Log},
+		calm:     d.Calm,
 		helper:   d.Helper,
 		reporter: pump.NewReporter(d.Status),
 		feed:     d.Events,
@@ -147,6 +151,7 @@ func (e *engine) run(commands <-chan status.Command) error {
 		case <-timer.C:
 			e.now = time.Now()
 		}
+		e.calm.Work()
 		if e.fatal == nil {
 			e.advance()
 		}

@@ -9,6 +9,8 @@ package main
 import (
 	"os"
 
+	"lockstep/internal/calm"
+	"lockstep/ipc"
 	"lockstep/ipc/settings"
 	"lockstep/ipc/wire"
 	"lockstep/runner"
@@ -33,7 +35,7 @@ func main() {
 	}
 
 	// Before the filter: it asks for SIGCHLD.
-	r := runner.New(cfg, link, os.Stderr)
+	r := runner.New(cfg, working{link, calm.New()}, os.Stderr)
 	if os.Getpid() == 1 {
 		r.OwnNamespace()
 	}
@@ -50,4 +52,25 @@ func main() {
 		lock.Fail("filter", err)
 	}
 	os.Exit(r.Serve())
+}
+
+// working says while jobs are under way.
+type working struct {
+	runner.Link
+	calm *calm.Collector
+}
+
+// Receive returns what Send will answer.
+func (w working) Receive() (any, *os.File, error) {
+	msg, list, err := w.Link.Receive()
+	if _, starts := msg.(*ipc.RunStart); starts {
+		w.calm.Begin()
+	}
+	return msg, list, err
+}
+
+// Send ends what Receive began.
+func (w working) Send(exited ipc.RunExited) error {
+	defer w.calm.End()
+	return w.Link.Send(exited)
 }

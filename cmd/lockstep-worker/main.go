@@ -11,6 +11,7 @@ import (
 	"os"
 
 	"lockstep/internal/buildinfo"
+	"lockstep/internal/calm"
 	"lockstep/sandbox/lock"
 	"lockstep/worker"
 	"lockstep/worker/pump"
@@ -48,6 +49,7 @@ func main() {
 		Status: files["status"],
 		Events: events,
 		Log:    os.Stderr,
+		Calm:   calm.New(),
 	}
 	if out := files["output"]; out != nil {
 		ends.Output = pump.NewOutput(out)

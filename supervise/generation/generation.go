@@ -25,6 +25,7 @@ import (
 
 	"lockstep/config"
 	"lockstep/config/choose"
+	"lockstep/internal/calm"
 	"lockstep/internal/escape"
 	"lockstep/internal/memfd"
 	"lockstep/ipc"
@@ -56,6 +57,7 @@ type Maker struct {
 	Inbox    *Inbox
 	Slots    *slots.Pool // of the commands of all sessions
 	Log      *slog.Logger
+	Calm     *calm.Collector // of this process
 }
 
 // Plan is what one generation is for.
@@ -409,6 +411,7 @@ func (m *Maker) read(g *Generation, conn *os.File) {
 			r.Report, err = wire.Decode[status.Report](buf[:n])
 		}
 		r.Err = err
+		m.Calm.Work()
 		m.Inbox.put(r)
 		if err != nil {
 			return

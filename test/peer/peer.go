@@ -199,20 +199,32 @@ func listens(pid int, port uint16) bool {
 }
 
 // freePort finds a port below those that the kernel hands out by itself, so
-// that nobody gets it while its peer is stopped.
+// that nobody gets it while its peer is stopped, nor another test of ours until
+// this one ends: a socket without a file, by the port's name, says that it is
+// taken.
 func freePort(t testing.TB, host string) uint16 {
 	t.Helper()
 	var failure error
 	for range 200 {
 		port := uint16(20000 + rand.IntN(12000))
-		l, err := net.Listen("tcp4", address(host, port))
+		claim, err := net.ListenUnix("unix", &net.UnixAddr{Name: fmt.Sprintf("@lockstep-test-port-%d", port), Net: "unix"})
 		if err != nil {
 			failure = err
 			continue
 		}
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
+		l, err := net.Listen("tcp4", address(host, port))
+		if err == nil {
+			err = l.Close()
 		}
+		if err != nil {
+			failure = errors.Join(err, claim.Close())
+			continue
+		}
+		t.Cleanup(func() {
+			if err := claim.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 		return port
 	}
 	t.Fatalf("no free port on %s: %v", host, failure)
