@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"lockstep/test/churn"
+	"lockstep/test/subtree"
 )
 
 // names is a copy of the names below a root, kept by the lines about it alone.
@@ -26,49 +27,15 @@ type names struct {
 	strange []string        // what no line can be about
 }
 
-func underOf(path, dir string) bool {
-	return path == dir || dir == "" || strings.HasPrefix(path, dir+"/")
-}
-
-func (n *names) remove(path string) {
-	for at := range n.types {
-		if underOf(at, path) {
-			delete(n.types, at)
-		}
-	}
-	for at := range n.doubts {
-		if underOf(at, path) {
-			delete(n.doubts, at)
-		}
-	}
+func (n *names) cut(path string) {
+	subtree.Cut(n.types, path)
+	subtree.Cut(n.doubts, path)
 }
 
 // holds says whether the copy has anything below a path.
 func (n *names) holds(dir string) bool {
 	for at := range n.types {
 		if strings.HasPrefix(at, dir+"/") {
-			return true
-		}
-	}
-	return false
-}
-
-func move[T any](m map[string]T, from, to string) {
-	moved := map[string]T{}
-	for at, v := range m {
-		if underOf(at, from) {
-			moved[to+at[len(from):]] = v
-			delete(m, at)
-		}
-	}
-	for at, v := range moved {
-		m[at] = v
-	}
-}
-
-func (n *names) doubted(path string) bool {
-	for at := range n.doubts {
-		if underOf(path, at) {
 			return true
 		}
 	}
@@ -104,22 +71,22 @@ func (n *names) line(t *testing.T, text string) {
 		odd = there && (kind != "" && e.Type != "" && (kind == "dir") != (e.Type == "dir") || n.holds(e.Path))
 		n.types[e.Path] = e.Type
 	case "delete": // it may be of a name that came and went before it was told
-		n.remove(e.Path)
+		n.cut(e.Path)
 	case "move":
 		_, from := n.types[e.From]
 		odd = !from
-		n.remove(e.Path)
-		move(n.types, e.From, e.Path)
-		move(n.doubts, e.From, e.Path)
+		n.cut(e.Path)
+		subtree.Move(n.types, e.From, e.Path)
+		subtree.Move(n.doubts, e.From, e.Path)
 	case "modify", "attrib":
 		odd = !there && e.Path != "" || there && e.Type != "" && kind != "" && e.Type != kind
 	case "rescan":
-		n.remove(e.Path)
+		n.cut(e.Path)
 		n.doubts[e.Path] = true
 	case "overflow":
 		t.Fatalf("events were lost: %s", text)
 	}
-	if odd && !n.doubted(e.Path) && !n.doubted(e.From) {
+	if odd && !subtree.Any(n.doubts, e.Path) && !subtree.Any(n.doubts, e.From) {
 		n.strange = append(n.strange, text)
 	}
 }
@@ -222,7 +189,7 @@ func (n *names) compare(t *testing.T, root string) (compared int) {
 			return err
 		}
 		seen[rel] = true
-		if n.doubted(rel) {
+		if subtree.Any(n.doubts, rel) {
 			return nil
 		}
 		compared++
@@ -242,7 +209,7 @@ func (n *names) compare(t *testing.T, root string) (compared int) {
 		t.Fatal(err)
 	}
 	for rel := range n.types {
-		if !seen[rel] && !n.doubted(rel) {
+		if !seen[rel] && !subtree.Any(n.doubts, rel) {
 			t.Errorf("%s is not there, and the lines say that it is", rel)
 		}
 	}

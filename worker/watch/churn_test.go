@@ -14,7 +14,7 @@ import (
 
 	"lockstep/ipc/output"
 	"lockstep/ipc/settings"
-	"lockstep/worker/below"
+	"lockstep/test/subtree"
 )
 
 // change is a line, read back.
@@ -40,38 +40,6 @@ type names struct {
 
 func newNames() *names { return &names{types: map[string]string{}, doubts: map[string]bool{}} }
 
-func under(path, dir string) bool { return dir == "" || below.Within(path, dir) }
-
-func (n *names) doubted(path string) bool {
-	for at := range n.doubts {
-		if under(path, at) {
-			return true
-		}
-	}
-	return false
-}
-
-func cutUnder[T any](m map[string]T, path string) {
-	for at := range m {
-		if under(at, path) {
-			delete(m, at)
-		}
-	}
-}
-
-func moveUnder[T any](m map[string]T, from, to string) {
-	moved := map[string]T{}
-	for at, v := range m {
-		if under(at, from) {
-			moved[to+at[len(from):]] = v
-			delete(m, at)
-		}
-	}
-	for at, v := range moved {
-		m[at] = v
-	}
-}
-
 // apply takes one line.
 func (n *names) apply(e change) {
 	kind, there := n.types[e.Path]
@@ -79,33 +47,33 @@ func (n *names) apply(e change) {
 	switch e.Op {
 	case "create":
 		odd = there && n.strict
-		cutUnder(n.types, e.Path) // what comes from outside may take another one's place
+		subtree.Cut(n.types, e.Path) // what comes from outside may take another one's place
 		n.types[e.Path] = e.Type
 	case "delete":
-		if !there && !n.doubted(e.Path) {
+		if !there && !subtree.Any(n.doubts, e.Path) {
 			n.stray = append(n.stray, fmt.Sprintf("%+v", e))
 		}
-		cutUnder(n.types, e.Path)
-		cutUnder(n.doubts, e.Path)
+		subtree.Cut(n.types, e.Path)
+		subtree.Cut(n.doubts, e.Path)
 	case "move":
 		_, from := n.types[e.From]
 		odd = !from
-		cutUnder(n.types, e.Path)
-		cutUnder(n.doubts, e.Path)
-		moveUnder(n.types, e.From, e.Path)
-		moveUnder(n.doubts, e.From, e.Path)
+		subtree.Cut(n.types, e.Path)
+		subtree.Cut(n.doubts, e.Path)
+		subtree.Move(n.types, e.From, e.Path)
+		subtree.Move(n.doubts, e.From, e.Path)
 	case "modify", "attrib":
 		odd = !there && e.Path != "" || there && e.Type != "" && kind != "" && e.Type != kind && !n.merged
 		if n.merged && there && e.Type != "" {
 			n.types[e.Path] = e.Type // it was replaced
 		}
 	case "rescan":
-		cutUnder(n.types, e.Path)
+		subtree.Cut(n.types, e.Path)
 		n.doubts[e.Path] = true
 	default:
 		odd = true
 	}
-	if odd && !n.doubted(e.Path) && !n.doubted(e.From) {
+	if odd && !subtree.Any(n.doubts, e.Path) && !subtree.Any(n.doubts, e.From) {
 		n.odd = append(n.odd, fmt.Sprintf("%+v", e))
 	}
 }
@@ -114,7 +82,7 @@ func (n *names) apply(e change) {
 func (n *names) compare(t *testing.T, is map[string]string) (compared int) {
 	t.Helper()
 	for rel, kind := range is {
-		if n.doubted(rel) {
+		if subtree.Any(n.doubts, rel) {
 			continue
 		}
 		compared++
@@ -123,7 +91,7 @@ func (n *names) compare(t *testing.T, is map[string]string) (compared int) {
 		}
 	}
 	for rel := range n.types {
-		if is[rel] == "" && !n.doubted(rel) {
+		if is[rel] == "" && !subtree.Any(n.doubts, rel) {
 			t.Errorf("%s is not there, and the lines say that it is", rel)
 		}
 	}
@@ -268,7 +236,7 @@ func TestExchange(t *testing.T) {
 		n.compare(t, r.tree())
 		r.close()
 		for _, rel := range strings.Fields(c.want) {
-			if !n.doubted(rel) {
+			if !subtree.Any(n.doubts, rel) {
 				t.Errorf("%s: no line says that %s is to be looked at: %q", name, rel, r.lines(output.Event))
 			}
 		}

@@ -16,6 +16,7 @@ import (
 	"lockstep/ipc/settings"
 	"lockstep/ipc/status"
 	"lockstep/monitor"
+	"lockstep/test/subtree"
 	"lockstep/worker/deliver"
 )
 
@@ -101,36 +102,6 @@ func typeName(n *inode) string {
 	return "file"
 }
 
-func (s *sim) doubted(rel string) bool {
-	for at := range s.doubts {
-		if under(rel, at) {
-			return true
-		}
-	}
-	return false
-}
-
-func cut[T any](m map[string]T, rel string) {
-	for at := range m {
-		if under(at, rel) {
-			delete(m, at)
-		}
-	}
-}
-
-func shift[T any](m map[string]T, from, to string) {
-	moved := map[string]T{}
-	for at, v := range m {
-		if under(at, from) {
-			moved[to+at[len(from):]] = v
-			delete(m, at)
-		}
-	}
-	for at, v := range moved {
-		m[at] = v
-	}
-}
-
 func (s *sim) event(line []byte) {
 	var e struct{ Op, Type, Path, From string }
 	if err := json.Unmarshal(line, &e); err != nil {
@@ -142,20 +113,20 @@ func (s *sim) event(line []byte) {
 	switch e.Op {
 	case "create":
 		odd = there
-		cut(s.copy, e.Path) // what is new has nothing in it
+		subtree.Cut(s.copy, e.Path) // what is new has nothing in it
 		s.copy[e.Path] = e.Type
 	case "delete":
-		cut(s.copy, e.Path)
-		cut(s.doubts, e.Path)
-		cut(s.strange, e.Path)
+		subtree.Cut(s.copy, e.Path)
+		subtree.Cut(s.doubts, e.Path)
+		subtree.Cut(s.strange, e.Path)
 	case "move":
 		_, from := s.copy[e.From]
-		unsure := s.doubted(e.From) // so what is moved from there is not known
-		cut(s.copy, e.Path)
-		cut(s.doubts, e.Path)
+		unsure := subtree.Any(s.doubts, e.From) // so what is moved from there is not known
+		subtree.Cut(s.copy, e.Path)
+		subtree.Cut(s.doubts, e.Path)
 		odd = !from
-		shift(s.copy, e.From, e.Path)
-		shift(s.doubts, e.From, e.Path)
+		subtree.Move(s.copy, e.From, e.Path)
+		subtree.Move(s.doubts, e.From, e.Path)
 		if unsure {
 			s.doubts[e.Path] = true
 		}
@@ -167,11 +138,11 @@ func (s *sim) event(line []byte) {
 	case "rescan":
 		s.rescans++
 		s.lost = s.lost && e.Path != ""
-		cut(s.copy, e.Path)
-		cut(s.strange, e.Path)
+		subtree.Cut(s.copy, e.Path)
+		subtree.Cut(s.strange, e.Path)
 		s.doubts[e.Path] = true
 	}
-	if odd && !s.doubted(e.Path) && !s.doubted(e.From) && !s.lost {
+	if odd && !subtree.Any(s.doubts, e.Path) && !subtree.Any(s.doubts, e.From) && !s.lost {
 		s.strange[e.Path] = true
 		s.logf("  strange")
 	}
@@ -266,7 +237,7 @@ func (s *sim) compare() {
 	seen := map[string]bool{}
 	s.m.root.all(func(n *inode) {
 		rel, _ := s.m.path(n)
-		if seen[rel] = true; rel == "" || s.doubted(rel) {
+		if seen[rel] = true; rel == "" || subtree.Any(s.doubts, rel) {
 			return
 		}
 		s.compared++
@@ -278,7 +249,7 @@ func (s *sim) compare() {
 		}
 	})
 	for rel := range s.copy {
-		if !seen[rel] && !s.doubted(rel) && s.stands(rel) {
+		if !seen[rel] && !subtree.Any(s.doubts, rel) && s.stands(rel) {
 			s.tb.Errorf("%s is not there, and the lines say that it is", rel)
 		}
 	}
