@@ -7,9 +7,12 @@
 package testenv
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -54,4 +57,34 @@ func Number(t testing.TB, name string, instead uint64) uint64 {
 		t.Fatalf("environment variable %s: %v", name, err)
 	}
 	return n
+}
+
+// Seeds runs test for many seeds: those of SIM_SEEDS=FROM:COUNT, the one of
+// SIM_SEEDS=SEED, which is alone, or so many from 0 on, an eighth of them with
+// -short. It returns their number; the first one that fails is the last.
+func Seeds(t *testing.T, usual uint64, test func(t *testing.T, seed uint64, alone bool)) (count uint64) {
+	t.Helper()
+	from, count := uint64(0), usual
+	if testing.Short() {
+		count /= 8
+	}
+	if value := os.Getenv("SIM_SEEDS"); value != "" {
+		first, rest, many := strings.Cut(value, ":")
+		if !many {
+			rest = "1"
+		}
+		var errs [2]error
+		from, errs[0] = strconv.ParseUint(first, 10, 64)
+		count, errs[1] = strconv.ParseUint(rest, 10, 64)
+		if err := errors.Join(errs[:]...); err != nil {
+			t.Fatalf("environment variable SIM_SEEDS: %v", err)
+		}
+	}
+	t.Logf("%d seeds from %d", count, from)
+	for seed := from; seed < from+count; seed++ {
+		if !t.Run(fmt.Sprint("seed", seed), func(t *testing.T) { test(t, seed, count == 1) }) {
+			t.Fatalf("seed %d fails; SIM_SEEDS=%d shows how", seed, seed)
+		}
+	}
+	return count
 }

@@ -1,11 +1,11 @@
 package track
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
 
+	"lockstep/internal/testenv"
 	"lockstep/monitor"
 	"lockstep/worker/busy"
 	"lockstep/worker/poll"
@@ -28,18 +28,7 @@ const floods = 50
 // watch is given up, and its listings are compared until it is calm.
 func newBusySim(tb testing.TB, next func(int) int) *sim {
 	s := newSim(tb, next)
-	ticks := []time.Duration{10 * time.Millisecond, time.Second, 2 * time.Second}
-	tick := ticks[next(len(ticks))]
-	s.k.clock = func() uint64 {
-		at := s.now.Truncate(tick)
-		if tick < time.Second {
-			at = at.Add(1) // not a whole second, by which coarse times are known
-		}
-		return uint64(at.UnixNano())
-	}
-	for _, n := range []*inode{s.k.root, s.k.out} {
-		s.k.stamp(n)
-	}
+	s.coarse(next)
 	s.b = &rested{asked: map[uint64]asked{}}
 	s.b.Keeper = busy.New(busy.Config{
 		Root: 1, Rate: floods,
@@ -141,22 +130,16 @@ func (s *sim) waitsBusy() bool {
 // TestBusySimulation is TestSimulation with directories whose watch is given up
 // while too much happens in them.
 func TestBusySimulation(t *testing.T) {
-	from, count := seeds(t)
 	total, times, most := coverage{}, uint64(0), uint64(0)
-	for seed := from; seed < from+count; seed++ {
-		ok := t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
-			s := newBusySim(t, rand.New(rand.NewPCG(seed, 17)).IntN)
-			s.keepLog = count == 1
-			s.run(3, map[bool]int{true: 6000, false: 300}[seed%100 == 99])
-			total.add(s.cover)
-			times += s.b.times
-			most = max(most, s.b.most)
-		})
-		if !ok {
-			t.Fatalf("seed %d fails; SIM_SEEDS=%d shows how", seed, seed)
-		}
-	}
-	t.Logf("%d seeds from %d: %d times busy or calm, at most %d at once, %+v", count, from, times, most, total)
+	count := testenv.Seeds(t, 4000, func(t *testing.T, seed uint64, alone bool) {
+		s := newBusySim(t, rand.New(rand.NewPCG(seed, 17)).IntN)
+		s.keepLog = alone
+		s.run(3, map[bool]int{true: 6000, false: 300}[seed%100 == 99])
+		total.add(s.cover)
+		times += s.b.times
+		most = max(most, s.b.most)
+	})
+	t.Logf("%d times busy or calm, at most %d at once, %+v", times, most, total)
 	if count >= 500 && (total.exchanges == 0 || times < count || most < 3) {
 		t.Error("the simulation does not meet what it is there for")
 	}

@@ -1,13 +1,13 @@
 package track
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"lockstep/internal/testenv"
 	"lockstep/monitor"
 )
 
@@ -240,22 +240,16 @@ func (h *helper) noWatch(tb testing.TB) {
 
 // TestPathSimulation is TestSimulation with events that come by path.
 func TestPathSimulation(t *testing.T) {
-	from, count := seeds(t)
 	total, merged, dropped := coverage{}, uint64(0), uint64(0)
-	for seed := from; seed < from+count; seed++ {
-		ok := t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
-			s := newPathSim(t, rand.New(rand.NewPCG(seed, 11)).IntN)
-			s.keepLog = count == 1
-			s.run(3, map[bool]int{true: 6000, false: 300}[seed%100 == 99])
-			total.add(s.cover)
-			merged += s.k.fan.merged
-			dropped += s.k.fan.dropped
-		})
-		if !ok {
-			t.Fatalf("seed %d fails; SIM_SEEDS=%d shows how", seed, seed)
-		}
-	}
-	t.Logf("%d seeds from %d: %+v, %d events merged, %d of places outside", count, from, total, merged, dropped)
+	count := testenv.Seeds(t, 4000, func(t *testing.T, seed uint64, alone bool) {
+		s := newPathSim(t, rand.New(rand.NewPCG(seed, 11)).IntN)
+		s.keepLog = alone
+		s.run(3, map[bool]int{true: 6000, false: 300}[seed%100 == 99])
+		total.add(s.cover)
+		merged += s.k.fan.merged
+		dropped += s.k.fan.dropped
+	})
+	t.Logf("%+v, %d events merged, %d of places outside", total, merged, dropped)
 	if count >= 500 && (merged == 0 || dropped == 0 || total.overflows == 0 || total.unpaired == 0 || total.exchanges == 0 || total.suspects == 0) {
 		t.Error("the simulation does not meet what it is there for")
 	}

@@ -1,12 +1,12 @@
 package track
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
+	"lockstep/internal/testenv"
 	"lockstep/monitor"
 	"lockstep/worker/poll"
 	"lockstep/worker/tree"
@@ -30,15 +30,10 @@ type asked struct {
 // ownSerial is above those of the tracker's walks.
 const ownSerial = 1 << 40
 
-// newPollSim is a sim in which nobody tells of changes: each is found by comparing
-// listings. Times are as coarse as the clocks of file systems are, so that what
-// changes twice in a tick shows once.
-func newPollSim(tb testing.TB, next func(int) int) *sim {
-	s := newSim(tb, next)
-	s.h.noWatch(tb)
-	s.noMarks, s.loses = 0, false
+// coarse gives the file system a clock as coarse as those of real ones are.
+func (s *sim) coarse(next func(int) int) (tick time.Duration) {
 	ticks := []time.Duration{10 * time.Millisecond, time.Second, 2 * time.Second}
-	tick := ticks[next(len(ticks))]
+	tick = ticks[next(len(ticks))]
 	s.k.clock = func() uint64 {
 		at := s.now.Truncate(tick)
 		if tick < time.Second {
@@ -49,6 +44,17 @@ func newPollSim(tb testing.TB, next func(int) int) *sim {
 	for _, n := range []*inode{s.k.root, s.k.out} {
 		s.k.stamp(n)
 	}
+	return tick
+}
+
+// newPollSim is a sim in which nobody tells of changes: each is found by comparing
+// listings. Times are as coarse as the clocks of file systems are, so that what
+// changes twice in a tick shows once.
+func newPollSim(tb testing.TB, next func(int) int) *sim {
+	s := newSim(tb, next)
+	s.h.noWatch(tb)
+	s.noMarks, s.loses = 0, false
+	tick := s.coarse(next)
 	cfg := s.t.cfg
 	cfg.Paths, cfg.Compared = true, true
 	s.t = New(cfg, s)
@@ -170,20 +176,14 @@ func (s *sim) waits() bool {
 
 // TestPollSimulation is TestSimulation with changes that only listings tell of.
 func TestPollSimulation(t *testing.T) {
-	from, count := seeds(t)
 	total := coverage{}
-	for seed := from; seed < from+count; seed++ {
-		ok := t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
-			s := newPollSim(t, rand.New(rand.NewPCG(seed, 13)).IntN)
-			s.keepLog = count == 1
-			s.run(3, map[bool]int{true: 6000, false: 300}[seed%100 == 99])
-			total.add(s.cover)
-		})
-		if !ok {
-			t.Fatalf("seed %d fails; SIM_SEEDS=%d shows how", seed, seed)
-		}
-	}
-	t.Logf("%d seeds from %d: %+v", count, from, total)
+	count := testenv.Seeds(t, 4000, func(t *testing.T, seed uint64, alone bool) {
+		s := newPollSim(t, rand.New(rand.NewPCG(seed, 13)).IntN)
+		s.keepLog = alone
+		s.run(3, map[bool]int{true: 6000, false: 300}[seed%100 == 99])
+		total.add(s.cover)
+	})
+	t.Logf("%+v", total)
 	if count >= 500 && (total.exchanges == 0 || total.suspects == 0) {
 		t.Error("the simulation does not meet what it is there for")
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"lockstep/internal/testenv"
 	"lockstep/worker/doubt"
 	"lockstep/worker/listing"
 	"lockstep/worker/tree"
@@ -479,4 +480,17 @@ func runSeed(tb testing.TB, seed uint64, keep bool) *coverage {
 		s.run(3, 300)
 	}
 	return s.cover
+}
+
+// The tree is what the file system is, after whatever happens in whatever order.
+func TestSimulation(t *testing.T) {
+	total := coverage{}
+	count := testenv.Seeds(t, 4000, func(t *testing.T, seed uint64, alone bool) {
+		c := runSeed(t, seed, alone)
+		total.add(c)
+	})
+	t.Logf("%+v", total)
+	if count >= 500 && (total.overflows == 0 || total.unpaired == 0 || total.stale == 0 || total.repairs == 0 || total.exchanges == 0 || total.suspects == 0 || total.trusts == 0 || total.besides == 0) {
+		t.Error("the simulation does not meet what it is there for")
+	}
 }

@@ -5,12 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"lockstep/internal/testenv"
 	"lockstep/ipc"
 	"lockstep/ipc/output"
 	"lockstep/ipc/settings"
@@ -307,31 +306,20 @@ func (s *sim) run(seed uint64) {
 // merged, and paths that renames have given since; whether or not the tree is
 // walked meanwhile.
 func TestFanotifySimulation(t *testing.T) {
-	count, from := uint64(600), uint64(0)
-	if one, err := strconv.ParseUint(os.Getenv("SIM_SEED"), 10, 64); err == nil {
-		count, from = 1, one
-	} else if n, err := strconv.ParseUint(os.Getenv("SIM_COUNT"), 10, 64); err == nil {
-		count = n
-	}
 	var total struct{ lines, rescans, compared, overflows, merged int }
-	for seed := from; seed < from+count; seed++ {
-		ok := t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
-			s := newSim(t, rand.New(rand.NewPCG(seed, 7)).IntN)
-			s.run(seed)
-			total.lines += s.lines
-			total.rescans += s.rescans
-			total.overflows += s.overflows
-			total.merged += s.m.merged
-			total.compared += s.compared
-			if t.Failed() {
-				t.Logf("%s", strings.Join(s.log, "\n"))
-			}
-		})
-		if !ok {
-			t.Fatalf("seed %d fails; SIM_SEED=%d shows how", seed, seed)
+	count := testenv.Seeds(t, 600, func(t *testing.T, seed uint64, _ bool) {
+		s := newSim(t, rand.New(rand.NewPCG(seed, 7)).IntN)
+		s.run(seed)
+		total.lines += s.lines
+		total.rescans += s.rescans
+		total.overflows += s.overflows
+		total.merged += s.m.merged
+		total.compared += s.compared
+		if t.Failed() {
+			t.Logf("%s", strings.Join(s.log, "\n"))
 		}
-	}
-	t.Logf("%d seeds from %d: %+v", count, from, total)
+	})
+	t.Logf("%+v", total)
 	if count >= 500 && (total.lines == 0 || total.compared < total.lines/100 || total.rescans == 0 || total.overflows == 0 || total.merged == 0) {
 		t.Error("the simulation does not meet what it is there for")
 	}
