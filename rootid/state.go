@@ -28,8 +28,12 @@ type State struct {
 	TargetPoint bool `json:"target_point,omitempty"`
 	// Mounts are what was mounted inside the source and was copied
 	// (cross_mounts): each must be there, or its copy would be deleted.
-	Mounts  []Inner `json:"mounts,omitempty"`
-	Entries uint64  `json:"entries,omitempty"` // listed by the last whole walk: the measure of progress of the next
+	Mounts []Inner `json:"mounts,omitempty"`
+	// Unsure is since when the source may have content that the target was not told of,
+	// in nanoseconds since 1970: all that had changed before has been copied. 0 in a
+	// state of before there was this.
+	Unsure  uint64 `json:"unsure_since,omitempty"`
+	Entries uint64 `json:"entries,omitempty"` // listed by the last whole walk: the measure of progress of the next
 }
 
 // NewState takes the roots as they are for what they must be from now on.

@@ -71,7 +71,7 @@ func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets m
 		failing: make(map[string]struct{}),
 	}
 	r.links.Left = r.nameLeft
-	r.track = track.New(track.Config{Excluded: r.excluded, Mounts: c.Mounts, Devices: c.Devices, Paths: c.Monitor.ByPath(), Compared: c.Monitor == settings.MonitorPoll}, (*sink)(r))
+	r.track = track.New(track.Config{Excluded: r.excluded, Mounts: c.Mounts, Devices: c.Devices, Paths: c.Monitor.ByPath(), Compared: c.Monitor == settings.MonitorPoll, Unsure: c.Unsure}, (*sink)(r))
 	r.startPoll()
 	r.startBusy()
 	if r.inexact && c.Delete != settings.DeleteNever {

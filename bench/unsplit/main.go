@@ -113,7 +113,7 @@ func told(cfg config.Config) (settings.Worker, settings.Runner, error) {
 	if err != nil {
 		return settings.Worker{}, settings.Runner{}, err
 	}
-	return brief.Worker(cfg, o, roots, cfg.Watching(roots.Source.Blind())), brief.Runner(cfg, cfg.Targets[0], o, c, false, false), nil
+	return brief.Worker(cfg, o, roots, cfg.Watching(roots.Source.Blind()), 0), brief.Runner(cfg, cfg.Targets[0], o, c, false, false), nil
 }
 
 func run(delay, src, dst string, begin time.Time) error {

@@ -125,6 +125,9 @@ type Choice struct {
 	Why     string
 }
 
+// Lag is how long it may take until a change is heard of, by far.
+func (c Choice) Lag() time.Duration { return 10*time.Second + 4*c.Every }
+
 // suits is one row of the table.
 type suits struct {
 	fs     string // a pattern for its type

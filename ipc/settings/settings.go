@@ -63,6 +63,9 @@ type Sync struct {
 	// Beside: the first pass may begin beside the first walk, because the source's
 	// file system tells by ctime what has changed meanwhile.
 	Beside bool
+	// Unsure, in nanoseconds since 1970, is since when content may have changed that no
+	// target was told of, and that size and time do not show; 0: nothing is known of that.
+	Unsure uint64
 	// VerifyEvery is how long after the whole tree was listed it is verified; 0: only
 	// when asked for. UnwatchedEvery is how often it is compared while directories
 	// have no watch; 0: that is only said.
@@ -194,6 +197,7 @@ func (w *Worker) Layout(c *wire.Codec) {
 		wire.Enum(c, &s.Delete, numDeletes)
 		wire.Span(c, &s.FullSyncEvery)
 		wire.Flag(c, &s.Beside)
+		wire.U64(c, &s.Unsure)
 		wire.Span(c, &s.VerifyEvery)
 		wire.Span(c, &s.UnwatchedEvery)
 		wire.U64(c, &s.WatchLimit)

@@ -74,8 +74,9 @@ func monitor(word string) settings.Monitor {
 	return settings.MonitorInotify
 }
 
-// Worker is the engine's view; c is how changes are heard of.
-func Worker(cfg config.Config, o rsync.Options, roots rootid.Roots, c choose.Choice) settings.Worker {
+// Worker is the engine's view; c is how changes are heard of, unsure since when
+// content may differ (settings.Sync).
+func Worker(cfg config.Config, o rsync.Options, roots rootid.Roots, c choose.Choice, unsure uint64) settings.Worker {
 	sync := settings.Sync{
 		Root:    theRoot,
 		Exclude: cfg.Exclude, Devices: o.Devices,
@@ -85,7 +86,7 @@ func Worker(cfg config.Config, o rsync.Options, roots rootid.Roots, c choose.Cho
 		Once:   cfg.Once || cfg.DryRun,
 		Delete: settings.Delete(cfg.Delete), FullSyncEvery: cfg.FullSyncEvery,
 		VerifyEvery: cfg.VerifyEvery, UnwatchedEvery: cfg.UnwatchedEvery, WatchLimit: host.WatchLimit(), BusyRate: cfg.BusyRate,
-		Monitor: monitor(c.Monitor), PollEvery: c.Every, Inodes: c.Inodes,
+		Monitor: monitor(c.Monitor), PollEvery: c.Every, Inodes: c.Inodes, Unsure: unsure,
 	}
 	for i := range cfg.Targets {
 		sync.Targets = append(sync.Targets, TargetID(i))
@@ -101,8 +102,8 @@ func Worker(cfg config.Config, o rsync.Options, roots rootid.Roots, c choose.Cho
 
 // Helper is the helper's configuration, encoded. rootFD is the number at which
 // it finds the root's descriptor.
-func Helper(cfg config.Config, o rsync.Options, roots rootid.Roots, c choose.Choice, rootFD int) ([]byte, error) {
-	worker := Worker(cfg, o, roots, c)
+func Helper(cfg config.Config, o rsync.Options, roots rootid.Roots, c choose.Choice, unsure uint64, rootFD int) ([]byte, error) {
+	worker := Worker(cfg, o, roots, c, unsure)
 	data, err := wire.Append(nil, &worker)
 	if err != nil {
 		return nil, fmt.Errorf("configuration of the worker: %w", err)

@@ -38,7 +38,7 @@ func cfg(t *testing.T, pairs ...string) config.Config {
 // Neither helper nor worker learns where on the host it is, nor what is run.
 func TestLeastKnowledge(t *testing.T) {
 	c := cfg(t, "exclude", "*.tmp")
-	data, err := Helper(c, rsync.Options{}, rootid.Roots{InSource: []rootid.Inner{{Rel: "in/side"}}}, choose.Choice{}, 7)
+	data, err := Helper(c, rsync.Options{}, rootid.Roots{InSource: []rootid.Inner{{Rel: "in/side"}}}, choose.Choice{}, 0, 7)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestLeastKnowledge(t *testing.T) {
 }
 
 func TestCrossMountsAreNoExclusion(t *testing.T) {
-	w := Worker(cfg(t, "cross_mounts", "true", "dry_run", "true"), rsync.Options{}, rootid.Roots{InSource: []rootid.Inner{{Rel: "in"}}}, choose.Choice{})
+	w := Worker(cfg(t, "cross_mounts", "true", "dry_run", "true"), rsync.Options{}, rootid.Roots{InSource: []rootid.Inner{{Rel: "in"}}}, choose.Choice{}, 0)
 	if len(w.Syncs[0].Mounts) != 0 || !w.Syncs[0].Once {
 		t.Errorf("%+v", w.Syncs[0])
 	}
@@ -86,7 +86,7 @@ func TestBeside(t *testing.T) {
 		{ext4, []string{"delete", "start"}, false},
 		{ext4, []string{"delete", "never"}, false},
 	} {
-		w := Worker(cfg(t, c.words...), rsync.Options{}, rootid.Roots{Source: c.source}, choose.Choice{})
+		w := Worker(cfg(t, c.words...), rsync.Options{}, rootid.Roots{Source: c.source}, choose.Choice{}, 0)
 		if got := w.Syncs[0].Beside; got != c.want {
 			t.Errorf("%s %q: %v", rootid.FSName(c.source.Magic), c.words, got)
 		}
@@ -166,7 +166,7 @@ func TestDeletes(t *testing.T) {
 		"never":  {settings.DeleteNever, false, false, false},
 	} {
 		c := cfg(t, "delete", word)
-		if got := Worker(c, rsync.Options{}, rootid.Roots{}, choose.Choice{}).Syncs[0].Delete; got != want.worker {
+		if got := Worker(c, rsync.Options{}, rootid.Roots{}, choose.Choice{}, 0).Syncs[0].Delete; got != want.worker {
 			t.Errorf("%s: the worker is told %d", word, got)
 		}
 		for _, passed := range []bool{false, true} {
@@ -193,7 +193,7 @@ func TestLimitsOfManyTargets(t *testing.T) {
 		more = append(more, "targets", fmt.Sprintf("/backup/%d", i))
 	}
 	c := cfg(t, more...)
-	if _, err := Helper(c, rsync.Options{}, rootid.Roots{}, choose.Choice{}, 7); err != nil || len(c.Targets) != keys.MaxTargets {
+	if _, err := Helper(c, rsync.Options{}, rootid.Roots{}, choose.Choice{}, 0, 7); err != nil || len(c.Targets) != keys.MaxTargets {
 		t.Fatalf("%d targets: %v", len(c.Targets), err)
 	}
 	for role, want := range map[string]int64{"helper": 64 + 2*keys.MaxTargets, "worker": 64, "runner": 128} {
@@ -206,7 +206,7 @@ func TestLimitsOfManyTargets(t *testing.T) {
 // What was chosen reaches the worker.
 func TestChoiceReachesTheWorker(t *testing.T) {
 	for word, want := range map[string]settings.Monitor{"inotify": settings.MonitorInotify, "poll": settings.MonitorPoll} {
-		w := Worker(cfg(t), rsync.Options{}, rootid.Roots{}, choose.Choice{Monitor: word, Every: time.Minute, Inodes: true}).Syncs[0]
+		w := Worker(cfg(t), rsync.Options{}, rootid.Roots{}, choose.Choice{Monitor: word, Every: time.Minute, Inodes: true}, 0).Syncs[0]
 		if w.Monitor != want || w.PollEvery != time.Minute || !w.Inodes {
 			t.Errorf("%s: %+v", word, w)
 		}

@@ -66,6 +66,7 @@ type Plan struct {
 	Options rsync.Options
 	Roots   rootid.Roots
 	Source  jail.Tree
+	Unsure  uint64          // as in settings.Sync
 	Watch   *settings.Watch // changes are told, and nothing is copied; nil: the reverse
 }
 
@@ -241,7 +242,7 @@ func (g *Generation) brief(p Plan, firstOpen int) ([]byte, error) {
 	if p.Watch != nil {
 		return brief.Watched(*p.Watch, p.Source.Host, g.Watching, firstOpen)
 	}
-	return brief.Helper(p.Config, p.Options, p.Roots, g.Watching, firstOpen)
+	return brief.Helper(p.Config, p.Options, p.Roots, g.Watching, p.Unsure, firstOpen)
 }
 
 func (m *Maker) worker(g *Generation, files *proc.Files, events sandbox.Donation) error {

@@ -12,9 +12,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"lockstep/config"
 	"lockstep/internal/escape"
+	"lockstep/ipc/status"
 	"lockstep/rootid"
 	"lockstep/supervise/exit"
 	"lockstep/supervise/host"
@@ -31,6 +33,8 @@ type Pair struct {
 	store  *rootid.Store
 	lock   *host.TargetLock
 
+	unsaved   bool // State has what Measure or InStep have learnt
+	saved     time.Time
 	unwritten bool // State is to be written down before anything is copied
 }
 
@@ -131,6 +135,9 @@ func (p *Pair) Remember(l *rootid.Looker, must bool) (accepted string, err error
 		accepted = state.Check(now)
 	}
 	p.State, p.unwritten = rootid.NewState(p.cfg.Source, p.Place(), state.Entries, now), true
+	if p.State.Unsure = state.Unsure; p.State.Unsure == 0 {
+		p.State.Unsure = uint64(time.Now().UnixNano())
+	}
 	return accepted, nil
 }
 
@@ -179,14 +186,42 @@ func (p *Pair) Grow(now rootid.Roots) error {
 	return nil
 }
 
-// Measure takes the size of the tree, and says whether it is another.
-func (p *Pair) Measure(entries uint64) (changed bool) {
-	if p.cfg.DryRun || p.State.Entries == entries {
-		return false
-	}
-	p.State.Entries = entries
-	return true
+// Measure takes the size of the tree.
+func (p *Pair) Measure(entries uint64) {
+	p.learn(&p.State.Entries, entries)
 }
 
-// Save writes the measure down.
-func (p *Pair) Save() error { return p.store.Save(p.State) }
+// InStep takes note of a moment up to which every change has come to the target,
+// if the reports on all targets and on this one say so: lag before its last command
+// ended, in which a change may not have been heard of.
+func (p *Pair) InStep(all, own status.Report, lag time.Duration) {
+	if all.State == status.StateInStep && own.State == status.StateInStep && all.Unwatched == 0 && own.LastSync > uint64(lag) {
+		p.learn(&p.State.Unsure, own.LastSync-uint64(lag)) // earlier than before, if the clock was set back
+	}
+}
+
+func (p *Pair) learn(what *uint64, n uint64) {
+	if !p.cfg.DryRun && *what != n {
+		*what, p.unsaved = n, true
+	}
+}
+
+// Unsure is since when the target, or one of which the same is known from the call
+// before (0: none), may lack content that size and time do not show, in
+// nanoseconds since 1970.
+func (p *Pair) Unsure(others uint64) uint64 {
+	if p.State.Unsure == 0 || others == 0 {
+		return p.State.Unsure | others
+	}
+	return min(p.State.Unsure, others)
+}
+
+// Save writes down what Measure and InStep have learnt, unless the last time was
+// less than every ago.
+func (p *Pair) Save(now time.Time, every time.Duration) error {
+	if !p.unsaved || now.Sub(p.saved) < every {
+		return nil
+	}
+	p.unsaved, p.saved = false, now
+	return p.store.Save(p.State)
+}

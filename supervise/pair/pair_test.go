@@ -5,9 +5,11 @@ import (
 	"path/filepath"
 	"reflect"
 	"testing"
+	"time"
 
 	"lockstep/config"
 	"lockstep/internal/testenv"
+	"lockstep/ipc/status"
 	"lockstep/rootid"
 )
 
@@ -107,3 +109,58 @@ func TestKeepWritesLast(t *testing.T) {
 }
 
 func with(store *rootid.Store, cfg config.Config) *Pair { return &Pair{cfg: cfg, store: store} }
+
+// Since when content may differ is what the reports say, if all is in step, and
+// outlives the process.
+func TestUnsureSince(t *testing.T) {
+	testenv.NeedRoot(t)
+	store, err := rootid.OpenStore(filepath.Join(t.TempDir(), "state"), "/a", "/b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	const lag = 10 * time.Second
+	inStep := status.Report{State: status.StateInStep, LastSync: uint64(100 * time.Second)}
+	syncing, never, unwatched, back := inStep, inStep, inStep, inStep
+	syncing.State, never.LastSync, unwatched.Unwatched, back.LastSync = status.StateSyncing, 0, 1, uint64(50*time.Second)
+	p := with(store, config.Config{})
+	p.State.Unsure = 7
+	for i, c := range []struct {
+		all, own status.Report
+		want     uint64
+	}{
+		{syncing, inStep, 7}, {inStep, syncing, 7}, {inStep, never, 7}, {unwatched, inStep, 7},
+		{inStep, inStep, uint64(90 * time.Second)},
+		{inStep, back, uint64(40 * time.Second)}, // the clock was set
+	} {
+		if p.InStep(c.all, c.own, lag); p.State.Unsure != c.want {
+			t.Errorf("%d: since %d, want %d", i, p.State.Unsure, c.want)
+		}
+	}
+	now := time.Unix(1000, 0)
+	if err := p.Save(now, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	p.InStep(inStep, inStep, lag)
+	if err := p.Save(now.Add(59*time.Second), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []uint64{uint64(40 * time.Second), uint64(90 * time.Second)} {
+		if state, known, err := store.Load(); err != nil || !known || state.Unsure != want {
+			t.Errorf("%+v %v %v, want %d", state, known, err, want)
+		}
+		if err := p.Save(now.Add(time.Minute), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range [][3]uint64{{0, 0, 0}, {0, 5, 5}, {5, 0, 5}, {5, 6, 5}, {6, 5, 5}} {
+		p.State.Unsure = c[0]
+		if got := p.Unsure(c[1]); got != c[2] {
+			t.Errorf("%d and %d: %d", c[0], c[1], got)
+		}
+	}
+	dry := with(store, config.Config{Run: config.Run{DryRun: true}})
+	if dry.InStep(inStep, inStep, lag); dry.State.Unsure != 0 {
+		t.Error("a dry run learns")
+	}
+}

@@ -76,6 +76,9 @@ func (s *Session) onReport(r generation.Report) error {
 	if r.Initials > old.Initials {
 		s.measure()
 	}
+	for _, t := range s.targets {
+		t.pair.InStep(g.Last, t.last, g.Watching.Lag())
+	}
 	s.save(now, saveEvery)
 	for _, line := range words.Troubles(old, r.Report) {
 		s.news.Log(context.Background(), line.Level, line.Text)
@@ -134,7 +137,7 @@ func (s *Session) passDone(t *target, old status.Report, now time.Time) {
 func (s *Session) measure() {
 	walked := s.gen.Last.Walked
 	for _, t := range s.targets {
-		s.unsaved = t.pair.Measure(walked) || s.unsaved
+		t.pair.Measure(walked)
 	}
 	s.show(func(n *console.Part) { n.Expected = walked })
 }

@@ -52,9 +52,7 @@ type loop struct {
 	deadline *time.Timer // of a stop
 	rounds   *rounds.Timer
 
-	news    *slog.Logger // for lines that the worker's numbers cause
-	unsaved bool         // a number of the state
-	saved   time.Time
+	news *slog.Logger // for lines that the worker's numbers cause
 }
 
 const (
@@ -149,7 +147,11 @@ func (s *Session) startGeneration(now rootid.Roots) error {
 		err = s.remember(now)
 	}
 	if err == nil {
-		s.gen, err = s.maker.Begin(generation.Plan{Config: s.cfg, Options: s.options, Roots: now, Source: s.targets[0].pair.Source(now)})
+		plan := generation.Plan{Config: s.cfg, Options: s.options, Roots: now, Source: s.targets[0].pair.Source(now)}
+		for _, t := range s.targets {
+			plan.Unsure = t.pair.Unsure(plan.Unsure)
+		}
+		s.gen, err = s.maker.Begin(plan)
 		s.phase = phaseUp
 	}
 	if err == nil {

@@ -200,16 +200,12 @@ func (s *Session) rememberRoots() error {
 	return nil
 }
 
-// save writes the measure of the tree down, but not more often than every so
-// long: the worker decides how often it changes. It is no more than a measure,
-// so that a full disk is no reason to end.
+// save writes down what has been learnt, but not more often than every so long:
+// the worker decides how often it changes. What is lost is a measure, or has more
+// compared at the next start, so that a full disk is no reason to end.
 func (s *Session) save(now time.Time, every time.Duration) {
-	if !s.unsaved || now.Sub(s.saved) < every {
-		return
-	}
-	s.unsaved, s.saved = false, now
 	for _, t := range s.targets {
-		if err := t.pair.Save(); err != nil {
+		if err := t.pair.Save(now, every); err != nil {
 			s.log.Warn("the state could not be saved", "error", err.Error())
 		}
 	}

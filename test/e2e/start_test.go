@@ -146,3 +146,36 @@ func TestStartInStep(t *testing.T) {
 	m.equal()
 	m.stop()
 }
+
+// Content that changes while nothing watches, in a file whose size and time stay
+// as they were, is found by the time at which its status changed, whether lockstep
+// was stopped before or killed.
+func TestContentThatTimeDoesNotShow(t *testing.T) {
+	m := newMirror(t)
+	old := time.Now().Add(-time.Hour)
+	behind := func(text string) {
+		t.Helper()
+		for _, name := range []string{"file", "d/file"} {
+			put(t, m.src+"/"+name, text)
+			if err := os.Chtimes(m.src+"/"+name, old, old); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	behind("1")
+	m.start()
+	m.equal()
+	m.stop()
+
+	behind("2")
+	m.start()
+	m.equal()
+	m.signal(syscall.SIGKILL)
+	m.wait(limit)
+	m.sweepWait()
+
+	behind("3")
+	m.start()
+	m.equal()
+	m.stop()
+}

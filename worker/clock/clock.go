@@ -18,6 +18,14 @@ const slack = 200 * time.Millisecond
 // moment can have, on a file system that keeps them.
 func Since(at time.Time) uint64 { return uint64(max(at.Add(-slack).UnixNano(), 1)) }
 
+// Earlier is the earlier of two times of which 0 is none.
+func Earlier(a, b uint64) uint64 {
+	if a == 0 || b == 0 {
+		return a | b
+	}
+	return min(a, b)
+}
+
 const second = uint64(time.Second)
 
 // Late says whether a file's time is not before since. A time of whole seconds

@@ -71,4 +71,7 @@ type Config struct {
 	// Compared: changes are found by comparing listings (worker/poll). What came and
 	// went between two of them nobody tells, but the time of the directory.
 	Compared bool
+	// Unsure, in nanoseconds since 1970, has the content of files marked whose status
+	// has changed since, when the initial walk finds them; 0: of none.
+	Unsure uint64
 }

@@ -53,7 +53,7 @@ func (t *Tracker) ignored(rel string, kind uint8) bool {
 	if kind == listing.KindDir && t.mounts[rel] {
 		return true
 	}
-	return t.cfg.Excluded(rel, kind == listing.KindDir)
+	return t.cfg.Excluded != nil && t.cfg.Excluded(rel, kind == listing.KindDir)
 }
 
 // touch notes that what is at the node's place may have changed just now:

@@ -36,6 +36,7 @@
 package track
 
 import (
+	"cmp"
 	"time"
 
 	"lockstep/worker/count"
@@ -101,15 +102,7 @@ type Tracker struct {
 
 // New returns a Tracker that knows nothing yet: see Start.
 func New(cfg Config, sink Sink) *Tracker {
-	if cfg.PairWait == 0 {
-		cfg.PairWait = 500 * time.Millisecond
-	}
-	if cfg.MaxWalks == 0 {
-		cfg.MaxWalks = 4096
-	}
-	if cfg.Excluded == nil {
-		cfg.Excluded = func(string, bool) bool { return false }
-	}
+	cfg.PairWait, cfg.MaxWalks = cmp.Or(cfg.PairWait, 500*time.Millisecond), cmp.Or(cfg.MaxWalks, 4096)
 	t := &Tracker{
 		cfg: cfg, sink: sink, tree: tree.New(), mounts: map[string]bool{},
 		out: map[uint64]*walk{}, flips: map[int32]int{}, names: intern.Paths{},
@@ -246,7 +239,7 @@ func (t *Tracker) finish() {
 		t.count.Verified++
 	}
 	if t.Complete() {
-		t.recent = 0
+		t.recent, t.cfg.Unsure = 0, 0
 	}
 	if t.Idle() && (t.early.Any() || t.removed.Any() || len(t.flips) > 0) {
 		// No answer is under way that could bring a descriptor of old.

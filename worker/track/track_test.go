@@ -2,6 +2,7 @@ package track
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -415,5 +416,45 @@ func BenchmarkEvent(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		tr.Event(e, start)
+	}
+}
+
+// What a target may not have been told of is marked by the first walk: the content
+// of files that have changed since, and of nothing else, nor once it has ended.
+func TestUnsure(t *testing.T) {
+	const since = uint64(5e9 + 7)
+	file := func(name string, ctime uint64) Entry {
+		return Entry{Kind: listing.KindFile, Name: name, Ctime: ctime}
+	}
+	link := file("link", since)
+	link.Kind = listing.KindLink
+	dir := dirEntry("dir")
+	dir.Ctime = since
+	entries := []Entry{file("before", since-1), file("then", since), file("after", since+1), link, dir}
+	for name, beside := range map[string]uint64{"behind the walk": 0, "beside it": since + 1} {
+		n := &notes{}
+		tr := New(Config{Unsure: since}, n)
+		tr.Start(false, beside)
+		if w := n.walks[0]; w.Since != since {
+			t.Errorf("%s: it asks for what changed since %d", name, w.Since)
+		}
+		n.answer(t, tr, "", Listing{WD: 1, Ctime: since, Entries: entries})
+		n.answer(t, tr, "dir", Listing{WD: 2, Entries: []Entry{file("below", since)}})
+		want := map[string]Change{"then": Content, "after": Content, "dir/below": Content}
+		if beside > 0 {
+			want["after"] = Name | Content | Attr
+		}
+		if !maps.Equal(n.dirty, want) {
+			t.Errorf("%s: %v, want %v", name, n.dirty, want)
+		}
+		n.dirty = nil
+		tr.Verify()
+		if w := n.walks[0]; w.Since != 0 {
+			t.Errorf("%s: a verification asks for what changed since %d", name, w.Since)
+		}
+		n.answer(t, tr, "", Listing{WD: 1, Entries: entries})
+		if len(n.dirty) > 0 {
+			t.Errorf("%s: a verification marks %v", name, n.dirty)
+		}
 	}
 }

@@ -1,6 +1,9 @@
 package track
 
-import "lockstep/worker/tree"
+import (
+	"lockstep/worker/clock"
+	"lockstep/worker/tree"
+)
 
 // A node's mark: what its next walk is to do, and where it stands.
 const (
@@ -109,7 +112,7 @@ func (t *Tracker) hand(id tree.ID) {
 	t.out[t.serial] = w
 	out := Walk{Serial: t.serial, Rel: rel, All: w.want&wantAll != 0, Watch: t.watches(w.want)}
 	if w.want&wantSeen != 0 {
-		out.Since = t.recent
+		out.Since = clock.Earlier(t.recent, t.cfg.Unsure)
 	}
 	t.sink.Walk(out)
 }
