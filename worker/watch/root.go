@@ -437,10 +437,7 @@ func (s *sink) refused(rel string, status uint16) {
 		s.name, tell.Show(rel), phrase.Status(ipc.Status(status)), retryWalk)
 }
 
-const (
-	enospc    = 28
-	retryWalk = 5 * time.Second
-)
+const enospc, retryWalk = 28, 5 * time.Second
 
 // TooLong is a path that no request can name.
 func (s *sink) TooLong(rel string) {
