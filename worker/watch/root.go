@@ -147,9 +147,11 @@ func (r *Root) Advance() {
 		r.retryAt = time.Time{}
 		r.retry(now)
 	}
-	if r.verify && r.ready && r.track.Complete() && !r.track.Counters().Verifying {
-		r.verify = false
-		r.track.Verify()
+	if r.verify && r.ready {
+		if r.follow(); r.track.Complete() && !r.track.Counters().Verifying {
+			r.verify = false
+			r.track.Verify()
+		}
 	}
 	r.stepFresh()
 	r.behind.Step(r.host.Barrier)
@@ -345,10 +347,7 @@ func (r *Root) Next() time.Time {
 func (r *Root) Command(c status.Command) {
 	switch c.Verb() {
 	case status.CommandVerify:
-		if r.ready && !r.track.Counters().Verifying {
-			r.verify = true
-			r.follow()
-		}
+		r.verify = r.verify || !r.track.Counters().Verifying
 	case status.CommandTrace:
 		r.trace = !r.trace
 	case status.CommandList:

@@ -121,6 +121,21 @@ func TestListAndTrace(t *testing.T) {
 	}
 }
 
+// What is asked for before the root is ready is done when it is: who asks waits for it.
+func TestAskedTooEarly(t *testing.T) {
+	r := newRig(t, 1, inotify())
+	r.mkdir("a/b")
+	r.root.Command(status.CommandList)
+	r.root.Command(status.CommandVerify)
+	r.start()
+	if list, done := r.lines(output.List), r.lines(output.Done); !slices.Equal(slices.Sorted(slices.Values(list)), []string{".", "a", "a/b"}) || len(done) != 1 {
+		t.Errorf("%q, %q", list, done)
+	}
+	if n := r.report().Verified; n != 1 {
+		t.Errorf("%d verifications", n)
+	}
+}
+
 // Without watches for all, a person is told the sysctl, and a rescan comes at times.
 func TestTooFewWatches(t *testing.T) {
 	r := newRig(t, 1, inotify())
