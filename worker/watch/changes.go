@@ -28,11 +28,14 @@ type changes struct {
 
 	told    []string          // directories that were just told of
 	doubted map[string]string // what is to be looked at, and why
-	last    [2]string         // the last rename: from, to
-	untold  departure         // the last one whose first half was of a name that nobody has heard of
-	landed  string            // where the last one ended of whose first half nobody told
-	behind  behind.Behind
-	limbo   bool // an event came from a directory that is between the halves of its rename
+
+	doubtedAt time.Time // since when, the first of it
+
+	last   [2]string // the last rename: from, to
+	untold departure // the last one whose first half was of a name that nobody has heard of
+	landed string    // where the last one ended of whose first half nobody told
+	behind behind.Behind
+	limbo  bool // an event came from a directory that is between the halves of its rename
 }
 
 // departure is the first half of a rename.
@@ -286,13 +289,6 @@ func (r *Root) giveUp() {
 	d := r.left[0]
 	r.left = r.left[1:]
 	r.alone(d)
-}
-
-func (r *Root) expiry() time.Time {
-	if len(r.left) == 0 {
-		return time.Time{}
-	}
-	return r.left[0].at.Add(pairWait)
 }
 
 // flush tells all that waits for something else to come.

@@ -219,3 +219,44 @@ func TestPollTells(t *testing.T) {
 		t.Errorf("told %q", got)
 	}
 }
+
+// In a tree in which something always is listed, too, what is in doubt is told.
+func TestDoubtInATreeThatNeverRests(t *testing.T) {
+	r := newRig(t, 1, inotify())
+	r.start()
+	at := r.want(0)
+	r.root.doubt("x", "why")
+	r.mkdir("a")
+	for r.hear() { // and nobody answers
+	}
+	r.pass(impatience / 2)
+	for r.hear() {
+	}
+	at = r.want(at, "create a")
+	r.pass(impatience)
+	for r.hear() {
+	}
+	r.want(at, "rescan x")
+	if len(r.pending) == 0 {
+		t.Error("nothing is under way")
+	}
+}
+
+// Who is told to end says that lines were dropped before it does.
+func TestEndTellsOfDroppedLines(t *testing.T) {
+	r := newRig(t, 1, inotify())
+	r.start()
+	at := r.want(0)
+	r.room = 0
+	r.mkdir("a")
+	r.settle(0)
+	r.draining = true
+	if r.root.Advance(); r.root.Done() {
+		t.Error("it has ended, and nothing says that a line is missing")
+	}
+	r.room = -1
+	if r.root.Advance(); !r.root.Done() {
+		t.Error("there is no end")
+	}
+	r.want(at, "overflow", "rescan")
+}
