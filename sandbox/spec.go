@@ -1,7 +1,8 @@
 package sandbox
 
 import (
-	"encoding/json"
+	"bytes"
+	"encoding/gob"
 	"errors"
 	"fmt"
 	"math"
@@ -141,22 +142,23 @@ func isOwn(name string) bool {
 	return slices.Contains([]string{nameSelf, nameImage, nameSpec, nameParent}, name) || strings.HasPrefix(name, nameJoin)
 }
 
-// encode checks the spec and returns it as stage one reads it.
+// encode checks the spec and returns it as stage one reads it. (Not as JSON, which
+// would write another path for one that is not UTF-8.)
 func (s *Spec) encode() ([]byte, error) {
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("jail of %s: %w", s.Role, err)
 	}
-	data, err := json.Marshal(s)
-	if err != nil {
+	var data bytes.Buffer
+	if err := gob.NewEncoder(&data).Encode(s); err != nil {
 		return nil, fmt.Errorf("jail of %s: %w", s.Role, err)
 	}
-	return data, nil
+	return data.Bytes(), nil
 }
 
 // decodeSpec reads what encode wrote, and checks it again.
 func decodeSpec(data []byte) (*Spec, error) {
 	s := new(Spec)
-	if err := json.Unmarshal(data, s); err != nil {
+	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(s); err != nil {
 		return nil, err
 	}
 	return s, s.check()
@@ -233,7 +235,9 @@ func (s *Spec) checkPaths() error {
 		clean = append(clean, o.Path)
 	}
 	for _, r := range s.Landlock {
-		clean = append(clean, r.Path)
+		if clean = append(clean, r.Path); r.FD != 0 {
+			return fmt.Errorf("the rule of %s names a descriptor, which is stage one's own affair", r.Path)
+		}
 	}
 	for _, p := range append(clean, below...) {
 		if !path.IsAbs(p) || path.Clean(p) != p || strings.ContainsRune(p, 0) {

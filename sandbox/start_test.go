@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -134,6 +135,7 @@ func TestSpecRefused(t *testing.T) {
 		`"/a\x00" is`:    func(s *Spec) { s.Opens = []Open{{Name: "a", Path: "/a\x00"}} },
 		"root itself":    func(s *Spec) { s.Binds = []Bind{{Source: "/a", Target: "/"}} },
 		"no target":      func(s *Spec) { s.Links = []Link{{"/a", ""}} },
+		"descriptor":     func(s *Spec) { s.Landlock = []Rule{{Path: "/", FD: 3}} },
 		`"rule" is not`:  func(s *Spec) { s.Landlock = []Rule{{Path: "rule"}} },
 	} {
 		spec := workerSpec()
@@ -160,10 +162,11 @@ func TestSpecRefused(t *testing.T) {
 		}
 	}
 	good := workerSpec()
+	good.Dirs = append(good.Dirs, "/not UTF-8: \xff")
 	data, err := good.encode()
 	mustDo(t, err)
-	if _, err := decodeSpec(data); err != nil {
-		t.Error(err)
+	if back, err := decodeSpec(data); err != nil || !slices.Equal(back.Dirs, good.Dirs) {
+		t.Errorf("%q came back as %+v, %v", good.Dirs, back, err)
 	}
 }
 

@@ -103,10 +103,12 @@ func Run(d Ends, build string) error {
 	}
 	e.takers = e.taking()
 	commands := make(chan status.Command, 4)
-	go pump.ReadCommands(d.Status, commands)
 	go func() { e.failed <- e.feed.Run() }()
 
-	e.ask(&ipc.Hello{Version: ipc.Version, Build: build}, nil, e.hello)
+	e.ask(&ipc.Hello{Version: ipc.Version, Build: build}, nil, func(m ipc.Message, _ bool) error {
+		go pump.ReadCommands(d.Status, commands) // not before there is who obeys
+		return e.hello(m)
+	})
 	err := e.run(commands)
 	if errors.Is(err, errDrained) {
 		return nil
@@ -230,7 +232,7 @@ func (e *engine) answer(a pump.Answer) error {
 	return f(a.Message, a.Final)
 }
 
-func (e *engine) hello(m ipc.Message, _ bool) error {
+func (e *engine) hello(m ipc.Message) error {
 	a, err := deliver.Answer[ipc.HelloAnswer](m)
 	if err != nil {
 		return err

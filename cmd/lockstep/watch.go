@@ -87,12 +87,14 @@ all that is in it is told as a create for each name; what leaves it, as one dele
                           from (of a move), cause (of an overflow or a rescan); a
                           name that is not UTF-8 is in path_b64 or from_b64
                           (default text)
-  --monitor MONITOR       where changes are heard of: auto, inotify, or poll, which
-                          compares listings (default auto: as suits the file system)
+  --monitor MONITOR       where changes are heard of: auto, inotify, fanotify, dnotify,
+                          or poll, which compares listings (default auto: as suits
+                          the file system)
   --poll-every TIME       how long after a listing a directory is listed again
   --exclude PATTERN       leave out what matches (gitignore syntax; may be repeated)
   --settle TIME           tell what became of a path once it was quiet for TIME, or
-                          changed for ten times as long (default 0: each change)
+                          changed for ten times as long, or 65,536 others wait
+                          (default 0: each change)
   --follow-renames        watch a DIR on that is renamed itself; else its name is
                           waited for until it is back
   --verify-every TIME     compare the tree with the file system, both ways

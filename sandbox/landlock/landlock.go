@@ -88,7 +88,7 @@ func handled(abi int) unix.LandlockRulesetAttr {
 // directory, are left out.
 type Rule struct {
 	Path   string
-	FD     int `json:"-"` // this process's: no specification can name one
+	FD     int // this process's: no specification can name one
 	Access uint64
 }
 

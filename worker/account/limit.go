@@ -71,3 +71,12 @@ func WatchLimit(limit uint64, every time.Duration) func(unwatched, dirs uint64) 
 			unwatched, dirs, fate, sysctl, number)
 	}
 }
+
+// NotTold is the same of a root of which nothing is copied: the tree is not compared,
+// and so often a person is told to look.
+func NotTold(every time.Duration) func(unwatched, dirs uint64) string {
+	return func(unwatched, dirs uint64) string {
+		return fmt.Sprintf("watch limit reached: of %d of %d directories no change is told; a rescan line comes every %v. "+
+			"Set sysctl fs.inotify.max_user_watches to at least %d more than now, or try --monitor fanotify, which needs none", unwatched, dirs, every, unwatched)
+	}
+}

@@ -2,13 +2,14 @@
 // known by path.
 //
 // Trust: part of the worker, untrusted. Pure.
-// Imports: the standard library.
+// Imports: none.
 package below
 
-import "strings"
-
-// Within says whether path is dir or below it.
-func Within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
+// Within says whether path is dir or below it. (It is asked for each of many: it
+// makes no string.)
+func Within(path, dir string) bool {
+	return len(path) >= len(dir) && path[:len(dir)] == dir && (len(path) == len(dir) || path[len(dir)] == '/')
+}
 
 // Cut removes a path and all below it.
 func Cut[T any](m map[string]T, rel string) {

@@ -32,7 +32,7 @@ type Source struct {
 
 // buffers circulate between a reader and the engine.
 type buffers struct {
-	Full  chan []byte // a nil buffer says: the queue was empty after Mark was called
+	Full  chan []byte // a nil buffer says: the queue was seen empty after Mark was called
 	Empty chan []byte // where buffers go back
 	size  int         // of each
 	made  int
@@ -108,11 +108,15 @@ func (s *Source) Run() error {
 	var p pace.Pace
 	for {
 		buf := s.buffer()
-		n, err := s.read(buf)
+		n, answers, err := s.read(buf)
 		if err != nil {
 			return fmt.Errorf("reading events: %w", err)
 		}
 		s.Full <- buf[:n]
+		if answers {
+			s.asked.Store(false)
+			s.Full <- nil
+		}
 		if wait := p.After(n, time.Now()); wait > 0 {
 			pace.Rest(wait)
 		}
@@ -120,23 +124,26 @@ func (s *Source) Run() error {
 }
 
 // read waits for events. When it sees the queue empty it answers a mark that
-// was made before.
-func (s *Source) read(buf []byte) (int, error) {
+// was made before; if that is so behind what it has read, answers says that the
+// mark is to be answered behind that: of a stream, which is read in rests, no
+// read would ever find nothing.
+func (s *Source) read(buf []byte) (n int, answers bool, err error) {
 	for {
 		asked := s.asked.Load()
 		n, err := unix.Read(s.fd, buf)
 		switch {
 		case err == nil:
-			return n, nil
+			// The kernel goes on to the queue's end as long as a record fits.
+			return n, asked && n <= len(buf)-monitor.MinBuffer, nil
 		case errors.Is(err, unix.EINTR):
 		case !errors.Is(err, unix.EAGAIN):
-			return 0, err
+			return 0, false, err
 		case asked:
 			s.asked.Store(false)
 			s.Full <- nil
 		default:
 			if err := s.sleep(); err != nil {
-				return 0, err
+				return 0, false, err
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package pump
 import (
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -121,5 +122,47 @@ func TestStreamIsReadInFewReads(t *testing.T) {
 	}
 	if most := pace.FreeReads + 4 + 2*int(time.Since(began)/pace.MostRest); reads > most {
 		t.Errorf("%d reads of %d events, at most %d are needed", reads, events, most)
+	}
+}
+
+// TestMarkInAStream: a mark is answered while events go on to come, more often
+// than the reader rests. (Else nothing that waits for one, as does all of which
+// the type is looked at, would come before the stream ends.)
+func TestMarkInAStream(t *testing.T) {
+	if monitor.ReadSize < 2*monitor.MinBuffer {
+		return // tinybuffer: an event a read is less than comes
+	}
+	dir := t.TempDir()
+	s := startSource(t, dir)
+	var stream sync.WaitGroup
+	stop := make(chan struct{})
+	stream.Go(func() {
+		name := filepath.Join(dir, "f")
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			_ = os.WriteFile(name, nil, 0o600)
+			_ = os.Remove(name)
+			time.Sleep(300 * time.Microsecond)
+		}
+	})
+	defer stream.Wait()
+	defer close(stop)
+	for range 5 * pace.FreeReads { // until it rests as long as it ever does
+		s.Release(receive(t, s))
+	}
+	const most = 50 // reads: one would do
+	for range 20 {
+		s.Mark()
+		reads := 0
+		for b := receive(t, s); b != nil; b = receive(t, s) {
+			if s.Release(b); reads == most {
+				t.Fatalf("no answer behind %d reads", most)
+			}
+			reads++
+		}
 	}
 }

@@ -108,8 +108,9 @@ type Queue struct {
 	again     bool   // another one is needed after it
 	absorb    bool   // collapsed: what is added is the next pass's affair
 
-	dirty     subtrees // where the next pass must compare content
-	comparing subtrees // where the one under way must
+	pruned    map[string]bool // Replaced when the pass under way began, and not marked so since
+	dirty     subtrees        // where the next pass must compare content
+	comparing subtrees        // where the one under way must
 	collapses uint64
 }
 
@@ -198,6 +199,9 @@ func (q *Queue) merge(it *item, change Change, at int64) {
 	it.gen = q.gen
 	it.floor = min(it.floor, at+int64(q.c.RetryMin))
 	it.change |= change
+	if q.passing && change&Replaced != 0 {
+		delete(q.pruned, it.rel)
+	}
 	it.returned, it.survived, it.passed = false, false, false
 	lane := it.lane()
 	if it.big && change&moves != 0 {

@@ -67,19 +67,29 @@ func (q *Queue) BeginWhole(now time.Time) bool {
 	q.passing, q.again, q.absorb = true, false, false
 	q.comparing, q.dirty = q.dirty, nil
 	q.gen++
+	q.pruned = map[string]bool{}
+	for rel, it := range q.items {
+		if it.change&Replaced != 0 {
+			q.pruned[rel] = true
+		}
+	}
 	return true
 }
 
 // EndWhole ends a whole pass. After success, what was added before it began is
 // acknowledged, except for new content: a pass compares size and time, and a
 // file that was written twice within one tick of the file system's clock, or
-// renamed over another, may differ in neither. What came during it stays. After a failure all stays, and the
+// renamed over another, may differ in neither. What came during it stays, but that
+// the pass was to delete what is not there any more: else a root in which names come
+// and go would have one pass follow the other. After a failure all stays, and the
 // pass is needed still, after a back-off; batches can be taken until then.
 func (q *Queue) EndWhole(ok bool, now time.Time, rnd func() float64) {
 	if !q.passing {
 		return
 	}
 	q.passing = false
+	pruned := q.pruned
+	q.pruned = nil
 	if !ok {
 		q.KeepContents()
 		q.passAt = q.offset(now) + q.backoff(q.least, q.passFails, rnd)
@@ -91,6 +101,9 @@ func (q *Queue) EndWhole(ok bool, now time.Time, rnd func() float64) {
 	q.whole, q.again = q.again, false
 	for _, it := range q.items {
 		if it.gen == q.gen {
+			if pruned[it.rel] {
+				it.change &^= Replaced
+			}
 			continue
 		}
 		if it.change&(Content|Name) != 0 && !it.passed {

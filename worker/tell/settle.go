@@ -8,8 +8,10 @@ import (
 	"lockstep/worker/listing"
 )
 
-// longest is how many times --settle a path is waited for that never is quiet.
-const longest = 10
+// longest is how many times --settle a path is waited for that never is quiet;
+// maxWaiting is how many paths are waited for at once: whoever can write in the root
+// chooses how many change.
+const longest, maxWaiting = 10, 1 << 16
 
 // Settler merges the changes of a path until it has been quiet for a while.
 type Settler struct {
@@ -47,6 +49,9 @@ func (s *Settler) Add(e Event) {
 		el = nil
 	}
 	if el == nil {
+		if s.order.Len() >= maxWaiting {
+			s.end(s.order.Front())
+		}
 		s.at[e.Rel] = s.order.PushBack(&waiting{Event: e, first: e.At})
 		s.link(e.Rel)
 		return

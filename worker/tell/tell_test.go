@@ -15,6 +15,26 @@ import (
 
 func at(ms int) time.Time { return time.Unix(1_000_000_000, int64(ms)*1e6) }
 
+// Of more paths than are waited for, those that have waited longest are told.
+func TestSettleIsBounded(t *testing.T) {
+	told := 0
+	s := NewSettler(time.Hour, func(e Event) {
+		if want := fmt.Sprint(told); e.Rel != want {
+			t.Fatalf("%s is told, not %s", e.Rel, want)
+		}
+		told++
+	})
+	for i := range maxWaiting + 100 {
+		s.Add(Event{Op: Create, Rel: fmt.Sprint(i), At: at(i)})
+		if len(s.at) > maxWaiting {
+			t.Fatalf("%d wait", len(s.at))
+		}
+	}
+	if told != 100 {
+		t.Errorf("%d are told", told)
+	}
+}
+
 // A row is what happens to paths at which time, and what is told when, if a path
 // has to be quiet for 100 ms.
 func TestSettle(t *testing.T) {

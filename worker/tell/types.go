@@ -80,9 +80,10 @@ func (t *Typer) mixed(e *Event) bool {
 	return false
 }
 
-// open says whether an event waits for its type.
+// open says whether an event waits for its type. A path that no request can name
+// is not looked at.
 func (e *Event) open() bool {
-	return e.Kind == listing.KindNone && !e.asked && e.Op <= Move && e.Op != Remove
+	return e.Kind == listing.KindNone && !e.asked && e.Op <= Move && e.Op != Remove && len(e.Rel) < ipc.MaxRel
 }
 
 // Push appends an event.

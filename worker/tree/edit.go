@@ -52,10 +52,12 @@ func (t *Tree) link(slot, parent int32) {
 	t.index(slot)
 }
 
-// unlink takes a node from its parent, if it has one.
+// unlink takes a node from its parent, or off the list of those in limbo: it is
+// in one place. (The list is long when many leave at once.)
 func (t *Tree) unlink(slot int32) {
 	n := t.at(slot)
 	if n.parent == nilSlot {
+		t.forget(slot)
 		return
 	}
 	t.unindex(slot)
@@ -115,7 +117,6 @@ func (t *Tree) Move(id, parent ID, name string) bool {
 		return false
 	}
 	t.unlink(slot)
-	t.forget(slot)
 	t.rename(slot, name)
 	t.link(slot, above)
 	return true
@@ -129,7 +130,6 @@ func (t *Tree) Remove(id ID, gone func(wd int32, mark uint16)) {
 		return
 	}
 	t.unlink(slot)
-	t.forget(slot)
 	// From the bottom up, without recursion: a hostile tree can be deep.
 	for {
 		leaf := slot
@@ -139,7 +139,9 @@ func (t *Tree) Remove(id ID, gone func(wd int32, mark uint16)) {
 		n := t.at(leaf)
 		wd, mark := n.wd, n.mark
 		t.clearWD(leaf)
-		t.unlink(leaf)
+		if leaf != slot {
+			t.unlink(leaf)
+		}
 		t.release(leaf)
 		gone(wd, mark)
 		if leaf == slot {

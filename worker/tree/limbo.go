@@ -24,7 +24,12 @@ type limbo struct {
 func (t *Tree) forget(slot int32) {
 	for i := range t.limbo {
 		if t.limbo[i].slot == slot {
-			t.limbo = append(t.limbo[:i], t.limbo[i+1:]...)
+			if i > 0 { // mostly it is the last one, or the first
+				copy(t.limbo[i:], t.limbo[i+1:])
+				t.limbo = t.limbo[:len(t.limbo)-1]
+			} else {
+				t.limbo = t.limbo[1:]
+			}
 			return
 		}
 	}
@@ -39,7 +44,6 @@ func (t *Tree) Detach(id ID, cookie uint32, now time.Time) bool {
 		return false
 	}
 	t.unlink(slot)
-	t.forget(slot)
 	t.limbo = append(t.limbo, limbo{slot: slot, cookie: cookie, wd: t.at(slot).wd, since: now})
 	return true
 }
@@ -103,7 +107,6 @@ func (t *Tree) Expire(now time.Time, wait time.Duration, gone func(wd int32, mar
 			t.givenUp++
 			n++
 		}
-		t.limbo = t.limbo[1:]
 		t.Remove(top, gone)
 	}
 	return n

@@ -42,9 +42,13 @@ func (r *Root) still() bool {
 
 // wants has a directory listed that was just told of.
 func (r *Root) wants(rel string) {
-	if r.arrivals != nil {
+	switch {
+	case len(rel) >= ipc.MaxRel: // no request can name it
+		(*sink)(r).TooLong(rel)
+		r.full[rel] = true
+	case r.arrivals != nil:
 		r.arrivals.Want(rel)
-	} else {
+	default:
 		r.track.Again(rel)
 	}
 }
@@ -118,6 +122,6 @@ func (r *Root) moveArrivals(from string, places []string) {
 		if r.fresh.Listed(rel) {
 			r.doubt(rel, "it was listed while it was renamed")
 		}
-		r.arrivals.Want(rel)
+		r.wants(rel)
 	}
 }

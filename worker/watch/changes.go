@@ -7,14 +7,17 @@ import (
 	"lockstep/internal/escape"
 	"lockstep/monitor"
 	"lockstep/worker/behind"
+	"lockstep/worker/below"
 	"lockstep/worker/fresh"
 	"lockstep/worker/listing"
 	"lockstep/worker/tell"
 	"lockstep/worker/tree"
 )
 
-// pairWait is how long the halves of a rename may be apart: as in package track.
-const pairWait = 500 * time.Millisecond
+// How far the halves of a rename may be apart: in time, as in package track, and
+// in other halves: the kernel queues one behind the other but for what others do at
+// that moment, and each event is compared with all that wait.
+const pairWait, mostLeft = 500 * time.Millisecond, 256
 
 // changes is what is known of names while events come in.
 type changes struct {
@@ -25,11 +28,14 @@ type changes struct {
 
 	told    []string          // directories that were just told of
 	doubted map[string]string // what is to be looked at, and why
-	last    [2]string         // the last rename: from, to
-	untold  departure         // the last one whose first half was of a name that nobody has heard of
-	landed  string            // where the last one ended of whose first half nobody told
-	behind  behind.Behind
-	limbo   bool // an event came from a directory that is between the halves of its rename
+
+	doubtedAt time.Time // since when, the first of it
+
+	last   [2]string // the last rename: from, to
+	untold departure // the last one whose first half was of a name that nobody has heard of
+	landed string    // where the last one ended of whose first half nobody told
+	behind behind.Behind
+	limbo  bool // an event came from a directory that is between the halves of its rename
 }
 
 // departure is the first half of a rename.
@@ -169,6 +175,9 @@ func (r *Root) departed(rel string, kind uint8, cookie uint32) {
 	if kind != listing.KindDir {
 		kind = r.types.Known(rel)
 	}
+	if len(r.left) == mostLeft {
+		r.giveUp()
+	}
 	r.left = append(r.left, departure{cookie: cookie, rel: rel, kind: kind, at: r.host.Now(), twice: rel == r.landed})
 }
 
@@ -209,7 +218,7 @@ func (r *Root) arrived(rel string, kind uint8, cookie uint32) {
 	}
 	r.change(tell.Event{Op: tell.Move, Kind: d.kind, Rel: rel, From: d.rel, Seq: seq})
 	if r.limbo && kind == listing.KindDir {
-		r.limbo = false
+		r.limbo = len(r.left) > 0 // which of them it was is not known
 		r.doubt(rel, "it was changed while it was renamed")
 	}
 }
@@ -260,7 +269,7 @@ func (r *Root) alone(d departure) {
 // below one that comes or goes.
 func (r *Root) replaced(rel string) {
 	for i := 0; i < len(r.left); i++ {
-		if d := r.left[i]; d.rel == rel || strings.HasPrefix(rel, d.rel+"/") || strings.HasPrefix(d.rel, rel+"/") {
+		if d := r.left[i]; below.Within(rel, d.rel) || below.Within(d.rel, rel) {
 			r.left = append(r.left[:i], r.left[i+1:]...)
 			r.alone(d)
 			i = -1
@@ -271,25 +280,21 @@ func (r *Root) replaced(rel string) {
 // expire ends the wait for second halves that have not come in time.
 func (r *Root) expire(now time.Time) {
 	for len(r.left) > 0 && now.Sub(r.left[0].at) >= pairWait {
-		d := r.left[0]
-		r.left = r.left[1:]
-		r.alone(d)
+		r.giveUp()
 	}
 }
 
-func (r *Root) expiry() time.Time {
-	if len(r.left) == 0 {
-		return time.Time{}
-	}
-	return r.left[0].at.Add(pairWait)
+// giveUp ends the wait for the second half that is waited for longest.
+func (r *Root) giveUp() {
+	d := r.left[0]
+	r.left = r.left[1:]
+	r.alone(d)
 }
 
 // flush tells all that waits for something else to come.
 func (r *Root) flush() {
 	for len(r.left) > 0 {
-		d := r.left[0]
-		r.left = r.left[1:]
-		r.alone(d)
+		r.giveUp()
 	}
 	r.settle.Flush()
 }

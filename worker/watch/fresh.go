@@ -71,11 +71,17 @@ func (r *Root) moveBelow(from, to string) {
 	r.moveArrivals(from, places)
 }
 
+// calm says whether what is in doubt can be told: nothing is under way that may
+// concern it, or in a tree that never rests it has waited for long enough.
+func (r *Root) calm() bool {
+	return r.still() && len(r.left) == 0 || len(r.doubted) > 0 && r.host.Now().Sub(r.doubtedAt) >= impatience
+}
+
 // stepFresh lets new directories be like all others once they were listed and
 // every event up to then has been applied. Then it also tells what is in doubt:
 // not before, because what is still in the queue may concern it.
 func (r *Root) stepFresh() {
-	calm := r.still() && len(r.left) == 0
+	calm := r.calm()
 	if r.closing || len(r.full) == 0 && (len(r.doubted) == 0 || !calm) {
 		return
 	}
@@ -96,7 +102,7 @@ func (r *Root) stepFresh() {
 		if len(r.fresh) == 0 {
 			r.track.Acknowledged(began)
 		}
-		if !calm || !r.still() || r.lost != "" {
+		if !calm || !r.calm() || r.lost != "" {
 			return
 		}
 		for _, rel := range slices.Sorted(maps.Keys(r.doubted)) {

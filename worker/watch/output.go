@@ -47,7 +47,7 @@ func (r *Root) stepOutput() {
 		}
 		r.rescans++
 	}
-	if r.lists && (r.track.Complete() || r.arrivals == nil) {
+	if r.lists && r.ready && (r.track.Complete() || r.arrivals == nil) {
 		r.lists = false
 		t := r.track.Tree()
 		t.Walk(t.Root(), func(id tree.ID) { r.list = append(r.list, id) })

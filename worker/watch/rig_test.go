@@ -97,6 +97,9 @@ func (r *rig) Printf(_, format string, args ...any) {
 }
 
 func (r *rig) Ask(m ipc.Message, f deliver.Flight) {
+	if _, err := ipc.Append(nil, 1, m); err != nil {
+		r.t.Fatalf("a request that cannot be sent: %v", err)
+	}
 	r.pending = append(r.pending, &request{m: m, flight: f})
 }
 

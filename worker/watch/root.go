@@ -115,7 +115,7 @@ func New(host Host, out Output, cfg *settings.Watch, name string) (*Root, error)
 		return nil, err
 	}
 	r := &Root{host: host, out: out, cfg: cfg, asks: walks.Queue{Root: cfg.Root, Host: host}, name: escape.Name(name), rules: set, types: tell.NewTyper(), failed: map[string]bool{}, full: map[string]bool{},
-		limit: account.Limit{Every: limitEvery, Text: tooFewWatches}}
+		limit: account.Limit{Every: limitEvery, Text: account.NotTold(limitEvery)}}
 	r.settle = tell.NewSettler(cfg.Settle, r.types.Push)
 	r.changes = newChanges(cfg.Mounts)
 	r.track = track.New(track.Config{
@@ -147,9 +147,11 @@ func (r *Root) Advance() {
 		r.retryAt = time.Time{}
 		r.retry(now)
 	}
-	if r.verify && r.ready && r.track.Complete() && !r.track.Counters().Verifying {
-		r.verify = false
-		r.track.Verify()
+	if r.verify && r.ready {
+		if r.follow(); r.track.Complete() && !r.track.Counters().Verifying {
+			r.verify = false
+			r.track.Verify()
+		}
 	}
 	r.stepFresh()
 	r.behind.Step(r.host.Barrier)
@@ -188,8 +190,8 @@ func (r *Root) refusals() uint64 {
 	return n
 }
 
-// Done says that nothing is left to be written.
-func (r *Root) Done() bool { return r.types.Empty() && r.out.Empty() }
+// Done says that nothing is left to be written, nor that something was not.
+func (r *Root) Done() bool { return r.types.Empty() && r.out.Empty() && !r.drops }
 
 // impatience is how long a tree in which something is always listed may keep
 // the line that says that all is watched.
@@ -260,6 +262,9 @@ func (r *Root) rescan(rel, cause string) {
 // doubt has a rescan told of rel once the queue shows no more about it.
 func (r *Root) doubt(rel, cause string) {
 	if r.ready && r.lost == "" {
+		if len(r.doubted) == 0 {
+			r.doubtedAt = r.host.Now()
+		}
 		r.doubted[rel] = cause
 	}
 }
@@ -280,11 +285,6 @@ func (r *Root) stepLimit(now time.Time) {
 		r.rescan("", account.Unwatched)
 		r.track.Retry()
 	}
-}
-
-func tooFewWatches(unwatched, dirs uint64) string {
-	return fmt.Sprintf("watch limit reached: of %d of %d directories no change is told; a rescan line comes every %v. "+
-		"Set sysctl fs.inotify.max_user_watches to at least %d more than now, or try --monitor fanotify, which needs none", unwatched, dirs, limitEvery, unwatched)
 }
 
 // answered is (part of) the listing of a directory that the tracker wanted.
@@ -331,7 +331,10 @@ func (r *Root) Next() time.Time {
 	if r.polls() {
 		next = deliver.Earlier(next, r.poll.Next())
 	}
-	next = deliver.Earlier(deliver.Earlier(next, r.settle.Next()), r.expiry())
+	next = deliver.Earlier(next, r.settle.Next())
+	if len(r.left) > 0 {
+		next = deliver.Earlier(next, r.left[0].at.Add(pairWait))
+	}
 	if !r.since.IsZero() && !r.waiting {
 		next = deliver.Earlier(next, r.since.Add(impatience))
 	}
@@ -345,10 +348,7 @@ func (r *Root) Next() time.Time {
 func (r *Root) Command(c status.Command) {
 	switch c.Verb() {
 	case status.CommandVerify:
-		if r.ready && !r.track.Counters().Verifying {
-			r.verify = true
-			r.follow()
-		}
+		r.verify = r.verify || !r.track.Counters().Verifying
 	case status.CommandTrace:
 		r.trace = !r.trace
 	case status.CommandList:
@@ -437,10 +437,7 @@ func (s *sink) refused(rel string, status uint16) {
 		s.name, tell.Show(rel), phrase.Status(ipc.Status(status)), retryWalk)
 }
 
-const (
-	enospc    = 28
-	retryWalk = 5 * time.Second
-)
+const enospc, retryWalk = 28, 5 * time.Second
 
 // TooLong is a path that no request can name.
 func (s *sink) TooLong(rel string) {

@@ -121,6 +121,21 @@ func TestListAndTrace(t *testing.T) {
 	}
 }
 
+// What is asked for before the root is ready is done when it is: who asks waits for it.
+func TestAskedTooEarly(t *testing.T) {
+	r := newRig(t, 1, inotify())
+	r.mkdir("a/b")
+	r.root.Command(status.CommandList)
+	r.root.Command(status.CommandVerify)
+	r.start()
+	if list, done := r.lines(output.List), r.lines(output.Done); !slices.Equal(slices.Sorted(slices.Values(list)), []string{".", "a", "a/b"}) || len(done) != 1 {
+		t.Errorf("%q, %q", list, done)
+	}
+	if n := r.report().Verified; n != 1 {
+		t.Errorf("%d verifications", n)
+	}
+}
+
 // Without watches for all, a person is told the sysctl, and a rescan comes at times.
 func TestTooFewWatches(t *testing.T) {
 	r := newRig(t, 1, inotify())
@@ -203,4 +218,45 @@ func TestPollTells(t *testing.T) {
 	if got := strings.Join(told(at), ", "); !strings.HasPrefix(got, "create d/g, ") || !strings.Contains(got, "delete d/f") || !strings.Contains(got, "delete d/e") || strings.Contains(got, "rescan") {
 		t.Errorf("told %q", got)
 	}
+}
+
+// In a tree in which something always is listed, too, what is in doubt is told.
+func TestDoubtInATreeThatNeverRests(t *testing.T) {
+	r := newRig(t, 1, inotify())
+	r.start()
+	at := r.want(0)
+	r.root.doubt("x", "why")
+	r.mkdir("a")
+	for r.hear() { // and nobody answers
+	}
+	r.pass(impatience / 2)
+	for r.hear() {
+	}
+	at = r.want(at, "create a")
+	r.pass(impatience)
+	for r.hear() {
+	}
+	r.want(at, "rescan x")
+	if len(r.pending) == 0 {
+		t.Error("nothing is under way")
+	}
+}
+
+// Who is told to end says that lines were dropped before it does.
+func TestEndTellsOfDroppedLines(t *testing.T) {
+	r := newRig(t, 1, inotify())
+	r.start()
+	at := r.want(0)
+	r.room = 0
+	r.mkdir("a")
+	r.settle(0)
+	r.draining = true
+	if r.root.Advance(); r.root.Done() {
+		t.Error("it has ended, and nothing says that a line is missing")
+	}
+	r.room = -1
+	if r.root.Advance(); !r.root.Done() {
+		t.Error("there is no end")
+	}
+	r.want(at, "overflow", "rescan")
 }

@@ -1,0 +1,79 @@
+package watch
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lockstep/ipc/output"
+	"lockstep/monitor"
+)
+
+// shuffle has what is in the kernel's queue come in another order, in which it can
+// be queued when several processes are at work.
+func (r *rig) shuffle(order func([]monitor.Event) []monitor.Event) {
+	r.t.Helper()
+	buf := make([]byte, 64<<10)
+	n, err := unix.Read(r.fd, buf)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var all []monitor.Event
+	if err := monitor.Decode(buf[:n], func(e monitor.Event) { all = append(all, e) }); err != nil {
+		r.t.Fatal(err)
+	}
+	for _, e := range order(all) {
+		r.buffer = monitor.Append(r.buffer, e)
+	}
+	r.apply()
+}
+
+// Two directories are renamed at once, and something is made in one of them between
+// the halves of its rename: it is that one that is to be looked at, not only the
+// first one whose second half comes.
+func TestChangedBetweenTheHalves(t *testing.T) {
+	r := newRig(t, 1, inotify())
+	r.mkdir("a", "b")
+	r.start()
+	at := r.want(0)
+	r.rename("a", "a2")
+	r.write("a2/x", "")
+	r.rename("b", "b2")
+	r.shuffle(func(all []monitor.Event) []monitor.Event {
+		late := func(e monitor.Event) bool { return string(e.Name) == "a2" }
+		i := slices.IndexFunc(all, late)
+		return append(slices.DeleteFunc(slices.Clone(all), late), all[i])
+	})
+	r.settle(time.Second)
+	looked := false
+	for _, line := range r.lines(output.Event)[at:] {
+		e := parse(t, line)
+		looked = looked || e.Op == "rescan" && (e.Path == "a2" || e.Path == "") || e.Op == "create" && e.Path == "a2/x"
+	}
+	if !looked {
+		t.Errorf("nobody is told of a2/x: %q", r.lines(output.Event)[at:])
+	}
+}
+
+// What leaves in great number is not all waited for: each event is compared with
+// what is. All of it is told.
+func TestManyLeave(t *testing.T) {
+	r := newRig(t, 1, inotify())
+	r.start()
+	at := r.want(0)
+	wd := r.root.track.Tree().WD(r.root.track.Tree().Root())
+	var want []string
+	for i := range 4 * mostLeft {
+		name := fmt.Sprint(i)
+		r.root.Event(monitor.Event{WD: wd, Mask: monitor.MovedFrom, Cookie: uint32(i + 1), Name: []byte(name)})
+		if n := len(r.root.left); n > mostLeft {
+			t.Fatalf("%d are waited for", n)
+		}
+		want = append(want, "delete "+name)
+	}
+	r.settle(time.Second)
+	r.want(at, want...)
+}
