@@ -28,8 +28,7 @@ func (s *Session) lines(role, label string) *console.Lines {
 
 // onReports takes the worker's newest numbers: a line for each event of note.
 func (s *Session) onReports() error {
-	all := s.maker.Inbox.Take()
-	for _, r := range all {
+	for _, r := range s.maker.Inbox.Take() {
 		if g := s.gen; g == nil || g != r.From {
 			continue
 		}
@@ -38,6 +37,12 @@ func (s *Session) onReports() error {
 			return err
 		}
 	}
+	if g := s.gen; g != nil {
+		for _, t := range s.targets {
+			t.pair.InStep(g.Last, t.last, g.Watching.Lag())
+		}
+	}
+	s.save(time.Now(), saveEvery)
 	return nil
 }
 
@@ -76,10 +81,6 @@ func (s *Session) onReport(r generation.Report) error {
 	if r.Initials > old.Initials {
 		s.measure()
 	}
-	for _, t := range s.targets {
-		t.pair.InStep(g.Last, t.last, g.Watching.Lag())
-	}
-	s.save(now, saveEvery)
 	for _, line := range words.Troubles(old, r.Report) {
 		s.news.Log(context.Background(), line.Level, line.Text)
 	}

@@ -161,6 +161,8 @@ func TestContentThatTimeDoesNotShow(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		// What is 200 ms older than a start is not taken for changed during it.
+		time.Sleep(300 * time.Millisecond)
 	}
 	behind("1")
 	m.start()

@@ -281,7 +281,7 @@ func (t *Tracker) entry(w *walk, e *Entry) {
 	}
 	if w.want&wantMark != 0 || w.want&wantSeen != 0 && t.late(e.Ctime) {
 		t.dirty(rel, Name|Content|Attr, e)
-	} else if w.want&wantSeen != 0 && e.Kind == listing.KindFile && t.cfg.Unsure > 0 && clock.Late(e.Ctime, t.cfg.Unsure) {
+	} else if w.want&wantSeen != 0 && e.Kind == listing.KindFile && t.unsure > 0 && clock.Late(e.Ctime, t.unsure) {
 		t.dirty(rel, Content, e)
 	}
 }

@@ -70,14 +70,14 @@ type Counters = count.Counters
 
 // Tracker follows one root. Not safe for concurrent use.
 type Tracker struct {
-	cfg    Config
-	sink   Sink
-	tree   *tree.Tree
-	mounts map[string]bool
-	all    bool   // Start's arguments
-	recent uint64 // until the initial walk has ended
-	now    time.Time
-	count  Counters
+	cfg            Config
+	sink           Sink
+	tree           *tree.Tree
+	mounts         map[string]bool
+	all            bool   // Start's arguments
+	recent, unsure uint64 // until the initial walk has ended
+	now            time.Time
+	count          Counters
 
 	// Walks (walks.go).
 	serial  uint64
@@ -123,7 +123,7 @@ func New(cfg Config, sink Sink) *Tracker {
 // at since or later, when it is listed: that is marked. A name that vanished, or
 // a directory that was moved, has changed its directory.
 func (t *Tracker) Start(all bool, since uint64) {
-	t.all, t.recent = all, since
+	t.all, t.recent, t.unsure = all, since, t.cfg.Unsure
 	t.doubts.Due()
 	t.request(t.tree.Root(), t.listAll()|wantSeen)
 	t.finish()
@@ -239,7 +239,7 @@ func (t *Tracker) finish() {
 		t.count.Verified++
 	}
 	if t.Complete() {
-		t.recent, t.cfg.Unsure = 0, 0
+		t.recent, t.unsure = 0, 0
 	}
 	if t.Idle() && (t.early.Any() || t.removed.Any() || len(t.flips) > 0) {
 		// No answer is under way that could bring a descriptor of old.

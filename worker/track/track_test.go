@@ -434,6 +434,7 @@ func TestUnsure(t *testing.T) {
 	for name, beside := range map[string]uint64{"behind the walk": 0, "beside it": since + 1} {
 		n := &notes{}
 		tr := New(Config{Unsure: since}, n)
+		tr.Tick(start)
 		tr.Start(false, beside)
 		if w := n.walks[0]; w.Since != since {
 			t.Errorf("%s: it asks for what changed since %d", name, w.Since)

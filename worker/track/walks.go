@@ -112,7 +112,7 @@ func (t *Tracker) hand(id tree.ID) {
 	t.out[t.serial] = w
 	out := Walk{Serial: t.serial, Rel: rel, All: w.want&wantAll != 0, Watch: t.watches(w.want)}
 	if w.want&wantSeen != 0 {
-		out.Since = clock.Earlier(t.recent, t.cfg.Unsure)
+		out.Since = clock.Earlier(t.recent, t.unsure)
 	}
 	t.sink.Walk(out)
 }
