@@ -12,6 +12,10 @@
 // written anew, so nothing that only Perl or Go knows gets through. Matching
 // takes time linear in the name.
 //
+// One difference is on purpose: with ^ or $ in them glibc 2.36 reads some
+// expressions as if a newline in a name ended a line; here it is a byte like any
+// other.
+//
 // The engine is Go's regexp, which works with runes: each byte becomes the rune
 // of its number first.
 package ere

@@ -152,7 +152,7 @@ func TestAgainstLibrary(t *testing.T) {
 	t.Logf("LOCKSTEP_SEED=%d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
 	both, refused, only := 0, 0, 0
-	for range rounds(20_000) {
+	for range rounds(8000) {
 		expr := randomExpr(r)
 		names := randomNames(r, 60)
 		if !strings.ContainsAny(expr, "^$") {
@@ -222,7 +222,7 @@ func TestAgainstGrep(t *testing.T) {
 	t.Logf("LOCKSTEP_SEED=%d", seed)
 	r := rand.New(rand.NewPCG(seed, 2))
 	both := 0
-	for range rounds(1500) {
+	for range rounds(800) {
 		expr := randomExpr(r)
 		names := randomNames(r, 60)
 		x, err := Compile(expr)

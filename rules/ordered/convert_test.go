@@ -68,7 +68,7 @@ func TestConvertKeepsMeaning(t *testing.T) {
 	seed := testenv.Number(t, "LOCKSTEP_SEED", rand.Uint64())
 	t.Logf("LOCKSTEP_SEED=%d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
-	rounds := 2000
+	rounds := 300
 	if testing.Short() {
 		rounds = 200
 	}

@@ -39,7 +39,8 @@ func placeOf(start, end bool) (place int) {
 	return place
 }
 
-func newIndex(rules []rule) index {
+// newIndex keeps up to most bytes of texts whole.
+func newIndex(rules []rule, most int) index {
 	shared := map[string]int{} // by how many rules a text could be used
 	for i := range rules {
 		for _, need := range rules[i].expr.Needs() {
@@ -50,6 +51,7 @@ func newIndex(rules []rule) index {
 	}
 	var x index
 	var texts []string
+	size := 0
 	ids := map[string]int{}
 	for i := range rules {
 		need, ok := rarest(rules[i].expr.Needs(), shared)
@@ -57,12 +59,16 @@ func newIndex(rules []rule) index {
 			x.always = append(x.always, int32(i))
 			continue
 		}
+		if size > most {
+			need = cut(need)
+		}
 		for _, l := range need.Literals {
 			id, known := ids[l]
 			if !known {
 				id = len(texts)
 				ids[l] = id
 				texts = append(texts, l)
+				size += len(l)
 				x.owners = append(x.owners, nil)
 			}
 			x.owners[id] = append(x.owners[id], owner{int32(i), placeOf(need.Start, need.End)})
@@ -70,6 +76,30 @@ func newIndex(rules []rule) index {
 	}
 	x.texts = needle.New(texts)
 	return x
+}
+
+// A byte of the texts takes about 20 bytes of memory. A file that asks for more
+// than maxTexts of them gets the rest cut: they are found more often, and the
+// expressions still decide.
+const (
+	maxTexts = 2 << 20
+	cutTo    = 6
+)
+
+// cut shortens the texts on the side on which their place allows it.
+func cut(n ere.Need) ere.Need {
+	out := ere.Need{Start: n.Start, End: n.End}
+	for _, l := range n.Literals {
+		switch {
+		case len(l) <= cutTo:
+		case n.Start:
+			l, out.End = l[:cutTo], false
+		default:
+			l = l[len(l)-cutTo:]
+		}
+		out.Literals = append(out.Literals, l)
+	}
+	return out
 }
 
 // rarest picks what is likely to be in the fewest paths: what is long or has a

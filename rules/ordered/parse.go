@@ -132,7 +132,7 @@ func Parse(file string, data []byte) (*Set, error) {
 	if err := faults.orNil(); err != nil {
 		return nil, err
 	}
-	s.index = newIndex(s.rules)
+	s.index = newIndex(s.rules, maxTexts)
 	return s, nil
 }
 

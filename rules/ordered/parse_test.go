@@ -107,7 +107,7 @@ func TestBounds(t *testing.T) {
 		faults     int
 	}{
 		"large":   {strings.Repeat("#", MaxFile+1), "may have 1048576", 1},
-		"many":    {strings.Repeat("-fa\n", MaxRules+1), "one rule more", 1},
+		"many":    {strings.Repeat("-f\n", MaxRules+1), "one rule more", 1},
 		"wrong":   {strings.Repeat("x\n", 1000), "there is more", maxFaults + 1},
 		"heavy":   {strings.Repeat("-f.{1000}.{1000}.{1000}\n", 400), "too much memory", 1},
 		"longest": {"-f" + strings.Repeat("a", 4097), "longer than 4096", 1},
@@ -118,7 +118,7 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%s: %d faults, want %d with %q", name, len(faults), c.faults, c.want)
 		}
 	}
-	if s := mustParse(t, strings.Repeat("-f^some/where/x$\n", MaxRules)); s.Len() != MaxRules {
+	if s := mustParse(t, strings.Repeat("-f\n", MaxRules)); s.Len() != MaxRules {
 		t.Errorf("%d rules", s.Len())
 	}
 }
