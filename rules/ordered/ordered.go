@@ -22,7 +22,7 @@
 //
 // Trust: a leaf of rules, linked where it is. Rules are the configuration's;
 // the names that they are matched with are hostile. It is pure, and no program
-// has to use it.
+// uses it yet.
 // Imports: the standard library, internal/escape and leaves of rules; no os, net
 // or syscall here.
 //
