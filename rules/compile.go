@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"lockstep/rules/octet"
 )
 
 // The reasons why a pattern could never match; git skips such patterns in
@@ -194,10 +196,10 @@ func literal(toks []token) (string, bool) {
 // appendLiteral escapes all that is not plainly a character of a word, for
 // the engine knows more special ones ({ and }) than git.
 func appendLiteral(b []byte, c byte) []byte {
-	if c < 0x80 && c != '/' && !isAlnum(c) {
+	if c < 0x80 && c != '/' && !octet.IsAlnum(c) {
 		b = append(b, '\\')
 	}
-	return appendWide(b, c)
+	return octet.AppendWide(b, c)
 }
 
 // appendSet writes a set as ranges, both ends escaped.
@@ -211,9 +213,9 @@ func appendSet(b []byte, set *[256]bool) []byte {
 		for hi+1 < 256 && set[hi+1] {
 			hi++
 		}
-		b = appendWide(append(b, '\\'), byte(lo))
+		b = octet.AppendWide(append(b, '\\'), byte(lo))
 		if hi > lo {
-			b = appendWide(append(b, '-', '\\'), byte(hi))
+			b = octet.AppendWide(append(b, '-', '\\'), byte(hi))
 		}
 		lo = hi
 	}
@@ -295,7 +297,7 @@ func member(set *[256]bool, s string, i int, prev byte) (byte, int, error) {
 
 // addClass adds a POSIX character class, ASCII as in git.
 func addClass(set *[256]bool, name string) bool {
-	in, ok := classes(name)
+	in, ok := octet.Class(name)
 	if !ok {
 		return false
 	}
@@ -303,41 +305,4 @@ func addClass(set *[256]bool, name string) bool {
 		set[c] = set[c] || in(byte(c))
 	}
 	return true
-}
-
-func classes(name string) (func(byte) bool, bool) {
-	between := func(lo, hi byte) func(byte) bool {
-		return func(c byte) bool { return lo <= c && c <= hi }
-	}
-	switch name {
-	case "alnum":
-		return isAlnum, true
-	case "alpha":
-		return func(c byte) bool { return isAlnum(c) && c > '9' }, true
-	case "blank":
-		return func(c byte) bool { return c == ' ' || c == '\t' }, true
-	case "cntrl":
-		return func(c byte) bool { return c < 0x20 || c == 0x7f }, true
-	case "digit":
-		return between('0', '9'), true
-	case "graph":
-		return between(0x21, 0x7e), true
-	case "lower":
-		return between('a', 'z'), true
-	case "print":
-		return between(0x20, 0x7e), true
-	case "punct":
-		return func(c byte) bool { return c > 0x20 && c < 0x7f && !isAlnum(c) }, true
-	case "space":
-		return func(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }, true
-	case "upper":
-		return between('A', 'Z'), true
-	case "xdigit":
-		return func(c byte) bool { return isAlnum(c) && (c <= '9' || c|0x20 <= 'f') }, true
-	}
-	return nil, false
-}
-
-func isAlnum(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z' && c < 0x80
 }

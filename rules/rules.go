@@ -3,8 +3,8 @@
 //
 // Trust: runs in the worker. Patterns come from the configuration; the names
 // they are matched with are hostile.
-// Imports: the standard library and one glob engine (doublestar); no os, net
-// or syscall here.
+// Imports: the standard library, one glob engine (doublestar) and rules/octet;
+// no os, net or syscall here.
 //
 // Invariants: matching is by bytes, as git's is, so a name that is not UTF-8
 // is a name like any other; the last pattern that matches decides; what is
@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
+
+	"lockstep/rules/octet"
 )
 
 // Set is an immutable list of patterns.
@@ -102,7 +104,7 @@ func (s *Set) Self(rel string, isDir bool) (excluded bool, index int) {
 			name, wideName = rel, &wideRel
 		}
 		if p.form == formGlob && *wideName == "" {
-			*wideName = widen(name)
+			*wideName = octet.Widen(name)
 		}
 		if p.match(name, *wideName) {
 			return !p.negate, i
@@ -122,31 +124,4 @@ func (p *pattern) match(name, wideName string) bool {
 	case formNone:
 	}
 	return false
-}
-
-// widen turns each byte from 0x80 on into the rune of that number. doublestar
-// matches runes and takes all invalid bytes for the same one, so that "\xff"
-// would match "\xfe"; git matches bytes.
-func widen(s string) string {
-	n := 0
-	for i := 0; i < len(s); i++ {
-		if s[i] >= 0x80 {
-			n++
-		}
-	}
-	if n == 0 {
-		return s
-	}
-	b := make([]byte, 0, len(s)+n)
-	for i := 0; i < len(s); i++ {
-		b = appendWide(b, s[i])
-	}
-	return string(b)
-}
-
-func appendWide(b []byte, c byte) []byte {
-	if c < 0x80 {
-		return append(b, c)
-	}
-	return append(b, 0xc0|c>>6, 0x80|c&0x3f)
 }
