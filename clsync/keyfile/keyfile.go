@@ -68,16 +68,16 @@ func (p *parser) line(n int, raw string) {
 	column := len(raw) - len(text) + 1
 	switch {
 	case strings.Contains(raw, "\x00"):
-		p.fail(n, strings.IndexByte(raw, 0)+1, "a NUL byte", "the file must be text")
+		p.fail(n, strings.IndexByte(raw, 0)+1, "there is a NUL byte", "the file must be text")
 	case text == "" || text[0] == '#':
 	case strings.HasPrefix(text, "\ufeff"):
-		p.fail(n, column, "a byte order mark", "save the file as UTF-8 without it")
+		p.fail(n, column, "there is a byte order mark", "save the file as UTF-8 without it")
 	case isHeader(text):
 		p.header(n, column, text[1:strings.IndexByte(text, ']')])
 	case strings.IndexByte(text, '=') > 0:
 		p.pair(n, column, text)
 	default:
-		p.fail(n, column, "is neither a [block], a key = value nor a remark", remedy(text))
+		p.fail(n, column, "this is neither a [block], a key = value nor a remark", remedy(text))
 		if text[0] == '[' { // nobody knows what is meant by what follows
 			p.now, p.lost = -1, true
 		}
@@ -107,7 +107,7 @@ func isHeader(text string) bool {
 
 func (p *parser) header(n, column int, name string) {
 	if name == "" || strings.ContainsRune(name, '[') || strings.ContainsFunc(name, unicode.IsControl) {
-		p.fail(n, column, "is no name of a block", "a name has at least one character, and neither brackets nor control characters")
+		p.fail(n, column, "this is no name of a block", "a name has at least one character, and neither brackets nor control characters")
 		p.now, p.lost = -1, true
 		return
 	}
@@ -127,10 +127,10 @@ func (p *parser) pair(n, column int, text string) {
 	case p.now < 0:
 		if !p.lost {
 			p.lost = true // one word for all that stand there
-			p.fail(n, column, "a key before the first block", "write [default] above it")
+			p.fail(n, column, "there is a key before the first block", "write [default] above it")
 		}
 	case !isKey(key):
-		p.fail(n, column, "is no key", "a key holds no brackets")
+		p.fail(n, column, "this is no key", "a key holds no brackets")
 	default:
 		p.file.groups[p.now].add(Entry{Key: key, Value: start, Line: n, KeyColumn: column, ValueColumn: at})
 	}

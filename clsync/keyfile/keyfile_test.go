@@ -53,18 +53,18 @@ func TestTaken(t *testing.T) {
 // The same ones that clsync refuses, but each line is told.
 func TestRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		"[a]\n;c\nk=v\n":            "2:1 is neither a [block], a key = value nor a remark; a remark begins with #",
-		"[a]\n  word\n":             "2:3 is neither a [block], a key = value nor a remark; write key = value; a remark begins with #",
-		"[a]x\nk=v":                 "1:1 is neither a [block], a key = value nor a remark; a block is [name] on a line of its own",
-		"[a]\n = x":                 "2:2 is neither a [block], a key = value nor a remark; write a key before =",
-		"k=v\nl=w\n[a]\n":           "1:1 a key before the first block; write [default] above it",
-		"[]\nk=v":                   "1:1 is no name of a block; a name has at least one character, and neither brackets nor control characters",
-		"[a[b]\n":                   "1:1 is no name of a block; a name has at least one character, and neither brackets nor control characters",
-		"[a]b]\n":                   "1:1 is neither a [block], a key = value nor a remark; a block is [name] on a line of its own",
-		"\xef\xbb\xbf[a]\n":         "1:1 a byte order mark; save the file as UTF-8 without it",
-		"[a]\nk=\x00\n":             "2:3 a NUL byte; the file must be text",
-		"[a]\nk]=1\nk[=2\nk[d]e=3":  "2:1 is no key; a key holds no brackets, 3:1 is no key; a key holds no brackets, 4:1 is no key; a key holds no brackets",
-		"[a]\n[b\n;\nx\n[c]\nk = 1": "2:1 is neither a [block], a key = value nor a remark; a block is [name] on a line of its own, 3:1 is neither a [block], a key = value nor a remark; a remark begins with #, 4:1 is neither a [block], a key = value nor a remark; write key = value; a remark begins with #",
+		"[a]\n;c\nk=v\n":            "2:1 this is neither a [block], a key = value nor a remark; a remark begins with #",
+		"[a]\n  word\n":             "2:3 this is neither a [block], a key = value nor a remark; write key = value; a remark begins with #",
+		"[a]x\nk=v":                 "1:1 this is neither a [block], a key = value nor a remark; a block is [name] on a line of its own",
+		"[a]\n = x":                 "2:2 this is neither a [block], a key = value nor a remark; write a key before =",
+		"k=v\nl=w\n[a]\n":           "1:1 there is a key before the first block; write [default] above it",
+		"[]\nk=v":                   "1:1 this is no name of a block; a name has at least one character, and neither brackets nor control characters",
+		"[a[b]\n":                   "1:1 this is no name of a block; a name has at least one character, and neither brackets nor control characters",
+		"[a]b]\n":                   "1:1 this is neither a [block], a key = value nor a remark; a block is [name] on a line of its own",
+		"\xef\xbb\xbf[a]\n":         "1:1 there is a byte order mark; save the file as UTF-8 without it",
+		"[a]\nk=\x00\n":             "2:3 there is a NUL byte; the file must be text",
+		"[a]\nk]=1\nk[=2\nk[d]e=3":  "2:1 this is no key; a key holds no brackets, 3:1 this is no key; a key holds no brackets, 4:1 this is no key; a key holds no brackets",
+		"[a]\n[b\n;\nx\n[c]\nk = 1": "2:1 this is neither a [block], a key = value nor a remark; a block is [name] on a line of its own, 3:1 this is neither a [block], a key = value nor a remark; a remark begins with #, 4:1 this is neither a [block], a key = value nor a remark; write key = value; a remark begins with #",
 	} {
 		_, faults := Parse([]byte(text))
 		var got []string
