@@ -257,32 +257,41 @@ func FuzzRead(f *testing.F) {
 	f.Add(lxc, "-K\natomic\n-l\nx")
 	f.Add("[default]\ncustom-signals=28:a\n[a]\nlabel=%mode%\n-- = 'x", "-Mso\n-W.\n-S%mode%")
 	f.Add("[default]\nconfig-block-inherits=%label%\nlabel=default", "--\n%%%a%TYPE%\n%")
+	f.Add("", "") // one word, which is empty
 	f.Add("[default]\nmode=%sync-handler%\nsync-handler=%mode%", "-v\n-b1\n--lenient")
 	f.Fuzz(func(t *testing.T, text, line string) {
 		e := env(map[string]string{"/conf": text})
-		o, err := Read(strings.Split(line, "\n"), e)
-		if o == nil {
-			t.Fatal("nothing")
-		}
-		for _, p := range slices.Concat(o.Warnings, news(nil, err)) {
-			if p.Reason == "" || p.Advice == "" || p.Pos.File == "" && p.Thing == "" || p.Pos.File != "" && (p.Pos.Line < 1 || p.Pos.Column < 1) {
-				t.Errorf("%+v", p)
-			}
-		}
-		if err != nil {
-			return
-		}
-		if o.Help || o.Version {
-			return
-		}
-		if o.WatchDir == "" || o.Mode == "" || o.WatchDir[0] != '/' {
-			t.Errorf("%+v", o)
-		}
-		checkWords(t, slices.Concat(o.Arguments, o.RecursiveArguments))
-		for _, block := range o.CustomSignals {
-			if next, err := o.With(block); err != nil || next.WatchDir != o.WatchDir {
-				t.Errorf("%v", err)
-			}
-		}
+		sound(t, e, strings.Split(line, "\n"))
 	})
+}
+
+// sound checks what is true of whatever is read.
+func sound(t *testing.T, e Env, line []string) (taken bool) {
+	t.Helper()
+	o, err := Read(line, e)
+	if o == nil {
+		t.Fatal("nothing")
+	}
+	for _, p := range slices.Concat(o.Warnings, news(nil, err)) {
+		if p.Reason == "" || p.Advice == "" || p.Pos.File == "" && p.Thing == "" || p.Pos.File != "" && (p.Pos.Line < 1 || p.Pos.Column < 1) {
+			t.Errorf("%+v", p)
+		}
+	}
+	if err != nil || o.Help || o.Version {
+		return err == nil
+	}
+	if o.WatchDir == "" || o.Mode == "" || o.WatchDir[0] != '/' || o.DelaySync < 0 || o.Retries < 0 {
+		t.Errorf("%+v", o)
+	}
+	checkWords(t, slices.Concat(o.Arguments, o.RecursiveArguments))
+	for _, block := range o.CustomSignals {
+		if next, err := o.With(block); err != nil || next.WatchDir != o.WatchDir {
+			t.Errorf("%v", err)
+		}
+	}
+	again, err := Read(line, e)
+	if again.in, o.in = nil, nil; err != nil || !reflect.DeepEqual(o, again) {
+		t.Errorf("%+v, then %+v %v", o, again, err)
+	}
+	return true
 }

@@ -90,7 +90,7 @@ func (in *input) commandLine(args []string) {
 		says[item.Name] = g
 	}
 	if len(line.Stray) > 0 {
-		in.warn(config.Pos{}, escape.Name(line.Stray[0]), "belongs to no option and is taken for an argument of the handler", "write such words after --; an optional value is joined: -b1, --background=1")
+		in.warn(config.Pos{}, `"`+escape.Name(line.Stray[0])+`"`, "belongs to no option and is taken for an argument of the handler", "write such words after --; an optional value is joined: -b1, --background=1")
 	}
 	// One empty word is none, but in place of those of a file.
 	if all := slices.Concat(line.Stray, line.Words); len(all) == 1 && all[0] == "" {

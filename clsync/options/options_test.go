@@ -319,7 +319,7 @@ func TestHelp(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	file := env(map[string]string{"/conf": "[default]\nbackground = 1\nlabel = a\nlabel = b\n-- = %nosuch% 100% %INCLUDE-LIS%\nauto-add-rules-w = 1\n"})
 	got := warnings(good(t, file, least("-v", "-v2", "-t010", "-U", "1")...))
-	want := `1: belongs to no option and is taken for an argument of the handler; write such words after --; an optional value is joined: -b1, --background=1
+	want := `"1": belongs to no option and is taken for an argument of the handler; write such words after --; an optional value is joined: -b1, --background=1
 /conf:4:1: label: is set more than once in [default]; this line counts; take the others out
 /conf:2:1: background: is read for the sake of old files; stays in the foreground; a service manager, or & of a shell, puts it in the background
 --delay-collect: 010 is octal, and means 8; write it without the leading 0
