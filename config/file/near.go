@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"lockstep/config/keys"
+	"lockstep/internal/nearest"
 )
 
 // group lists the keys below a name: retry.initial and retry.max below retry.
@@ -60,42 +61,10 @@ func near(name string, candidates []string) string {
 	for _, c := range candidates {
 		for _, form := range []string{c, strings.ReplaceAll(c, ".", "_"), c[strings.LastIndexByte(c, '.')+1:]} {
 			limit := min(2, len(form)/3)
-			if d := distance(name, form); d <= limit && d < least {
+			if d := nearest.Distance(name, form); d <= limit && d < least {
 				best, least = c, d
 			}
 		}
 	}
 	return best
-}
-
-func didYouMean(name string) string {
-	if name == "" {
-		return ""
-	}
-	return "; did you mean " + name + "?"
-}
-
-// distance counts the bytes that have to be changed, added or removed.
-func distance(a, b string) int {
-	const longest = 64
-	if len(a) > longest || len(b) > longest {
-		return longest
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

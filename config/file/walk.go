@@ -10,6 +10,7 @@ import (
 
 	"lockstep/config"
 	"lockstep/config/keys"
+	"lockstep/internal/nearest"
 )
 
 // walker puts what stands in a document where it belongs.
@@ -134,11 +135,11 @@ func (w *walker) table(path []string, at config.Pos) {
 	case first == "sync":
 		w.in = config.Section(w.b.Syncs() - 1)
 	default:
-		w.close(at, strings.Join(path, "."), "unknown table", "tables are [service], [defaults] and [[sync]]"+didYouMean(near(first, []string{"service", "defaults", "sync"})))
+		w.close(at, strings.Join(path, "."), "unknown table", "tables are [service], [defaults] and [[sync]]"+nearest.Ask(near(first, []string{"service", "defaults", "sync"})))
 		return
 	}
 	if len(w.prefix) > 0 && w.open && len(group(strings.Join(w.prefix, "."))) == 0 {
-		w.close(at, strings.Join(path, "."), "unknown table", "see lockstep.toml(5)"+didYouMean(near(strings.Join(w.prefix, "."), groups())))
+		w.close(at, strings.Join(path, "."), "unknown table", "see lockstep.toml(5)"+nearest.Ask(near(strings.Join(w.prefix, "."), groups())))
 	}
 }
 
@@ -313,7 +314,7 @@ func (w *walker) unknown(in config.Section, name string, at config.Pos) {
 			}
 		}
 		meant := near(name, append(candidates, groups()...))
-		w.failAt(at, name, "unknown key", "see lockstep.toml(5)"+didYouMean(meant))
+		w.failAt(at, name, "unknown key", "see lockstep.toml(5)"+nearest.Ask(meant))
 		w.b.Guess(in, meant)
 	}
 }
