@@ -85,8 +85,13 @@ type Entry struct {
 	Old  Kind
 	New  Kind
 
-	Recursive bool // the path and all that is below it
-	Content   bool // all that is below it
+	// The path and all that is below it. In rsync's modes a directory that is gone
+	// needs it too: its own line alone leaves it on the target as long as there is
+	// something in it, and rsync says so and ends with 0. clsync does not see to
+	// that; nor does Make, because what came in its place since would be copied
+	// with whatever of it is rejected: only the caller can know.
+	Recursive bool
+	Content   bool // all that is below it, and the path
 }
 
 // Batch is what is to be handed over at a time.
@@ -119,9 +124,12 @@ type Options struct {
 	MaxWords, MaxBytes int
 }
 
+// excludes says that there are exclude lists.
+func (o Options) excludes() bool { return o.Mode.rsync() && !o.PreferInclude }
+
 // protects says that what is rejected reaches the handler.
 func (m *Maker) protects() bool {
-	return !m.opt.PreferInclude && (m.opt.Mode.function() || has(m.list, slotExclude))
+	return m.opt.excludes() && (m.opt.Mode.function() || has(m.list, slotExclude))
 }
 
 // Maker makes runs. It does not change.
@@ -151,7 +159,7 @@ func New(o Options) (*Maker, error) {
 	}
 	arguments, recursive := o.Arguments, o.Recursive
 	if arguments == nil {
-		arguments = defaults(o.Mode)
+		arguments = defaults(o)
 	}
 	if recursive == nil {
 		recursive = arguments
@@ -160,8 +168,8 @@ func New(o Options) (*Maker, error) {
 		}
 	}
 	m.list, m.recursive = m.parse(arguments), m.parse(recursive)
-	if o.Mode.rsync() && has(m.list, slotInclude) && slices.ContainsFunc(m.list, word.names) {
-		return nil, fmt.Errorf("mode %s: arguments have %%INCLUDE-LIST%% beside %%INCLUDE-LIST-PATH%%; leave one of them out", o.Mode)
+	if o.Mode.rsync() && has(m.list, slotInclude, slotExclude) && slices.ContainsFunc(m.list, word.names) {
+		return nil, fmt.Errorf("mode %s: arguments have %%INCLUDE-LIST%% beside rsync's lists; leave it out, or them", o.Mode)
 	}
 	if fixed := m.cost(m.list); o.MaxBytes > 0 && fixed >= o.MaxBytes {
 		return nil, fmt.Errorf("the handler's arguments alone take %d bytes, at most %d are possible: shorten them", fixed, o.MaxBytes)
@@ -169,16 +177,18 @@ func New(o Options) (*Maker, error) {
 	return m, nil
 }
 
-func defaults(m Mode) []string {
-	switch m {
-	case Simple:
+func defaults(o Options) []string {
+	switch {
+	case o.Mode == Simple:
 		return []string{"sync", "%label%", "%EVENT-MASK%", "%INCLUDE-LIST%"}
-	case Direct:
+	case o.Mode == Direct:
 		return []string{"%INCLUDE-LIST%", "%destination-dir%/"}
-	case Shell:
+	case o.Mode == Shell:
 		return []string{"synclist", "%label%", "%INCLUDE-LIST-PATH%"}
-	case RsyncDirect:
+	case o.Mode == RsyncDirect:
 		return []string{"%RSYNC-ARGS%", "%watch-dir%/", "%destination-dir%/"}
+	case o.PreferInclude:
+		return []string{"rsynclist", "%label%", "%INCLUDE-LIST-PATH%"}
 	}
 	return []string{"rsynclist", "%label%", "%INCLUDE-LIST-PATH%", "%EXCLUDE-LIST-PATH%"}
 }

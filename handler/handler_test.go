@@ -261,8 +261,9 @@ func FuzzTemplate(f *testing.F) {
 				want = "/w/" + name
 			case mode == uint8(handler.Simple):
 				want = "/w"
-			case name == "":
+			case name == "" && mode == uint8(handler.Direct):
 				want = "."
+			case name == "":
 			case name[0] == '-':
 				want = "./" + name
 			}

@@ -28,6 +28,9 @@ func edits() []edit {
 		{"direct-names", "macros", `arg "xsynclisty"`, `arg "x%TYPE%y"`},
 		{"direct-names", "macros", `arg "50"`, `arg "50%"`},
 		{"direct-names", "newline", `after arg "a b"`, `arg "n\nl"`},
+		{"shell-label", "macros", `arg "my  lab"`, `arg "my %TYPE% lab"`},
+		{"shell-label", "macros", `line "sync my  lab 1073742080 "`, `line "sync my %TYPE% lab 1073742080 "`},
+		{"shell-label", "macros", `line "sync my  lab 256 a"`, `line "sync my %TYPE% lab 256 a"`},
 		{"simple-names", "macros", `arg "/w/from/xy"`, `arg "/w/from/x%label%y"`},
 		{"rsyncshell-names", "escaping", `line "/br\\]"`, `line "/br]"`},
 		{"rsyncshell-names", "escaping", `line "/b\\\\s"`, `line "/b\\s"`},
@@ -60,6 +63,8 @@ func options(t *testing.T, s *clsync.Script) handler.Options {
 		Values: map[string]string{"delay-sync": "0"}, PID: 4711}
 	for i, word := range s.Options {
 		switch word {
+		case "-l":
+			o.Label = s.Options[i+1]
 		case "--synclist-simplify":
 			o.Simplify = true
 		case "--rsync-prefer-include":
@@ -108,8 +113,32 @@ func names(n handler.ListName) string {
 	return clsync.Include
 }
 
+// told is how the recorder's module tells of a function's call.
+func told(mode string, r handler.Run) []handler.Word {
+	words := []handler.Word{{{Text: clsync.Handler}}, {{Text: mode}}}
+	for _, l := range r.Lists {
+		words = append(words, handler.Word{{List: l.Name}})
+	}
+	switch {
+	case mode == "so":
+		for i, e := range r.Entries {
+			flags := 0
+			if e.Recursive {
+				flags = 1
+			}
+			words = append(words, handler.Word{{Text: fmt.Sprintf("%d %d %d %d %s", e.Mask, e.Old, e.New, flags, r.Names[i])}})
+		}
+	case len(r.Lists) == 1:
+		words = append(words, handler.Word{{Text: "none"}})
+	}
+	return words
+}
+
 // call is a run in a recording's words.
-func call(r handler.Run) clsync.Call {
+func call(mode string, r handler.Run) clsync.Call {
+	if r.Argv == nil {
+		r.Argv = told(mode, r)
+	}
 	c := clsync.Call{Dir: clsync.Watch, Argv: handler.Fill(r.Argv, names)}
 	if i := slices.Index(c.Argv, "pid=4711"); i >= 0 {
 		c.Argv[i] = "pid=" + clsync.PID
@@ -208,7 +237,7 @@ func replay(t *testing.T, s *clsync.Script, recorded clsync.Recording, used map[
 				t.Fatal(err)
 			}
 			for _, r := range result.Runs {
-				made[i] = append(made[i], call(r))
+				made[i] = append(made[i], call(s.Mode, r))
 			}
 			for _, l := range result.Left {
 				left = append(left, l.Path)

@@ -210,6 +210,10 @@ func events(t *testing.T, rnd *rand.Rand, o handler.Options, source map[string]b
 			want[name] = false // nobody said that it went
 		}
 	}
+	for _, dir := range []string{"gone*", "gone\n"} { // directories that moved out
+		old[dir+"/[x]/y"] = false
+		b.Entries = append(b.Entries, handler.Entry{Path: dir, Mask: 1073741888, Old: handler.Dir, New: handler.Absent, Recursive: true})
+	}
 	plant(t, o.Destination, old)
 	handOver(t, o, b)
 	same(t, want, found(t, o.Destination))

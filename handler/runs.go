@@ -20,7 +20,8 @@ type Run struct {
 	Argv    []Word // without words: a function is called
 	Lists   []List
 	Env     []string
-	Entries []Entry // what it is for, sorted by path; in mode simple one event
+	Entries []Entry  // what it is for, sorted by path; in mode simple one event
+	Names   []string // mode so: how the function is told of each entry's path
 }
 
 // Result is the calls for a batch, in order, and what they do not have.
@@ -53,11 +54,9 @@ func (m *Maker) Make(b Batch) (Result, error) {
 	entries := merge(b.Entries)
 	switch {
 	case m.opt.Mode == SO:
-		if len(entries) > 0 {
-			k.add(Run{Entries: entries})
-		}
-	case m.opt.Mode.function(), m.opt.Mode.rsync() && has(m.list, slotInclude):
-		if !m.opt.PreferInclude {
+		k.function(entries)
+	case m.opt.Mode.function(), m.opt.Mode.rsync() && has(m.list, slotInclude, slotExclude):
+		if m.opt.excludes() {
 			k.excludes, k.Left = excludes(b.Rejected, b.Below)
 		}
 		k.rsync(entries)
@@ -91,12 +90,33 @@ func (k *making) add(r Run) {
 	k.Runs = append(k.Runs, r)
 }
 
+// function makes the calls of mode so, in the order of plain.
+func (k *making) function(entries []Entry) {
+	var rest Run
+	for _, e := range entries {
+		if e.Recursive || e.Content {
+			k.add(Run{Entries: []Entry{e}, Names: []string{k.absolute(e.Path)}})
+			continue
+		}
+		rest.Entries, rest.Names = append(rest.Entries, e), append(rest.Names, e.Path)
+	}
+	if len(rest.Entries) > 0 {
+		k.add(rest)
+	}
+}
+
+// absolute is a path with the watched directory before it.
+func (m *Maker) absolute(rel string) string {
+	dir := strings.TrimSuffix(m.opt.Watch, "/")
+	if rel == "" && dir != "" {
+		return dir
+	}
+	return dir + "/" + rel
+}
+
 // one is a call for one path alone.
 func (k *making) one(template []word, kind string, e Entry) {
-	name := strings.TrimSuffix(k.opt.Watch, "/")
-	if e.Path != "" || name == "" {
-		name += "/" + e.Path
-	}
+	name := k.absolute(e.Path)
 	if k.opt.MaxBytes > 0 && k.cost(template)+weigh(name) > k.opt.MaxBytes {
 		k.Left = append(k.Left, Left{Path: e.Path, Why: TooLong})
 		return
@@ -129,29 +149,32 @@ func merge(entries []Entry) []Entry {
 	return out[:n]
 }
 
-// plain makes the calls of the modes direct and shell: first those for whole
-// directories, then the rest.
+// plain makes the calls without rsync's lists: first those for whole directories,
+// which rsync's modes do not have, then the rest.
 func (k *making) plain(entries []Entry) {
 	rest := make([]Entry, 0, len(entries))
 	for _, e := range entries {
-		if e.Recursive || e.Content {
+		if (e.Recursive || e.Content) && !k.opt.Mode.rsync() {
 			k.one(k.recursive, "initialsync", e)
 			continue
 		}
 		rest = append(rest, e)
 	}
-	switch {
-	case !has(k.list, slotNames, slotInclude, slotExclude):
-		for _, e := range rest {
-			k.one(k.list, "sync", e)
-		}
-	default:
+	if has(k.list, slotNames, slotInclude, slotExclude) {
 		k.together(rest)
+		return
+	}
+	for _, e := range rest {
+		k.one(k.list, "sync", e)
 	}
 }
 
 // together makes calls that each have as many entries as go into one.
 func (k *making) together(entries []Entry) {
+	kind := "synclist"
+	if k.opt.Mode.rsync() {
+		kind = "rsynclist"
+	}
 	copies := 0 // how often the template has the names
 	for _, w := range k.list {
 		if w.names() {
@@ -167,18 +190,15 @@ func (k *making) together(entries []Entry) {
 		if len(part) == 0 {
 			return
 		}
-		r := Run{Argv: k.call(k.list, "synclist", names, nil), Entries: part}
+		r := Run{Argv: k.call(k.list, kind, names, nil), Entries: part}
 		if has(k.list, slotInclude) {
 			r.Lists = append(r.Lists, List{Include, k.lines(part)})
-		}
-		if has(k.list, slotExclude) {
-			r.Lists = append(r.Lists, List{Exclude, []byte{}})
 		}
 		k.add(r)
 		names, part, size = nil, nil, 0
 	}
 	for _, e := range entries {
-		name := relative(e.Path)
+		name := k.relative(e.Path)
 		cost := weigh(name) * copies
 		switch {
 		case has(k.list, slotInclude) && strings.Contains(e.Path, "\n"):
@@ -197,11 +217,11 @@ func (k *making) together(entries []Entry) {
 }
 
 // relative is a name as a word. One that begins with a dash would be an option.
-func relative(rel string) string {
+func (m *Maker) relative(rel string) string {
 	switch {
-	case rel == "":
+	case rel == "" && m.opt.Mode == Direct:
 		return "."
-	case rel[0] == '-':
+	case strings.HasPrefix(rel, "-"):
 		return "./" + rel
 	}
 	return rel
@@ -226,7 +246,7 @@ func (k *making) rsync(entries []Entry) {
 			return
 		}
 		r := Run{Entries: part, Lists: []List{{Include, join(lines)}}}
-		if !k.opt.PreferInclude {
+		if k.opt.excludes() {
 			r.Lists = append(r.Lists, List{Exclude, k.excludes})
 		}
 		if !k.opt.Mode.function() {

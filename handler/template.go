@@ -61,11 +61,6 @@ func (m *Maker) parse(template []string) []word {
 			out = append(out, m.parse(m.rsyncArgs())...)
 			continue
 		}
-		// Without an exclude list a word that is nothing but its path is left
-		// out, as clsync's own template shows.
-		if s == "%EXCLUDE-LIST-PATH%" && m.opt.PreferInclude {
-			continue
-		}
 		out = append(out, m.word(s))
 	}
 	return out
@@ -180,10 +175,11 @@ func (m *Maker) call(template []word, kind string, names []string, each *Entry) 
 				filled = append(filled, Piece{List: Include})
 				continue
 			case slotExclude:
-				if !m.opt.PreferInclude {
+				if m.opt.excludes() {
 					filled = append(filled, Piece{List: Exclude})
+					continue
 				}
-				continue
+				p.text = "" // there is no such list
 			case slotType:
 				p.text = kind
 			case slotMask:

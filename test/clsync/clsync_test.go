@@ -121,12 +121,19 @@ func start(t *testing.T, s *Script) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.calls.Close() })
+	if err := os.Chmod(socket, 0o777); err != nil { // a module runs as nobody
+		t.Fatal(err)
+	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
+	called := self
+	if s.Function() {
+		called = module(t, dir)
+	}
 	args := []string{"-n", "19", "clsync", "-H", "/NULL/", "-M", s.Mode, "-w0", "-t0", "-T0", "-l", "lab",
-		"-W", filepath.Join(dir, "from"), "-D", filepath.Join(dir, "to"), "-S", self}
+		"-W", filepath.Join(dir, "from"), "-D", filepath.Join(dir, "to"), "-S", called}
 	if s.Rules != nil {
 		path := filepath.Join(dir, "rules")
 		if err := os.WriteFile(path, []byte(strings.Join(s.Rules, "\n")+"\n"), 0o644); err != nil {
@@ -139,7 +146,7 @@ func start(t *testing.T, s *Script) *rig {
 		args = append(append(args, "--"), s.Arguments...)
 	}
 	r.cmd = exec.Command("nice", args...)
-	r.cmd.Env = append(os.Environ(), socketVar+"="+socket, "TMPDIR="+filepath.Join(dir, "tmp"))
+	r.cmd.Env = append(os.Environ(), socketVar+"="+socket, "LOCKSTEP_CLSYNC_HANDLER="+self, "TMPDIR="+filepath.Join(dir, "tmp"))
 	r.cmd.Stderr = &r.stderr
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -154,6 +161,19 @@ func start(t *testing.T, s *Script) *rig {
 		<-r.ended
 	})
 	return r
+}
+
+// module is what clsync calls in the modes so and rsyncso.
+func module(t *testing.T, dir string) string {
+	path := filepath.Join(dir, "module.so")
+	out, err := exec.Command(testenv.NeedTool(t, "gcc"), "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", path, "testdata/module.c").CombinedOutput()
+	if err == nil {
+		err = os.Chmod(path, 0o755) // clsync takes none that others may write
+	}
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return path
 }
 
 func (r *rig) sh(commands string) {

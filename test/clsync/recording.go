@@ -161,10 +161,11 @@ func (r Recording) Sort(s *Script) {
 
 // names are the words that stand for entries.
 func (s *Script) names() map[string]bool {
-	known := map[string]bool{".": true}
+	known := map[string]bool{".": s.Mode == "direct"}
 	for _, step := range s.Steps {
 		for _, e := range step.Entries {
 			known[e.Path] = true
+			known[e.Word()] = true
 			known["./"+e.Path] = true
 			known[Watch+"/"+e.Path] = true
 		}

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -48,6 +49,16 @@ type Entry struct {
 	Old, New string // unknown, absent, file, dir
 	Flag     string // "", recursive, content
 	Path     string
+}
+
+// Function says that clsync calls a function of a module, not a program.
+func (s *Script) Function() bool { return s.Mode == "so" || s.Mode == "rsyncso" }
+
+// Word is the entry as the module of the recorder tells it.
+func (e Entry) Word() string {
+	kinds := []string{"unknown", "absent", "file", "dir"}
+	flags := map[string]int{"recursive": 1, "content": 2}
+	return fmt.Sprintf("%d %d %d %d %s", e.Mask, slices.Index(kinds, e.Old), slices.Index(kinds, e.New), flags[e.Flag], e.Path)
 }
 
 // Dir is where scripts and recordings are, seen from the test of a package at
