@@ -119,8 +119,9 @@ type Options struct {
 	Simplify      bool // shell: lines are names alone
 	Limit         int  // rsync: lines of a list, but for the last path's; 0: none
 
-	// Bounds of one call where names are words: words in all, and bytes as the
-	// kernel counts them for execve(2), without the environment.
+	// Bounds of one call where names are words: words in all, as clsync's 256, and
+	// bytes as the kernel counts them for execve(2), without the environment. 0:
+	// none. A single name goes whatever MaxWords says.
 	MaxWords, MaxBytes int
 }
 

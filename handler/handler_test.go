@@ -185,7 +185,12 @@ func TestWordsAreBounded(t *testing.T) {
 		o := handler.Options{Mode: handler.Direct, MaxWords: 4 + rnd.IntN(20), MaxBytes: 120 + rnd.IntN(400)}
 		copies := 1
 		if rnd.IntN(2) == 0 {
-			o.Arguments, copies = []string{"%INCLUDE-LIST%", "--", "%INCLUDE-LIST%"}, 2
+			o.Arguments, copies = []string{"%INCLUDE-LIST%", "%TYPE%%TYPE%", "%INCLUDE-LIST%"}, 2
+		}
+		if rnd.IntN(4) == 0 {
+			o.Mode, o.Recursive = handler.RsyncShell, []string{"%TYPE%", "%INCLUDE-LIST%", "%INCLUDE-LIST%"}
+			o.Arguments = []string{"%TYPE%%TYPE%%TYPE%", "%INCLUDE-LIST%"}
+			copies = 1
 		}
 		b := handler.Batch{}
 		names := map[string]bool{}
@@ -211,7 +216,7 @@ func TestWordsAreBounded(t *testing.T) {
 		}
 		for i := 1; i < len(calls); i++ {
 			last, next := len(calls[i-1])+copies, r.Runs[i].Entries[0].Path
-			if cost := copies * (len(next) + 1 + 8); last <= o.MaxWords && size(calls[i-1])+cost+copies*2 <= o.MaxBytes {
+			if cost := copies * (len(next) + 1 + 8); last <= o.MaxWords && size(calls[i-1])+cost+20 <= o.MaxBytes {
 				t.Fatalf("%q had room in the call before", next)
 			}
 		}

@@ -49,7 +49,7 @@ func (m *Maker) line(e Entry) string {
 // and is negated.
 func pattern(rel, suffix string) string {
 	if !strings.ContainsAny(rel, "\n\r") {
-		return rsync.Rule("", rel, suffix)
+		return strings.TrimPrefix(rsync.Rule(rsync.Include, rel, suffix), rsync.Include)
 	}
 	var b strings.Builder
 	b.WriteByte('/')
@@ -67,7 +67,7 @@ func pattern(rel, suffix string) string {
 		}
 	}
 	b.WriteString(suffix)
-	if b.Len() > rsync.MaxRule {
+	if len(rsync.Include)+b.Len() > rsync.MaxRule {
 		return ""
 	}
 	return b.String()

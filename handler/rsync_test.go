@@ -101,6 +101,11 @@ func handOver(t *testing.T, o handler.Options, b handler.Batch) {
 	if len(result.Left) > 0 {
 		t.Fatalf("left: %+v", result.Left)
 	}
+	run(t, result)
+}
+
+func run(t *testing.T, result handler.Result) {
+	t.Helper()
 	for _, r := range result.Runs {
 		paths := map[handler.ListName]string{}
 		for _, l := range r.Lists {
@@ -217,4 +222,48 @@ func events(t *testing.T, rnd *rand.Rand, o handler.Options, source map[string]b
 	plant(t, o.Destination, old)
 	handOver(t, o, b)
 	same(t, want, found(t, o.Destination))
+}
+
+// A line that we take for short enough is one for rsync too.
+func TestLongestLine(t *testing.T) {
+	rsync := testenv.NeedTool(t, "rsync")
+	src := filepath.Join(t.TempDir(), "src")
+	dir := strings.Repeat(strings.Repeat("*", 200)+"/", 9) // 3609 bytes as a pattern
+	left := 0
+	for length := 4092; length <= 4099; length++ {
+		rest := length - len("/") - (len(dir) + 9*200)
+		rel := dir + strings.Repeat("*", 240) + "a" + strings.Repeat("b", rest-481)
+		if err := os.MkdirAll(filepath.Join(src, filepath.Dir(rel)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(src, rel), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			b      handler.Batch
+			copied bool
+		}{
+			{handler.Batch{Entries: paths(rel)}, true},
+			{handler.Batch{Entries: []handler.Entry{{Recursive: true}}, Rejected: []string{rel}}, false},
+		} {
+			o := handler.Options{Mode: handler.RsyncDirect, Path: rsync, Watch: src, Destination: t.TempDir()}
+			m, err := handler.New(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			result := make1(t, m, c.b)
+			copied := c.copied
+			if len(result.Left) > 0 {
+				left++
+				copied = false
+			}
+			run(t, result)
+			if _, there := found(t, o.Destination)[rel]; there != copied {
+				t.Errorf("a line of %d bytes: copied %v, want %v; left %d", length, there, copied, len(result.Left))
+			}
+		}
+	}
+	if left == 0 {
+		t.Error("no line was too long")
+	}
 }

@@ -117,7 +117,7 @@ func (m *Maker) absolute(rel string) string {
 // one is a call for one path alone.
 func (k *making) one(template []word, kind string, e Entry) {
 	name := k.absolute(e.Path)
-	if k.opt.MaxBytes > 0 && k.cost(template)+weigh(name) > k.opt.MaxBytes {
+	if k.opt.MaxBytes > 0 && k.cost(template)+copies(template)*weigh(name) > k.opt.MaxBytes {
 		k.Left = append(k.Left, Left{Path: e.Path, Why: TooLong})
 		return
 	}
@@ -175,12 +175,7 @@ func (k *making) together(entries []Entry) {
 	if k.opt.Mode.rsync() {
 		kind = "rsynclist"
 	}
-	copies := 0 // how often the template has the names
-	for _, w := range k.list {
-		if w.names() {
-			copies++
-		}
-	}
+	copies := copies(k.list)
 	wordsEach := max(k.opt.MaxWords-1-(len(k.list)-copies), copies) // one name goes always
 	bytesEach := k.opt.MaxBytes - k.cost(k.list)
 	var names []string

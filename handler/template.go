@@ -213,10 +213,25 @@ func Fill(words []Word, path func(ListName) string) []string {
 // listPath is room for the path of a list that has none yet.
 const listPath = 4096
 
+// longestType is the longest word that %TYPE% can become. (%EVENT-MASK% is longer
+// than any mask.)
+const longestType = "initialsync"
+
 // pointer is what the kernel counts for a word beside its bytes and their NUL.
 const pointer = 8
 
 func weigh(text string) int { return len(text) + 1 + pointer }
+
+// copies is how often a template has the names.
+func copies(template []word) int {
+	n := 0
+	for _, w := range template {
+		if w.names() {
+			n++
+		}
+	}
+	return n
+}
 
 // cost is the bytes of a call without its names, at most.
 func (m *Maker) cost(template []word) int {
@@ -230,6 +245,8 @@ func (m *Maker) cost(template []word) int {
 			switch p.slot {
 			case slotInclude, slotExclude:
 				n += listPath
+			case slotType:
+				n += len(longestType)
 			default:
 				n += len(p.text)
 			}
