@@ -285,3 +285,19 @@ func FuzzTemplate(f *testing.F) {
 		}
 	})
 }
+
+// What no recording can show, because clsync ends there, and neighbours of it.
+func TestMacros(t *testing.T) {
+	for template, want := range map[string]string{
+		"%%": "%", "%%label%%": "%label%", "%%%label%%%": "%l%", "50%%": "50%", "%": "%", "100%": "100%", "%label": "%label",
+		"%label%%label%": "ll", "%Label%": "%Label%", "% %": "% %", "%retries%": "3", "%PID%": "%PID%", "a%label%\xff": "al\xff",
+		"%INCLUDE-LIST%%INCLUDE-LIST%": "", "%%INCLUDE-LIST%%": "%INCLUDE-LIST%",
+	} {
+		m := maker(t, handler.Options{Mode: handler.Shell, Label: "l", Values: map[string]string{"retries": "3"}, Arguments: []string{"%INCLUDE-LIST-PATH%", template}})
+		r := make1(t, m, handler.Batch{Entries: paths("a")})
+		got := handler.Fill(r.Runs[0].Argv, func(handler.ListName) string { return "/list" })
+		if !slices.Equal(got, []string{"/h", "/list", want}) {
+			t.Errorf("%q: %q, want %q", template, got, want)
+		}
+	}
+}
