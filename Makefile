@@ -27,7 +27,7 @@ build: deps ## the six programs, into bin/
 	@mkdir -p bin
 	CGO_ENABLED=0 $(BUILD) -ldflags '$(IDFLAG)' -o bin/ ./cmd/lockstep-helper ./cmd/lockstep-worker ./cmd/lockstep-runner ./cmd/lockstep-resolver
 	CGO_ENABLED=1 $(BUILD) -tags netgo,osusergo -ldflags '-linkmode external -extldflags "-static" $(IDFLAG)' -o bin/lockstep ./cmd/lockstep
-	CGO_ENABLED=1 $(BUILD) -ldflags '$(IDFLAG)' -o bin/ ./cmd/lockstep-plugin
+	CGO_ENABLED=1 $(BUILD) -buildmode=pie -ldflags '$(IDFLAG)' -o bin/ ./cmd/lockstep-plugin
 
 unsplit: deps ## the same engine in one process, to measure what the separation costs; never installed
 	@mkdir -p bin

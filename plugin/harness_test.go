@@ -24,7 +24,7 @@ var programs = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	host := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, "host"), "lockstep/cmd/lockstep-plugin")
+	host := exec.Command("go", "build", "-trimpath", "-buildmode=pie", "-o", filepath.Join(dir, "host"), "lockstep/cmd/lockstep-plugin")
 	host.Env = append(os.Environ(), "CGO_ENABLED=1", "GOFLAGS=")
 	commands := []*exec.Cmd{host}
 	for name, source := range map[string]string{

@@ -237,11 +237,12 @@ func read(r io.Reader, kinds ...kind) (Sequence, Message, error) {
 	if int64(n) > int64(most(k)) {
 		return 0, nil, fmt.Errorf("%w: %d bytes are more than %d", ErrMalformed, n, most(k))
 	}
-	payload := make([]byte, n)
-	if _, err := io.ReadFull(r, payload); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
+	// Memory is taken for what has come, not for what was announced.
+	payload, err := io.ReadAll(io.LimitReader(r, int64(n)))
+	if err == nil && len(payload) < int(n) {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
 		return 0, nil, err
 	}
 	m, err := decode(k, payload)

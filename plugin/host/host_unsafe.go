@@ -2,7 +2,7 @@ package host
 
 /*
 #cgo CFLAGS: -std=gnu11 -Wall -Wextra -Werror -I${SRCDIR}/../../include
-#cgo LDFLAGS: -Wl,--export-dynamic
+#cgo LDFLAGS: -Wl,--export-dynamic -ldl
 #include "module.h"
 #include <stdlib.h>
 */
