@@ -130,6 +130,21 @@ func TestStopped(t *testing.T) {
 	}
 }
 
+// What a module writes in the host's name concerns its own call alone: no later
+// one takes an answer that was left over for its own.
+func TestForgedAnswer(t *testing.T) {
+	p := faulty(t, "forge")
+	p.returns(0) // it could have returned that as well
+	if f := p.fails(t.Context(), Garbage); f.What != "answer 2 where 3 is due" {
+		t.Error(f)
+	}
+	p.returns(0) // afresh
+	if err := p.Close(t.Context()); err == nil {
+		t.Error("deinit's answer was not the one that was left over")
+	}
+	p.rest()
+}
+
 func TestRestart(t *testing.T) {
 	p := faulty(t, "once")
 	p.fails(t.Context(), Crashed)

@@ -3,6 +3,7 @@
 //
 // Trust: Open is the supervisor's; Check is also the host's, which does not
 // believe who started it. The content is not looked at.
+// Imports: the standard library and x/sys only.
 //
 // Invariant: what Open returns is the file that was checked, and it was reached
 // through directories in which only root and the owner can exchange a name.
@@ -13,13 +14,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"lockstep/config/owned"
 )
 
 // Check refuses what could be another's: the file must be a regular one of root
@@ -52,14 +50,9 @@ func Open(path string, owner uint32) (*os.File, error) {
 	if !filepath.IsAbs(path) {
 		return nil, fmt.Errorf("module %q: the path must begin with /", path)
 	}
-	// Who can exchange a link chooses which object is loaded, even if each of
-	// those is root's.
-	if err := owned.Check(path, 0, owner); err != nil {
-		return nil, fmt.Errorf("module %q is refused: %w; only root (or the owner that is configured) may be able to change it or a directory above it", path, err)
-	}
-	real, err := filepath.EvalSymlinks(path)
+	real, err := resolve(path, owner)
 	if err != nil {
-		return nil, fmt.Errorf("module %q: %w", path, err)
+		return nil, fmt.Errorf("module %q is refused: %w", path, err)
 	}
 	file, err := openExact(real, owner)
 	if err != nil {
@@ -68,43 +61,107 @@ func Open(path string, owner uint32) (*os.File, error) {
 	return file, nil
 }
 
+// maxLinks is the kernel's own limit (path_resolution(7)).
+const maxLinks = 40
+
+// resolve is path without symbolic links. Who can exchange one of them, or a
+// directory on the way to it, chooses which object is loaded, even if each of
+// those is root's; so nobody else may. (Of a directory that was checked, what is
+// looked up in it can be exchanged by root and the owner alone.)
+func resolve(path string, owner uint32) (string, error) {
+	at, rest := "/", strings.Split(path, "/")
+	for links := 0; len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		if name == "" || name == "." {
+			continue
+		}
+		if name == ".." {
+			at = filepath.Dir(at)
+			continue
+		}
+		var st unix.Stat_t
+		if err := unix.Stat(at, &st); err != nil {
+			return "", fmt.Errorf("stat %q: %w", at, err)
+		}
+		if err := checkDir(&st, owner); err != nil {
+			return "", fmt.Errorf("the directory %q %w", at, err)
+		}
+		next := filepath.Join(at, name)
+		if err := unix.Lstat(next, &st); err != nil {
+			return "", fmt.Errorf("%q: %w", next, err)
+		}
+		if st.Mode&unix.S_IFMT != unix.S_IFLNK {
+			at = next
+			continue
+		}
+		if links++; links > maxLinks {
+			return "", fmt.Errorf("%q: %w", next, unix.ELOOP)
+		}
+		if st.Uid != 0 && st.Uid != owner { // in a directory with the sticky bit
+			return "", fmt.Errorf("the link %q belongs to uid %d, who could exchange it; name what it leads to", next, st.Uid)
+		}
+		target, err := os.Readlink(next)
+		if err != nil {
+			return "", err
+		}
+		if filepath.IsAbs(target) {
+			at = "/"
+		}
+		rest = append(strings.Split(target, "/"), rest...)
+	}
+	return at, nil
+}
+
 // openExact goes down from /, one name after the other and through no link, and
 // checks what it is at each step by its descriptor.
 func openExact(path string, owner uint32) (*os.File, error) {
+	if path = filepath.Clean(path); path == "/" {
+		return nil, errors.New("it is the root directory; name a shared object, such as /usr/lib/mirror.so")
+	}
 	dir, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open /: %w", err)
 	}
-	defer func() { _ = unix.Close(dir) }() // O_PATH: nothing is lost
-	names := strings.Split(strings.TrimPrefix(filepath.Clean(path), "/"), "/")
-	at := "/"
-	for i, name := range names {
-		if err := checkDir(dir, owner); err != nil {
-			return nil, fmt.Errorf("the directory %q %w", at, err)
-		}
-		at = filepath.Join(at, name)
-		// The object is not a FIFO for whose writer open(2) would wait.
-		flags := uint64(unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY)
-		if i < len(names)-1 {
-			flags = unix.O_PATH | unix.O_DIRECTORY
-		}
-		next, err := unix.Openat2(dir, name, &unix.OpenHow{
-			Flags:   flags | unix.O_CLOEXEC, // O_NOFOLLOW would make a link ENOTDIR
-			Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
-		})
-		if errors.Is(err, unix.ELOOP) {
-			return nil, fmt.Errorf("%q is a symbolic link; name what it leads to", at)
-		}
+	at, name, rest, more := "/", "", path[1:], true
+	for more {
+		name, rest, more = strings.Cut(rest, "/")
+		next, err := step(dir, at, name, more, owner)
+		_ = unix.Close(dir) // O_PATH: nothing is lost
 		if err != nil {
-			return nil, fmt.Errorf("open %q: %w", at, err)
+			return nil, err
 		}
-		if i == len(names)-1 {
-			return checked(next, at, owner)
-		}
-		_ = unix.Close(dir)
-		dir = next
+		dir, at = next, filepath.Join(at, name)
 	}
-	return nil, errors.New("it is the root directory")
+	return checked(dir, at, owner)
+}
+
+// step opens a name in the directory dir, whose path is at: another directory,
+// or the object.
+func step(dir int, at, name string, isDir bool, owner uint32) (int, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(dir, &st); err != nil {
+		return -1, fmt.Errorf("fstat %q: %w", at, err)
+	}
+	if err := checkDir(&st, owner); err != nil {
+		return -1, fmt.Errorf("the directory %q %w", at, err)
+	}
+	// Should the object be a FIFO, open(2) must not wait for its writer.
+	flags := uint64(unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY)
+	if isDir {
+		flags = unix.O_PATH | unix.O_DIRECTORY
+	}
+	next, err := unix.Openat2(dir, name, &unix.OpenHow{
+		Flags:   flags | unix.O_CLOEXEC, // O_NOFOLLOW would make a link ENOTDIR
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	switch {
+	case errors.Is(err, unix.ELOOP):
+		return -1, fmt.Errorf("%q is a symbolic link; name what it leads to", filepath.Join(at, name))
+	case err != nil:
+		return -1, fmt.Errorf("open %q: %w", filepath.Join(at, name), err)
+	}
+	return next, nil
 }
 
 func checked(fd int, path string, owner uint32) (*os.File, error) {
@@ -116,12 +173,8 @@ func checked(fd int, path string, owner uint32) (*os.File, error) {
 
 // checkDir refuses a directory in which others could exchange a name. Where
 // others may write, root's sticky bit keeps them from what is not theirs.
-func checkDir(fd int, owner uint32) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return fmt.Errorf("fstat: %w", err)
-	}
-	if !slices.Contains([]uint32{0, owner}, st.Uid) {
+func checkDir(st *unix.Stat_t, owner uint32) error {
+	if st.Uid != 0 && st.Uid != owner {
 		return fmt.Errorf("belongs to uid %d, who could exchange what is in it", st.Uid)
 	}
 	if st.Mode&0o022 != 0 && (st.Mode&unix.S_ISVTX == 0 || st.Uid != 0) {

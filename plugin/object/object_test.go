@@ -41,8 +41,8 @@ func TestOpen(t *testing.T) {
 		"a link of root's": {func(t *testing.T, d, o string) string { return link(t, o, filepath.Join(d, "l.so")) }, ""},
 		"not there":        {func(t *testing.T, d, o string) string { return o + "x" }, "no such file"},
 		"relative":         {func(t *testing.T, d, o string) string { return "m.so" }, "begin with /"},
-		"root itself":      {func(t *testing.T, d, o string) string { return "/" }, "directory"},
-		"world-writable":   {func(t *testing.T, d, o string) string { return chmod(t, o, 0o666) }, "can be written by others (mode 0666)"},
+		"root itself":      {func(t *testing.T, d, o string) string { return "/" }, "root directory"},
+		"world-writable":   {func(t *testing.T, d, o string) string { return chmod(t, o, 0o666) }, "others can write to it (mode 0666)"},
 		"group-writable":   {func(t *testing.T, d, o string) string { return chmod(t, o, 0o664) }, "others can write to it (mode 0664): chmod go-w"},
 		"setuid":           {func(t *testing.T, d, o string) string { return chmod(t, o, 0o755|os.ModeSetuid) }, "setuid, setgid or sticky bit (mode 4755)"},
 		"setgid":           {func(t *testing.T, d, o string) string { return chmod(t, o, 0o755|os.ModeSetgid) }, "setuid, setgid or sticky bit (mode 2755)"},
@@ -69,6 +69,41 @@ func TestOpen(t *testing.T) {
 			chmod(t, open, 0o777)
 			return link(t, o, filepath.Join(open, "l.so"))
 		}, "can be written by others (mode 0777)"},
+		// The first link and the object are root's, and so is what lies above them.
+		"a link to a link in an open directory": {func(t *testing.T, d, o string) string {
+			open := filepath.Join(d, "open")
+			if err := os.Mkdir(open, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			chmod(t, open, 0o777)
+			return link(t, link(t, o, filepath.Join(open, "l.so")), filepath.Join(d, "first.so"))
+		}, "can be written by others (mode 0777)"},
+		"another's link": {func(t *testing.T, d, o string) string {
+			chmod(t, d, 0o777|os.ModeSticky)
+			l := link(t, o, filepath.Join(d, "l.so"))
+			if err := os.Lchown(l, stranger, stranger); err != nil {
+				t.Fatal(err)
+			}
+			return l
+		}, "belongs to uid 64872, who could exchange it"},
+		"in root's sticky directory": {func(t *testing.T, d, o string) string {
+			chmod(t, d, 0o777|os.ModeSticky)
+			return ""
+		}, ""},
+		"in the owner's sticky directory": {func(t *testing.T, d, o string) string {
+			chown(t, d, owner)
+			chmod(t, d, 0o777|os.ModeSticky)
+			return ""
+		}, "can be written by others (mode 1777)"},
+		"back through a link": {func(t *testing.T, d, o string) string {
+			return link(t, "/tmp", filepath.Join(d, "away")) + "/.." + o
+		}, ""},
+		"through a relative link": {func(t *testing.T, d, o string) string {
+			return link(t, "../lib/./m.so", filepath.Join(d, "r.so"))
+		}, ""},
+		"a loop": {func(t *testing.T, d, o string) string {
+			return link(t, "l.so", filepath.Join(d, "l.so"))
+		}, "too many levels"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
