@@ -183,6 +183,15 @@ func TestReturnsTwice(t *testing.T) {
 	p.close("deinit after 2\n")
 }
 
+// A module's programs have its output and nothing of the host's: neither the
+// socket nor the object. (3 is that of ls itself.)
+func TestDescriptors(t *testing.T) {
+	p := faulty(t, "descriptors")
+	p.returns(0)
+	p.returns(0)
+	p.close("0, 1, 2, 3\n0, 1, 2, 3\ndeinit after 2\n")
+}
+
 func TestDeinit(t *testing.T) {
 	for label, want := range map[string]string{
 		"crash in deinit": "crashed", "hang in deinit": "timeout", "refuse in deinit": "clsyncapi_deinit returned 4",

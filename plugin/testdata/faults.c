@@ -87,6 +87,24 @@ static void family(void)
 		_exit(111);
 }
 
+/* descriptors has a program of its own list what it was given. */
+static int descriptors(pid_t (*how)(ctx_t *))
+{
+	int status;
+	pid_t pid = how(ctx);
+	if (pid == 0) {
+		execlp("ls", "ls", "-m", "/proc/self/fd", NULL);
+		_exit(127);
+	}
+	return waitpid(pid, &status, 0) == pid ? WEXITSTATUS(status) : 111;
+}
+
+static pid_t plain_fork(ctx_t *unused)
+{
+	(void)unused;
+	return fork();
+}
+
 static int returns_twice(void)
 {
 	int status;
@@ -181,6 +199,8 @@ int clsyncapi_sync(int n, api_eventinfo_t *list)
 		return events(n, list);
 	if (is("fork"))
 		return forks();
+	if (is("descriptors"))
+		return descriptors(calls == 1 ? clsyncapi_fork : plain_fork);
 	if (is("tidy"))
 		return tidy();
 	if (is("leave"))
