@@ -23,11 +23,10 @@ deps: check-go ## install with apt what is missing (nothing when all is there)
 test-deps: check-go ## the same, and what only the tests need (an sshd of their own)
 	@scripts/deps --test
 
-build: deps ## the six programs, into bin/
+build: deps ## the five programs, into bin/
 	@mkdir -p bin
 	CGO_ENABLED=0 $(BUILD) -ldflags '$(IDFLAG)' -o bin/ ./cmd/lockstep-helper ./cmd/lockstep-worker ./cmd/lockstep-runner ./cmd/lockstep-resolver
 	CGO_ENABLED=1 $(BUILD) -tags netgo,osusergo -ldflags '-linkmode external -extldflags "-static" $(IDFLAG)' -o bin/lockstep ./cmd/lockstep
-	CGO_ENABLED=1 $(BUILD) -buildmode=pie -ldflags '$(IDFLAG)' -o bin/ ./cmd/lockstep-plugin
 
 unsplit: deps ## the same engine in one process, to measure what the separation costs; never installed
 	@mkdir -p bin
@@ -41,7 +40,7 @@ test: test-deps build ## unit tests with the race detector, and a small share of
 	LOCKSTEP_SCALE=small $(GO) test -count=1 -timeout 20m -tags e2e ./test/e2e
 
 test-long: test-deps build ## the whole end-to-end list, with the full numbers
-	$(GO) test -race -count=1 -timeout 30m ./...
+	SIM_SEEDS=0:8000 $(GO) test -race -count=1 -timeout 30m ./...
 	LOCKSTEP_SCALE=full $(GO) test -count=1 -timeout 180m -tags e2e -v ./test/e2e
 
 race: test-deps ## all unit tests with the race detector, uncached

@@ -131,7 +131,7 @@ func (s *sim) waitsBusy() bool {
 // while too much happens in them.
 func TestBusySimulation(t *testing.T) {
 	total, times, most := coverage{}, uint64(0), uint64(0)
-	count := testenv.Seeds(t, 4000, func(t *testing.T, seed uint64, alone bool) {
+	count := testenv.Seeds(t, 1500, func(t *testing.T, seed uint64, alone bool) {
 		s := newBusySim(t, rand.New(rand.NewPCG(seed, 17)).IntN)
 		s.keepLog = alone
 		s.run(3, map[bool]int{true: 6000, false: 300}[seed%100 == 99])

@@ -241,7 +241,7 @@ func (h *helper) noWatch(tb testing.TB) {
 // TestPathSimulation is TestSimulation with events that come by path.
 func TestPathSimulation(t *testing.T) {
 	total, merged, dropped := coverage{}, uint64(0), uint64(0)
-	count := testenv.Seeds(t, 4000, func(t *testing.T, seed uint64, alone bool) {
+	count := testenv.Seeds(t, 1500, func(t *testing.T, seed uint64, alone bool) {
 		s := newPathSim(t, rand.New(rand.NewPCG(seed, 11)).IntN)
 		s.keepLog = alone
 		s.run(3, map[bool]int{true: 6000, false: 300}[seed%100 == 99])

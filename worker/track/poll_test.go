@@ -177,7 +177,7 @@ func (s *sim) waits() bool {
 // TestPollSimulation is TestSimulation with changes that only listings tell of.
 func TestPollSimulation(t *testing.T) {
 	total := coverage{}
-	count := testenv.Seeds(t, 4000, func(t *testing.T, seed uint64, alone bool) {
+	count := testenv.Seeds(t, 1500, func(t *testing.T, seed uint64, alone bool) {
 		s := newPollSim(t, rand.New(rand.NewPCG(seed, 13)).IntN)
 		s.keepLog = alone
 		s.run(3, map[bool]int{true: 6000, false: 300}[seed%100 == 99])

@@ -485,7 +485,7 @@ func runSeed(tb testing.TB, seed uint64, keep bool) *coverage {
 // The tree is what the file system is, after whatever happens in whatever order.
 func TestSimulation(t *testing.T) {
 	total := coverage{}
-	count := testenv.Seeds(t, 4000, func(t *testing.T, seed uint64, alone bool) {
+	count := testenv.Seeds(t, 1500, func(t *testing.T, seed uint64, alone bool) {
 		c := runSeed(t, seed, alone)
 		total.add(c)
 	})
