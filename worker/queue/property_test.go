@@ -42,10 +42,11 @@ func (s *sim) add() {
 		rel += "/" + string(rune('a'+s.r.IntN(4)))
 	}
 	change := Change(1 + s.r.IntN(15))
+	waits := s.q.Pending(rel) != 0 // what a pass has ended may wait on, to be compared: it is due as it was
 	s.q.Add(rel, change, s.now)
 	p := s.open[rel]
 	if p == nil {
-		p = &pending{first: s.now, clean: s.quiet()}
+		p = &pending{first: s.now, clean: !waits && s.quiet()}
 		s.open[rel] = p
 	}
 	p.last = s.now
