@@ -11,13 +11,16 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"lockstep/config/choose"
+	"lockstep/internal/escape"
 	"lockstep/rootid"
+	"lockstep/rules/ordered"
 )
 
 // Config is everything that one sync and its service can be told.
@@ -54,7 +57,10 @@ type Sync struct {
 	Source  string // absolute and without symbolic links after Resolve
 	Targets []Target
 
-	Exclude  []string // gitignore patterns, in order
+	Exclude   []string // gitignore patterns, in order
+	Rules     []string // lines of a file that package rules/ordered reads
+	RulesFile string   // that file, from which package resolve takes Rules; "": they are given
+
 	Delay    time.Duration
 	MaxDelay time.Duration
 	BigSize  uint64 // bytes; 0: no lane for big files
@@ -204,13 +210,24 @@ func (c Config) Watching(blind bool) choose.Choice {
 	return choose.Of(choose.Asked{Source: c.Source, Monitor: c.Monitor, Every: c.PollEvery, Rules: c.MonitorRules, AllowBlind: c.AllowBlind}, fs)
 }
 
+// RuleText is the rules as a file, and what messages call it.
+func (s Sync) RuleText() (name string, text []byte) {
+	return cmp.Or(s.RulesFile, "rules"), []byte(strings.Join(s.Rules, "\n"))
+}
+
+// OrderedRules are the sync's rules, compiled.
+func (s Sync) OrderedRules() (*ordered.Set, error) {
+	name, text := s.RuleText()
+	return ordered.Parse(name, text)
+}
+
 // Describe is one line about a sync for the log.
 func (s Sync) Describe() string {
 	targets := make([]string, len(s.Targets))
 	for i, t := range s.Targets {
-		targets[i] = show(t.String())
+		targets[i] = escape.Name(t.String())
 	}
-	return show(s.Source) + " → " + strings.Join(targets, ", ")
+	return escape.Name(s.Source) + " → " + strings.Join(targets, ", ")
 }
 
 // Has says that a sync has a target of a kind.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"lockstep/internal/escape"
 )
 
 // Section is a part of a configuration that keys stand in: a sync (from 0 on)
@@ -59,7 +61,7 @@ type Pos struct {
 	Line, Column int
 }
 
-func (p Pos) String() string { return fmt.Sprintf("%s:%d:%d", show(p.File), p.Line, p.Column) }
+func (p Pos) String() string { return fmt.Sprintf("%s:%d:%d", escape.Name(p.File), p.Line, p.Column) }
 
 // Problem is one thing that is wrong.
 type Problem struct {

@@ -8,6 +8,9 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"lockstep/config/owned"
+	"lockstep/internal/escape"
 )
 
 // TargetKind is how a target is reached.
@@ -85,7 +88,7 @@ func (t Target) Make() error {
 		return nil
 	}
 	if err := os.Mkdir(t.Path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return Problem{Thing: show(t.Path), Reason: "cannot be made: " + reason(err).Error(), Advice: "make it by hand, or name another target"}
+		return Problem{Thing: escape.Name(t.Path), Reason: "cannot be made: " + owned.Reason(err).Error(), Advice: "make it by hand, or name another target"}
 	}
 	return nil
 }
@@ -207,7 +210,7 @@ func (t *Target) parseHost(v string) (rest string, err error) {
 		host, rest = v[:i], v[i:]
 	}
 	if !isHost(host) {
-		return "", bad(fmt.Sprintf("%q cannot be a host", host), "use letters, digits and . _ -, of which . and - are neither first nor last; a local path with a colon is written ./"+show(t.Spec))
+		return "", bad(fmt.Sprintf("%q cannot be a host", host), "use letters, digits and . _ -, of which . and - are neither first nor last; a local path with a colon is written ./"+escape.Name(t.Spec))
 	}
 	t.Host = strings.ToLower(host)
 	return rest, nil
@@ -220,7 +223,7 @@ func (t *Target) setPath(v string) error {
 	case v == "":
 		return bad("has no path on the other host", "write HOST:/PATH, HOST::MODULE or rsync://HOST/MODULE")
 	case v[0] == '-':
-		return bad(fmt.Sprintf("the path %q begins with a dash", v), "write ./"+show(v))
+		return bad(fmt.Sprintf("the path %q begins with a dash", v), "write ./"+escape.Name(v))
 	case hasParent(v):
 		return bad(fmt.Sprintf("the path %q has a .. in it", v), "write the path that it means")
 	}

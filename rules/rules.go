@@ -1,10 +1,10 @@
-// Package rules decides by gitignore(5) patterns which paths of a tree are
-// left out.
+// Package rules decides by gitignore(5) patterns, and by ordered rules, which
+// paths of a tree are left out.
 //
 // Trust: runs in the worker. Patterns come from the configuration; the names
 // they are matched with are hostile.
-// Imports: the standard library, one glob engine (doublestar) and rules/octet;
-// no os, net or syscall here.
+// Imports: the standard library, one glob engine (doublestar) and what is below
+// this folder; no os, net or syscall here.
 //
 // Invariants: matching is by bytes, as git's is, so a name that is not UTF-8
 // is a name like any other; the last pattern that matches decides; what is
@@ -17,12 +17,14 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 
 	"lockstep/rules/octet"
+	"lockstep/rules/ordered"
 )
 
-// Set is an immutable list of patterns.
+// Set is an immutable list of patterns, and perhaps of ordered rules beside them.
 type Set struct {
-	pats   []pattern
-	active bool
+	pats    []pattern
+	active  bool
+	ordered *ordered.Set // nil: none
 }
 
 // form is how a pattern is compared: most are plain words or "*.suffix".
@@ -59,6 +61,32 @@ func New(patterns []string) (*Set, error) {
 	return s, nil
 }
 
+// With is the set with ordered rules beside the patterns: what either leaves out
+// is left out. What is in a directory that is not walked is, too; and as with a
+// pattern, nothing brings back what is below a directory that is not synced.
+func (s *Set) With(o *ordered.Set) *Set {
+	if o == nil || o.Len() == 0 {
+		return s
+	}
+	return &Set{pats: s.pats, active: true, ordered: o}
+}
+
+// Ordered says that there are ordered rules.
+func (s *Set) Ordered() bool { return s.ordered != nil }
+
+// Unheard says that changes in the directory that holds rel are not to be heard
+// of: a rule rejects to monitor it.
+func (s *Set) Unheard(rel string) bool {
+	if s.ordered == nil || rel == "" {
+		return false
+	}
+	permit, _ := s.ordered.Decide(parent(rel), ordered.Dir, ordered.Monitor)
+	return !permit
+}
+
+// parent is the directory that holds rel.
+func parent(rel string) string { return rel[:max(strings.LastIndexByte(rel, '/'), 0)] }
+
 // Empty says that no pattern has an effect.
 func (s *Set) Empty() bool { return !s.active }
 
@@ -70,7 +98,8 @@ func (s *Set) Excluded(rel string, isDir bool) bool {
 }
 
 // Decide is Excluded with the index of the pattern that decided, -1 when none
-// matched. The topmost excluded directory decides for all below it.
+// matched; indexes from the number of patterns on are of ordered rules. The
+// topmost excluded directory decides for all below it.
 func (s *Set) Decide(rel string, isDir bool) (excluded bool, index int) {
 	if !s.active || rel == "" {
 		return false, -1
@@ -92,6 +121,25 @@ func (s *Set) Self(rel string, isDir bool) (excluded bool, index int) {
 	if !s.active || rel == "" {
 		return false, -1
 	}
+	excluded, index = s.pattern(rel, isDir)
+	if excluded || s.ordered == nil {
+		return excluded, index
+	}
+	if permit, i := s.ordered.Decide(parent(rel), ordered.Dir, ordered.Walk); !permit {
+		return true, len(s.pats) + i
+	}
+	kind := ordered.File
+	if isDir {
+		kind = ordered.Dir
+	}
+	if permit, i := s.ordered.Decide(rel, kind, ordered.Sync); !permit {
+		return true, len(s.pats) + i
+	}
+	return false, index
+}
+
+// pattern is what the patterns say of rel alone.
+func (s *Set) pattern(rel string, isDir bool) (excluded bool, index int) {
 	base := rel[strings.LastIndexByte(rel, '/')+1:]
 	var wideRel, wideBase string // filled when a glob first needs them
 	for i := len(s.pats) - 1; i >= 0; i-- {

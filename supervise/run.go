@@ -26,6 +26,7 @@ import (
 
 	"lockstep/cgroup"
 	"lockstep/config"
+	"lockstep/config/resolve"
 	"lockstep/console"
 	"lockstep/internal/buildinfo"
 	"lockstep/internal/calm"
@@ -191,7 +192,7 @@ func (s *service) needRoot() error {
 }
 
 func (s *service) resolve() error {
-	set, err := s.answered(s.set.Resolve)
+	set, err := s.answered(func() (config.Set, error) { return resolve.Set(s.set) })
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"lockstep/ipc/status"
 	"lockstep/ipc/wire"
 	"lockstep/monitor"
+	"lockstep/rules/ordered"
 	"lockstep/worker/account"
 	"lockstep/worker/deliver"
 	"lockstep/worker/pump"
@@ -48,12 +49,14 @@ type Ends struct {
 	Output watch.Output  // lines about what is watched; nil: nothing is
 	Log    io.Writer
 	Calm   *calm.Collector
+	Rules  *ordered.Set // beside what is excluded; nil: none
 }
 
 // engine owns all state; only run and what it calls touch it.
 type engine struct {
 	log      logger
 	calm     *calm.Collector
+	rules    *ordered.Set
 	helper   Helper
 	reporter *pump.Reporter
 	feed     Feed
@@ -91,6 +94,7 @@ func Run(d Ends, build string) error {
 	e := &engine{
 		log:      logger{d.Log},
 		calm:     d.Calm,
+		rules:    d.Rules,
 		helper:   d.Helper,
 		reporter: pump.NewReporter(d.Status),
 		feed:     d.Events,

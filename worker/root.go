@@ -64,8 +64,8 @@ func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets m
 		return nil, err
 	}
 	r := &root{
-		e: e, asks: walks.Queue{Root: c.Root, Host: (*watcher)(e)}, id: c.Root, name: escape.Name(names[c.Root]), cfg: c, rules: set,
-		inexact: !rsync.Covers(c.Exclude),
+		e: e, asks: walks.Queue{Root: c.Root, Host: (*watcher)(e)}, id: c.Root, name: escape.Name(names[c.Root]), cfg: c, rules: set.With(e.rules),
+		inexact: !rsync.Covers(c.Exclude) || e.rules != nil,
 		links:   links.New(),
 		account: account.Account{Every: c.VerifyEvery}, limit: account.Limit{Every: c.UnwatchedEvery, Text: account.WatchLimit(c.WatchLimit, c.UnwatchedEvery)},
 		failing: make(map[string]struct{}),
@@ -75,7 +75,7 @@ func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets m
 	r.startPoll()
 	r.startBusy()
 	if r.inexact && c.Delete != settings.DeleteNever {
-		e.log.printf(deliver.Warn, "%s: rsync does not know all of the exclude patterns (those with ?, [, \\ or !): "+
+		e.log.printf(deliver.Warn, "%s: rsync does not know rules, nor all exclude patterns (not those with ?, [, \\ or !): "+
 			"what they match in the source is left out as it should be, but what they match on the target alone is deleted", r.name)
 	}
 	for _, id := range c.Targets {

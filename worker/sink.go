@@ -27,6 +27,9 @@ func (s *sink) Dirty(rel string, c track.Change, e *track.Entry) {
 	if e != nil {
 		r.learn(rel, e)
 	}
+	if r.rules.Unheard(rel) {
+		return // the next whole pass copies it
+	}
 	for _, t := range r.targets {
 		t.Queue.Add(rel, queue.Change(c), r.e.now)
 	}

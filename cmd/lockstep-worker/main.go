@@ -12,6 +12,7 @@ import (
 
 	"lockstep/internal/buildinfo"
 	"lockstep/internal/calm"
+	"lockstep/rules/ordered"
 	"lockstep/sandbox/lock"
 	"lockstep/worker"
 	"lockstep/worker/pump"
@@ -40,6 +41,11 @@ func main() {
 		lock.Fail("events", err)
 	}
 
+	set, err := told(fds)
+	if err != nil {
+		lock.Fail("rules", err)
+	}
+
 	if err := lock.Enter(fds["filter"]); err != nil {
 		lock.Fail("filter", err)
 	}
@@ -50,6 +56,7 @@ func main() {
 		Events: events,
 		Log:    os.Stderr,
 		Calm:   calm.New(),
+		Rules:  set,
 	}
 	if out := files["output"]; out != nil {
 		ends.Output = pump.NewOutput(out)
@@ -63,6 +70,19 @@ func main() {
 		os.Exit(75)
 	}
 	os.Exit(70)
+}
+
+// told are the rules that were donated, if any: the configuration's.
+func told(fds map[string]int) (*ordered.Set, error) {
+	fd, there := fds["rules"]
+	if !there {
+		return nil, nil
+	}
+	data, err := lock.Read(fd)
+	if err != nil {
+		return nil, err
+	}
+	return ordered.Parse("rules", data)
 }
 
 // feed is what was donated to hear of changes by: a process that reads for this

@@ -51,6 +51,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return runFile(rest, stdout, stderr)
 	case "check":
 		return check(rest, stdout, stderr)
+	case "explain":
+		return explainPaths(rest, stdout, stderr)
 	case "watch":
 		return watch(rest, stdout, stderr)
 	default:
@@ -65,7 +67,7 @@ func help(args []string, stdout, stderr io.Writer) int {
 		return exitDone
 	}
 	switch args[0] {
-	case "mirror", "run", "check", "watch":
+	case "mirror", "run", "check", "explain", "watch":
 		return run([]string{args[0], "--help"}, stdout, stderr)
 	}
 	return usage(stderr, fmt.Sprintf("%q is no command with a help of its own; see lockstep help", args[0]))
@@ -85,10 +87,11 @@ const overview = `lockstep keeps directory trees in step, live.
   lockstep mirror [flags] SRC DST…  keep each DST in step with SRC, in the foreground
   lockstep run -c FILE              keep all syncs of a file in step
   lockstep check -c FILE            tell all that is wrong with a file, or what it does
+  lockstep explain -c FILE PATH…    tell which pattern or rule decides for each path
   lockstep watch [flags] DIR…       tell what changes in each DIR, a line a change
-  lockstep help COMMAND             the flags of mirror, run, check or watch
+  lockstep help COMMAND             the flags of mirror, run, check, explain or watch
   lockstep version                  version and build
 
-Must be started as root, but for watch; what reads the trees' content and names runs confined.
+Must be started as root, but for explain and watch; what reads the trees' content and names runs confined.
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 70 internal, 78 locked out.
 `

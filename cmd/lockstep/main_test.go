@@ -165,6 +165,30 @@ func TestCheckBroken(t *testing.T) {
 	}
 }
 
+func TestExplain(t *testing.T) {
+	testenv.NeedTool(t, "rsync")
+	path := configFile(t, good+"exclude = [\"*.tmp\"]\nrules = ['-f\\.bak$', '-d^d$']\n")
+	dir := filepath.Dir(path)
+	for args, want := range map[string]struct {
+		code int
+		text string
+	}{
+		"D/src/a.tmp":           {0, "src: a.tmp, as a file\n"},
+		"D/src/d/x":             {0, "  so it is left out: it is neither copied nor deleted on a target (not synced: d)\n"},
+		"D/src/d":               {0, "src: d, as a file\n"},
+		"D/src/d/":              {0, "  sync     d: rejected by rules:2: -d^d$\n"},
+		"D/src D/src/e/../keep": {0, "src: keep, as a file\n"},
+		"/etc/passwd":           {2, "lockstep: /etc/passwd is below no source; name a path below D/src\n"},
+		"":                      {2, "lockstep: explain: no path is given; see lockstep explain --help\n"},
+	} {
+		var out bytes.Buffer
+		code := run(append([]string{"explain", "-c", path}, strings.Fields(strings.ReplaceAll(args, "D/", dir+"/"))...), &out, &out)
+		if text := strings.ReplaceAll(out.String(), dir+"/", "D/"); code != want.code || !strings.Contains(text, want.text) {
+			t.Errorf("%q: code %d: %s", args, code, text)
+		}
+	}
+}
+
 func TestRunRefuses(t *testing.T) {
 	path := configFile(t, good)
 	for args, want := range map[string]string{
@@ -185,7 +209,7 @@ func TestManual(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := strings.ReplaceAll(string(data), "\\-", "-")
-	for _, help := range []string{runHelp, checkHelp, watchHelp} {
+	for _, help := range []string{runHelp, checkHelp, explainHelp, watchHelp} {
 		for _, word := range regexp.MustCompile(`--[a-z-]+`).FindAllString(help, -1) {
 			if !strings.Contains(page, word) {
 				t.Errorf("lockstep.1 does not name %s", word)

@@ -11,6 +11,7 @@ import (
 
 	"lockstep/config"
 	"lockstep/config/file"
+	"lockstep/config/resolve"
 	"lockstep/supervise"
 	"lockstep/supervise/outline"
 )
@@ -50,7 +51,7 @@ func check(args []string, stdout, stderr io.Writer) int {
 	}
 	set, err := file.Read(*path, root)
 	wrong, _ := outline.Split(err)
-	set, err = set.Resolve()
+	set, err = resolve.Set(set)
 	more, unchecked := outline.Split(err)
 	wrong = append(append(wrong, more...), outline.Programs(set)...)
 	wrong.Sort(set.Files)
@@ -111,8 +112,8 @@ func fileFlags(name string) (*pflag.FlagSet, *string) {
 	return flags, flags.StringP("config", "c", defaultFile, "")
 }
 
-// parseFlags says whether that was all, and the exit code.
-func parseFlags(flags *pflag.FlagSet, args []string, help string, stdout, stderr io.Writer) (bool, int) {
+// parseWords says whether that was all, and the exit code.
+func parseWords(flags *pflag.FlagSet, args []string, help string, stdout, stderr io.Writer) (bool, int) {
 	err := flags.Parse(args)
 	if errors.Is(err, pflag.ErrHelp) {
 		print(stdout, help)
@@ -120,6 +121,14 @@ func parseFlags(flags *pflag.FlagSet, args []string, help string, stdout, stderr
 	}
 	if err != nil {
 		return true, usage(stderr, err.Error()+"; see lockstep "+flags.Name()+" --help")
+	}
+	return false, 0
+}
+
+// parseFlags is parseWords for a command that takes none.
+func parseFlags(flags *pflag.FlagSet, args []string, help string, stdout, stderr io.Writer) (bool, int) {
+	if done, code := parseWords(flags, args, help, stdout, stderr); done {
+		return done, code
 	}
 	if flags.NArg() > 0 {
 		return true, usage(stderr, "lockstep "+flags.Name()+" takes no words, but "+strings.Join(flags.Args(), " ")+" was given; see lockstep "+flags.Name()+" --help")

@@ -23,6 +23,7 @@ import (
 
 	"lockstep/config"
 	"lockstep/config/keys"
+	"lockstep/config/owned"
 	"lockstep/internal/escape"
 )
 
@@ -92,7 +93,7 @@ func load(path string, owners []uint32) (data []byte, err error) {
 	if !info.Mode().IsRegular() {
 		return nil, errors.New("is not a regular file")
 	}
-	if err := config.CheckOwned(path, owners...); err != nil {
+	if err := owned.Check(path, owners...); err != nil {
 		return nil, ownedError{fmt.Errorf("is not safe to obey: %w", err)}
 	}
 	// What was checked by name is what was opened.
@@ -131,7 +132,7 @@ func dropIns(path string, owners []uint32) ([]string, error) {
 	if err != nil {
 		return nil, bare(err)
 	}
-	if err := config.CheckOwned(dir, owners...); err != nil {
+	if err := owned.Check(dir, owners...); err != nil {
 		return nil, ownedError{fmt.Errorf("is not safe to obey: %w", err)}
 	}
 	var names []string

@@ -20,6 +20,7 @@ import (
 
 	"lockstep/config"
 	"lockstep/config/keys"
+	"lockstep/config/resolve"
 	"lockstep/internal/testenv"
 )
 
@@ -56,7 +57,7 @@ func faults(path string) config.Problems {
 	if err != nil && !errors.As(err, &all) {
 		return config.Problems{{Thing: "Read", Reason: err.Error()}}
 	}
-	if _, err := set.Resolve(); err != nil && !errors.As(err, &more) {
+	if _, err := resolve.Set(set); err != nil && !errors.As(err, &more) {
 		return config.Problems{{Thing: "Resolve", Reason: err.Error()}}
 	}
 	all = append(all, more...)

@@ -123,6 +123,14 @@ func writeTargets(c *config.Config) []string {
 	return out
 }
 
+// writeRules leaves out what a file has.
+func writeRules(c *config.Config) []string {
+	if c.RulesFile != "" {
+		return nil
+	}
+	return c.Rules
+}
+
 func writeLogFormat(c *config.Config) []string {
 	if c.JSON {
 		return []string{"json"}

@@ -42,7 +42,7 @@ func TestDefaults(t *testing.T) {
 
 // Every key must reach a field of its own, so that none is forgotten.
 func TestEveryKeyIsRead(t *testing.T) {
-	value := map[string]string{"source": "/s", "targets": "/t", "exclude": "*.tmp", "monitor": "inotify", "delay": "1ms",
+	value := map[string]string{"source": "/s", "targets": "/t", "exclude": "*.tmp", "rules": "-f^x$", "rules_file": "/r", "monitor": "inotify", "delay": "1ms",
 		"max_delay": "1m", "big_file.size": "1KiB", "big_file.delay": "1m", "timeout": "1m", "retry.initial": "2s",
 		"retry.max": "1h", "xattrs": "all", "rsync_path": "/r", "bwlimit": "10MiB", "max_delete.percent": "7",
 		"max_delete.entries": "8", "runtime_dir": "/run/x", "state_dir": "/st", "user": "u", "log_format": "json",

@@ -11,6 +11,7 @@ import (
 	"lockstep/config"
 	"lockstep/config/choose"
 	"lockstep/rules"
+	"lockstep/rules/ordered"
 )
 
 // Limits of lists, so that no message of the boundary grows beyond a packet.
@@ -100,6 +101,27 @@ func readExclude(c *config.Config, v string) error {
 		return err
 	}
 	c.Exclude = append(c.Exclude, v)
+	return nil
+}
+
+func readRule(c *config.Config, v string) error {
+	switch {
+	case strings.ContainsAny(v, "\x00\n"):
+		return errors.New("a rule is one line, and no name has a NUL in it; write . in its place")
+	case len(c.Rules) >= ordered.MaxRules:
+		return fmt.Errorf("more than %d rules", ordered.MaxRules)
+	}
+	set, err := ordered.Parse("", []byte(v))
+	var faults ordered.Faults
+	switch {
+	case errors.As(err, &faults):
+		return fmt.Errorf("%q: %s", v, faults[0].Reason)
+	case err != nil:
+		return err
+	case set.Len() == 0:
+		return errors.New("an empty line or a comment says nothing; leave it out")
+	}
+	c.Rules = append(c.Rules, v)
 	return nil
 }
 

@@ -127,6 +127,10 @@ func syncKeys() []Key {
 
 		{Name: "exclude", Group: GroupWatch, Unit: "PATTERN", List: true,
 			Help: "neither watch, copy nor delete what matches (gitignore syntax); may be repeated", field: list(readExclude, func(c *config.Config) *[]string { return &c.Exclude })},
+		{Name: "rules", Group: GroupWatch, Unit: "RULE", List: true, Advice: `write a line such as "-f\.bak$" or "+*^etc(/|$)": a sign, a letter of f d w m W s *, and an extended regular expression`,
+			Help: "an ordered rule: + or -, what it is for (f d w m W s *), and an extended regular expression for the path; the first that fits decides; may be repeated", field: field{readRule, writeRules}},
+		{Name: "rules_file", Group: GroupWatch, Unit: "FILE", Advice: "name the file by its absolute path",
+			Help: "a file of such rules, one a line", field: absolute(func(c *config.Config) *string { return &c.RulesFile })},
 		{Name: "cross_mounts", Group: GroupWatch,
 			Help:  "include what is mounted inside the source (else it is left out, and kept on the target)",
 			field: boolean(func(c *config.Config) *bool { return &c.CrossMounts })},

@@ -26,7 +26,7 @@ import (
 func Check(path string, owners ...uint32) error {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return reason(err)
+		return Reason(err)
 	}
 	for _, p := range []string{path, real} {
 		for dir := filepath.Dir(p); ; dir = filepath.Dir(dir) {
@@ -47,7 +47,7 @@ func Check(path string, owners ...uint32) error {
 func checkOne(path string, owners []uint32) error {
 	info, err := os.Stat(path)
 	if err != nil {
-		return reason(err)
+		return Reason(err)
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -81,8 +81,8 @@ func checkACL(path string) error {
 	return fmt.Errorf("%s: its access control list cannot be read: %w", path, err)
 }
 
-// reason is an error without the path that a Problem names already.
-func reason(err error) error {
+// Reason is an error without the path that a message names already.
+func Reason(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
 		return pe.Err

@@ -46,7 +46,7 @@ func randomRule(r *rand.Rand) string {
 		expr += pick(r, words(r), words(r), "/", "^", "$", ".*", "[^/]+", `\.bak$`, "(^|/)", "(/|$)", "(a|b.*|etc)", "[Tt]est", "^home/", "^(home|srv/.*)/", "(log|tmp)$",
 			"x?", "(data)+", "(src)*", `\<a`, `\bb\b`, "^$", "a{2}", "[[:digit:]]")
 	}
-	return pick(r, "+", "-") + pick(r, strings.Split("fd*wmWslpbc", "")...) + expr
+	return pick(r, "+", "-") + pick(r, strings.Split("fd*wmWs", "")...) + expr
 }
 
 // The index changes no decision and no deciding rule.

@@ -14,15 +14,13 @@
 //	m       directories         monitor: to watch what is in it
 //	W       directories         walk, monitor
 //	s       directories         sync
-//	l p b c symbolic links, named pipes, block and character devices: walk, monitor, sync
 //
 // For each action the first rule that decides it, fits and matches, counts; what
 // no rule decides is permitted. Empty lines and lines that begin with # are no
 // rules.
 //
 // Trust: a leaf of rules, linked where it is. Rules are the configuration's;
-// the names that they are matched with are hostile. It is pure, and no program
-// uses it yet.
+// the names that they are matched with are hostile. It is pure.
 // Imports: the standard library, internal/escape and leaves of rules; no os, net
 // or syscall here.
 //
@@ -34,19 +32,14 @@ package ordered
 
 import "lockstep/rules/ere"
 
-// Kind is what an object is, as lstat says: a symbolic link is never what it
-// points to.
+// Kind is what an object is. A symbolic link is never what it points to.
 type Kind uint8
 
-// The kinds. Other is what no letter but f and * fits: a socket.
+// The kinds. Whether an object is a directory is all that is known of one that has
+// gone, so that nothing finer can be asked.
 const (
-	Other Kind = iota
+	File Kind = iota // all but directories
 	Dir
-	File
-	Link
-	FIFO
-	Block
-	Char
 	kinds
 )
 

@@ -72,7 +72,7 @@ func letter(c byte) (fits, decides mask, ok bool) {
 	)
 	switch c {
 	case 'f':
-		return every &^ dir, all, true
+		return 1 << File, all, true
 	case 'd':
 		return dir, all, true
 	case '*':
@@ -85,14 +85,6 @@ func letter(c byte) (fits, decides mask, ok bool) {
 		return dir, walk | watch, true
 	case 's':
 		return dir, 1 << Sync, true
-	case 'l':
-		return 1 << Link, all, true
-	case 'p':
-		return 1 << FIFO, all, true
-	case 'b':
-		return 1 << Block, all, true
-	case 'c':
-		return 1 << Char, all, true
 	}
 	return 0, 0, false
 }
@@ -160,4 +152,4 @@ func parseRule(line []byte) (rule, error) {
 	return r, err
 }
 
-const letters = "there are f (all but directories), d (directories), * (everything), w, m, W and s (walk, monitor, both, sync of directories), l, p, b and c (links, pipes, devices)"
+const letters = "there are f (all but directories), d (directories), * (everything), w, m, W and s (walk, monitor, both, sync of directories)"

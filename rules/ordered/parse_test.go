@@ -41,15 +41,10 @@ func TestDecide(t *testing.T) {
 		{[]string{"-m^d1$", "-s^Test$", "-w^keep$"}, "keep", Dir, "ms 2 -1 -1"},
 		{[]string{"-m^d1$", "-s^Test$", "-w^keep$"}, "keep", File, "wms -1 -1 -1"},
 		{[]string{"+f.txt$", "-f"}, "f.txt", File, "wms 0 0 0"},
-		{[]string{"+f.txt$", "-f"}, "link", Link, " 1 1 1"}, // f: all but directories
-		{[]string{"+f.txt$", "-f"}, "fifo", FIFO, " 1 1 1"},
-		{[]string{"+f.txt$", "-f"}, "socket", Other, " 1 1 1"},
+		{[]string{"+f.txt$", "-f"}, "link", File, " 1 1 1"}, // f: all but directories
+		{[]string{"+f.txt$", "-f"}, "fifo", File, " 1 1 1"},
+		{[]string{"+f.txt$", "-f"}, "socket", File, " 1 1 1"},
 		{[]string{"+f.txt$", "-f"}, "d", Dir, "wms -1 -1 -1"},
-		{[]string{"-l", "-p", "-b", "-c"}, "x", Link, " 0 0 0"},
-		{[]string{"-l", "-p", "-b", "-c"}, "x", FIFO, " 1 1 1"},
-		{[]string{"-l", "-p", "-b", "-c"}, "x", Block, " 2 2 2"},
-		{[]string{"-l", "-p", "-b", "-c"}, "x", Char, " 3 3 3"},
-		{[]string{"-l", "-p", "-b", "-c"}, "x", File, "wms -1 -1 -1"},
 		{[]string{"-d^a$"}, "a/b", Dir, "wms -1 -1 -1"}, // only its own path
 		{[]string{"", "# -*", "-f^ab$"}, "a", File, "wms -1 -1 -1"},
 		{[]string{"", "# -*", "-f^ab$"}, "ab", File, " 0 0 0"}, // the last line is whole

@@ -110,6 +110,7 @@ type Generation struct {
 	inotify *os.File                  // until the worker has it
 	events  *os.File                  // the worker's end of the resolver's socket, until it has it
 	control *os.File                  // to the helper
+	rules   *os.File                  // until the worker has them; nil: there are none
 	status  *os.File                  // numbers from the worker, commands to it
 	places  map[ipc.TargetID]*os.File // see Place
 
@@ -167,6 +168,11 @@ func (m *Maker) Begin(plan Plan) (g *Generation, err error) {
 	}
 	if plan.Watch != nil {
 		if g.Output, g.output, err = proc.Pipe("output"); err != nil {
+			return g, err
+		}
+	}
+	if _, rules := plan.Config.RuleText(); len(rules) > 0 {
+		if g.rules, err = memfd.Sealed("lockstep-rules", rules); err != nil {
 			return g, err
 		}
 	}
@@ -263,6 +269,10 @@ func (m *Maker) worker(g *Generation, files *proc.Files, events sandbox.Donation
 	fds := []sandbox.Donation{
 		proc.Donate("helper", toWorker), proc.Donate("status", theirs),
 		events, proc.Donate("filter", m.Filters[m.Profile.WorkerFilter]),
+	}
+	if g.rules != nil {
+		fds = append(fds, proc.Donate("rules", files.Take(g.rules, nil)))
+		g.rules = nil
 	}
 	if g.output != nil {
 		fds = append(fds, proc.Donate("output", files.Take(g.output, nil)))
@@ -439,7 +449,7 @@ func (g *Generation) end(all []*proc.Process) error {
 	for id := range g.places {
 		errs = append(errs, g.Leave(id))
 	}
-	for _, f := range []*os.File{g.inotify, g.events, g.control, g.status, g.Output, g.output} {
+	for _, f := range []*os.File{g.inotify, g.events, g.rules, g.control, g.status, g.Output, g.output} {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}

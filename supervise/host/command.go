@@ -17,7 +17,7 @@ import (
 	"syscall"
 	"time"
 
-	"lockstep/config"
+	"lockstep/config/owned"
 )
 
 // Command is a program and all the files that it needs to start: the content
@@ -89,7 +89,7 @@ func (c Command) with(paths ...string) (Command, error) {
 	}
 	c.Links = maps.Clone(c.Links)
 	for _, path := range paths {
-		if err := config.CheckOwned(path, 0); err != nil {
+		if err := owned.Check(path, 0); err != nil {
 			return Command{}, fmt.Errorf("%s needs %s, which is not safe to use as root: %w", c.Program, path, err)
 		}
 		real, err := trail(path, c.Links)

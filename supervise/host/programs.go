@@ -11,7 +11,7 @@ import (
 	"sync"
 	"syscall"
 
-	"lockstep/config"
+	"lockstep/config/owned"
 	"lockstep/internal/buildinfo"
 	"lockstep/internal/escape"
 	"lockstep/internal/memfd"
@@ -90,7 +90,7 @@ func (p *Programs) Close() error {
 // of the copy, which nobody can change any more.
 func seal(path, open string, owners []uint32) (*os.File, error) {
 	name := escape.Name(path)
-	if err := config.CheckOwned(path, owners...); err != nil {
+	if err := owned.Check(path, owners...); err != nil {
 		return nil, fmt.Errorf("program %s: not safe to run: %w; build or install lockstep again, as root or as who starts it", name, err)
 	}
 	src, err := os.Open(open)

@@ -17,6 +17,7 @@ import (
 	"lockstep/config"
 	"lockstep/config/choose"
 	"lockstep/config/file"
+	"lockstep/config/resolve"
 	"lockstep/internal/testenv"
 	"lockstep/seccomp"
 )
@@ -69,7 +70,7 @@ func planOf(t *testing.T, path string) Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if set, err = set.Resolve(); err != nil {
+	if set, err = resolve.Set(set); err != nil {
 		t.Fatal(err)
 	}
 	if p := Programs(set); len(p) > 0 {

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/config"
+	"lockstep/config/owned"
 	"lockstep/internal/escape"
 	"lockstep/rsync"
 	"lockstep/supervise/brief"
@@ -88,7 +89,7 @@ func open(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(config.CheckOwned(path, 0), config.CheckOwned(real, 0)); err != nil {
+	if err := errors.Join(owned.Check(path, 0), owned.Check(real, 0)); err != nil {
 		return nil, fmt.Errorf("%s: %w", escape.Name(path), err)
 	}
 	return os.OpenFile(real, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)

@@ -47,8 +47,8 @@ func TestReadSecret(t *testing.T) {
 		"read by a group":      {at(t, "group", []byte("secret"), 0o640), false, true},
 		"read by others":       {at(t, "others", []byte("secret"), 0o604), false, true},
 		"written by others":    {at(t, "open", []byte("x"), 0o602), false, false},
-		"of another":           {owned(t, at(t, "his", []byte("x"), 0o600), 1234, 0), false, false},
-		"written by a group":   {owned(t, at(t, "theirs", []byte("x"), 0o620), 0, 1234), false, false},
+		"of another":           {given(t, at(t, "his", []byte("x"), 0o600), 1234, 0), false, false},
+		"written by a group":   {given(t, at(t, "theirs", []byte("x"), 0o620), 0, 1234), false, false},
 		"missing":              {filepath.Join(t.TempDir(), "none"), false, false},
 		"longer than any":      {at(t, "long", bytes.Repeat([]byte("x"), maxSecret+1), 0o600), false, false},
 		"a directory":          {t.TempDir(), false, false},
@@ -73,8 +73,8 @@ func TestReadSecret(t *testing.T) {
 	}
 }
 
-// owned gives a file away.
-func owned(t *testing.T, path string, uid, gid int) string {
+// given gives a file away.
+func given(t *testing.T, path string, uid, gid int) string {
 	t.Helper()
 	if err := os.Chown(path, uid, gid); err != nil {
 		t.Fatal(err)
@@ -116,9 +116,9 @@ func TestReadLooksAtWhatIsOpen(t *testing.T) {
 		{at(t, "roots", []byte("x"), 0o664), false, ""},
 		{at(t, "bare", []byte("x"), 0o644), true, "can be read by others"},
 		{at(t, "wide", []byte("x"), 0o646), false, "can be written by others"},
-		{owned(t, at(t, "theirs", []byte("x"), 0o664), 0, 1234), false, "can be written by others"},
-		{owned(t, at(t, "his", []byte("x"), 0o600), 1234, 0), true, "belongs to uid 1234"},
-		{owned(t, at(t, "his", []byte("x"), 0o644), 1234, 0), false, "belongs to uid 1234"},
+		{given(t, at(t, "theirs", []byte("x"), 0o664), 0, 1234), false, "can be written by others"},
+		{given(t, at(t, "his", []byte("x"), 0o600), 1234, 0), true, "belongs to uid 1234"},
+		{given(t, at(t, "his", []byte("x"), 0o644), 1234, 0), false, "belongs to uid 1234"},
 		{fifo, true, "is not a regular file"},
 		{fifo, false, "is not a regular file"},
 		{t.TempDir(), false, "is not a regular file"},

@@ -1,4 +1,4 @@
-package config_test
+package resolve_test
 
 import (
 	"errors"
@@ -10,11 +10,13 @@ import (
 
 	"lockstep/config"
 	"lockstep/config/keys"
+	"lockstep/config/owned"
+	"lockstep/config/resolve"
 	"lockstep/internal/testenv"
 )
 
 func TestResolvePaths(t *testing.T) {
-	dir := config.Place(t)
+	dir := resolve.Place(t)
 	testenv.NeedTool(t, "rsync") // in /usr/bin, and owned by root
 	for _, c := range []struct{ src, dst, want string }{
 		{"src", "dst", ""},
@@ -53,7 +55,7 @@ func TestResolvePaths(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := ""
-		if set, err = set.Resolve(); err != nil {
+		if set, err = resolve.Set(set); err != nil {
 			got = strings.ReplaceAll(err.Error(), dir, "D")
 		}
 		if parts := strings.Split(got, ": "); strings.HasPrefix(got, "source /proc/") {
@@ -72,7 +74,7 @@ func TestResolvePaths(t *testing.T) {
 }
 
 func TestMakeTarget(t *testing.T) {
-	dir := config.Place(t)
+	dir := resolve.Place(t)
 	c := config.Target{Path: dir + "/new", Missing: true}
 	if err := c.Make(); err != nil {
 		t.Fatal(err)
@@ -88,19 +90,19 @@ func TestMakeTarget(t *testing.T) {
 }
 
 func TestCheckOwned(t *testing.T) {
-	dir := config.Place(t)
+	dir := resolve.Place(t)
 	me := uint32(os.Getuid())
 	file := filepath.Join(dir, "file")
-	if err := config.CheckOwned(file, me, 0); err != nil {
+	if err := owned.Check(file, me, 0); err != nil {
 		t.Fatalf("own file: %v", err)
 	}
-	if err := config.CheckOwned(file, me+1); err == nil {
+	if err := owned.Check(file, me+1); err == nil {
 		t.Error("another owner was not seen")
 	}
 	if err := os.Chmod(file, 0o757); err != nil {
 		t.Fatal(err)
 	}
-	if err := config.CheckOwned(file, me, 0); err == nil || !strings.Contains(err.Error(), "can be written by others") {
+	if err := owned.Check(file, me, 0); err == nil || !strings.Contains(err.Error(), "can be written by others") {
 		t.Errorf("a file that others can write: %v", err)
 	}
 	if err := os.Chmod(file, 0o755); err != nil {
@@ -109,14 +111,14 @@ func TestCheckOwned(t *testing.T) {
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if err := config.CheckOwned(file, me, 0); err == nil {
+	if err := owned.Check(file, me, 0); err == nil {
 		t.Error("a directory that others can write was not seen")
 	}
 }
 
 // A link in the way to the state directory does not get it into the target.
 func TestOwnDirsThroughALink(t *testing.T) {
-	dir := config.Place(t)
+	dir := resolve.Place(t)
 	testenv.NeedTool(t, "rsync")
 	b := keys.NewBuilder()
 	for key, value := range map[string]string{"source": "/src", "targets": "/dst", "state_dir": "/todst/state", "runtime_dir": "/tosrc/run"} {
@@ -126,7 +128,7 @@ func TestOwnDirsThroughALink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = set.Resolve()
+	_, err = resolve.Set(set)
 	if err == nil || !strings.Contains(err.Error(), "/dst/state is inside the target") || !strings.Contains(err.Error(), "/src/run is inside the source") {
 		t.Errorf("%v", err)
 	}
@@ -136,7 +138,7 @@ func TestOwnDirsThroughALink(t *testing.T) {
 func TestKeyFiles(t *testing.T) {
 	testenv.NeedRoot(t)
 	testenv.NeedTool(t, "rsync")
-	dir := config.Place(t)
+	dir := resolve.Place(t)
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +158,7 @@ func TestKeyFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := set.Resolve(); err != nil {
+		if _, err := resolve.Set(set); err != nil {
 			return strings.ReplaceAll(err.Error(), dir, "D")
 		}
 		return ""

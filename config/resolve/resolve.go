@@ -1,4 +1,11 @@
-package config
+// Package resolve checks a configuration against the file system.
+//
+// Trust: linked into the supervisor, which is root. What a file system answers is
+// checked; nothing is changed.
+//
+// Invariant: all problems are told at once, each as the place where it is
+// written, the thing, the reason and what to do.
+package resolve
 
 import (
 	"errors"
@@ -11,30 +18,31 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/config"
 	"lockstep/config/owned"
 	"lockstep/internal/escape"
 	"lockstep/rootid"
 )
 
-// Resolve looks at the file system: paths become absolute and lose their
+// Set looks at the file system: paths become absolute and lose their
 // symbolic links, and whatever cannot work is told, all of it, as Problems: then
 // the Set that comes with them is good to be shown, and for nothing else. It
 // changes nothing.
-func (s Set) Resolve() (Set, error) {
+func Set(s config.Set) (config.Set, error) {
 	mounts, err := rootid.ReadMounts()
 	if err != nil {
-		return Set{}, err
+		return config.Set{}, err
 	}
 	r := resolver{Set: s, mounts: mounts}
 	r.Syncs = slices.Clone(s.Syncs)
 	for i := range r.Syncs {
-		r.in = Section(i)
+		r.in = config.Section(i)
 		r.sync(&r.Syncs[i])
 	}
-	r.in = InService
+	r.in = config.InService
 	r.ownPaths()
 	for i := range r.Syncs {
-		r.in = Section(i)
+		r.in = config.Section(i)
 		r.ownDirs(r.Syncs[i])
 	}
 	r.between()
@@ -42,13 +50,13 @@ func (s Set) Resolve() (Set, error) {
 		r.problems.Sort(s.Files)
 	}
 	for i := range r.Syncs {
-		r.Syncs[i].asWritten(s.Syncs[i])
+		asWritten(&r.Syncs[i], s.Syncs[i])
 	}
 	return r.Set, r.problems.OrNil()
 }
 
 // asWritten puts back what could not be resolved.
-func (s *Sync) asWritten(old Sync) {
+func asWritten(s *config.Sync, old config.Sync) {
 	if s.Source == "" {
 		s.Source = old.Source
 	}
@@ -62,30 +70,30 @@ func (s *Sync) asWritten(old Sync) {
 	}
 }
 
-// resolver gathers what Resolve finds wrong.
+// resolver gathers what Set finds wrong.
 type resolver struct {
-	Set
+	config.Set
 	mounts   rootid.Mounts
-	in       Section // what is looked at
-	problems Problems
+	in       config.Section // what is looked at
+	problems config.Problems
 }
 
 // add takes note of a problem with a key.
-func (r *resolver) add(key string, p Problem) {
+func (r *resolver) add(key string, p config.Problem) {
 	p.Pos = r.Places.Find(r.in, key)
 	r.problems = append(r.problems, p)
 }
 
-func (r *resolver) say(key string) string { return Say(r.Path, key) }
+func (r *resolver) say(key string) string { return config.Say(r.Path, key) }
 
-func (r *resolver) sync(s *Sync) {
+func (r *resolver) sync(s *config.Sync) {
 	if s.Source != "" {
 		s.Source = r.source(s.Source)
 	}
 	s.Targets = slices.Clone(s.Targets)
 	for i := range s.Targets {
 		t := &s.Targets[i]
-		if t.Kind != Local {
+		if t.Kind != config.Local {
 			continue
 		}
 		t.Path, t.Missing = r.target(t.Path)
@@ -97,14 +105,15 @@ func (r *resolver) sync(s *Sync) {
 	if s.Source != "" {
 		r.blind(*s)
 	}
+	r.rules(s)
 	for _, f := range []struct {
 		key    string
 		path   *string
-		kind   TargetKind
+		kind   config.TargetKind
 		secret bool
 	}{
-		{"ssh.identity", &s.SSH.Identity, SSHTarget, true}, {"ssh.known_hosts", &s.SSH.KnownHosts, SSHTarget, false},
-		{"password_file", &s.PasswordFile, Daemon, true},
+		{"ssh.identity", &s.SSH.Identity, config.SSHTarget, true}, {"ssh.known_hosts", &s.SSH.KnownHosts, config.SSHTarget, false},
+		{"password_file", &s.PasswordFile, config.Daemon, true},
 	} {
 		if *f.path != "" && s.Has(f.kind) {
 			*f.path = r.keyFile(f.key, *f.path, f.secret)
@@ -125,7 +134,7 @@ func (r *resolver) ownPaths() {
 }
 
 // mirrorKey names a mirror by its source and targets.
-func mirrorKey(s Sync) string {
+func mirrorKey(s config.Sync) string {
 	targets := make([]string, len(s.Targets))
 	for i, t := range s.Targets {
 		targets[i] = t.String()
@@ -213,7 +222,7 @@ func (r *resolver) missingTarget(path string) (string, bool) {
 }
 
 // directory checks what source and target have in common.
-func directory(what, real string) (Problem, bool) {
+func directory(what, real string) (config.Problem, bool) {
 	bad := problem(what+" "+show(real), "", "name a directory of your own data")
 	if bad.Reason = forbidden(real); bad.Reason != "" {
 		return bad, true
@@ -233,7 +242,7 @@ func directory(what, real string) (Problem, bool) {
 		bad.Reason = "shows the kernel's own state, not files"
 		return bad, true
 	}
-	return Problem{}, false
+	return config.Problem{}, false
 }
 
 // forbidden refuses what can be no root and no target.
@@ -269,8 +278,8 @@ func (r *resolver) overlap(source, target string, crossMounts bool) {
 	}
 }
 
-func problem(thing, reason, advice string) Problem {
-	return Problem{Thing: thing, Reason: reason, Advice: advice}
+func problem(thing, reason, advice string) config.Problem {
+	return config.Problem{Thing: thing, Reason: reason, Advice: advice}
 }
 
 func sameFile(a, b string) bool {
@@ -279,13 +288,13 @@ func sameFile(a, b string) bool {
 	return erra == nil && errb == nil && os.SameFile(ia, ib)
 }
 
-func (r *resolver) blind(s Sync) {
+func (r *resolver) blind(s config.Sync) {
 	id, err := rootid.Read(s.Source)
 	if err != nil {
 		r.add("source", failed("source "+show(s.Source), err, "make it readable for root, or name another"))
 		return
 	}
-	c := Config{Service: r.Service, Sync: s}.Watching(id.Blind())
+	c := config.Config{Service: r.Service, Sync: s}.Watching(id.Blind())
 	if !c.Blind {
 		return
 	}
@@ -313,25 +322,12 @@ func (r *resolver) rsync(path string) string {
 		r.add("rsync_path", problem("rsync "+show(path), "is a set-id program", "use one that is not"))
 		return ""
 	}
-	if err := CheckOwned(path, 0); err != nil {
+	if err := owned.Check(path, 0); err != nil {
 		r.add("rsync_path", problem("rsync "+show(path), "is not safe to run as root: "+err.Error(),
 			"only root may be able to write to the program and the directories above it"))
 		return ""
 	}
 	return real
-}
-
-// CheckOwned refuses a program or file that others than owners could have put
-// in place.
-func CheckOwned(path string, owners ...uint32) error { return owned.Check(path, owners...) }
-
-// reason is an error without the path that a Problem names already.
-func reason(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		return pe.Err
-	}
-	return err
 }
 
 // keyFile checks a file that ssh or rsync is given a copy of.
@@ -355,7 +351,7 @@ func (r *resolver) keyFile(key, path string, secret bool) string {
 	case info.Size() > maxKeyFile:
 		return bad(fmt.Sprintf("is larger than %d bytes", maxKeyFile), "name the right file")
 	}
-	if err := CheckOwned(real, 0); err != nil {
+	if err := owned.Check(real, 0); err != nil {
 		return bad("is not safe to use: "+err.Error(), "make it and the directories above it root's alone to write: chown root, chmod go-w")
 	}
 	if mode := info.Mode().Perm(); secret && mode&0o077 != 0 {
@@ -376,8 +372,8 @@ func realPath(path string) (string, error) {
 }
 
 // failed is a problem that an error of the file system is.
-func failed(thing string, err error, advice string) Problem {
-	return Problem{Thing: thing, Reason: words(err), Advice: advice, Denied: denied(err)}
+func failed(thing string, err error, advice string) config.Problem {
+	return config.Problem{Thing: thing, Reason: words(err), Advice: advice, Denied: denied(err)}
 }
 
 // denied says that root might have had another answer.
@@ -395,5 +391,5 @@ func words(err error) string {
 	case errors.Is(err, unix.ELOOP), strings.Contains(err.Error(), "too many links"): // filepath has no error value for it
 		return "has too many symbolic links"
 	}
-	return reason(err).Error()
+	return owned.Reason(err).Error()
 }

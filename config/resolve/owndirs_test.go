@@ -1,4 +1,4 @@
-package config
+package resolve
 
 import (
 	"encoding/binary"
@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/config"
+	"lockstep/config/owned"
 	"lockstep/internal/testenv"
 	"lockstep/rootid"
 )
@@ -29,8 +31,8 @@ func TestOwnDirsOutsideTheTrees(t *testing.T) {
 		{"/run/x", "/sss", ""},
 	} {
 		got := ""
-		r := resolver{mounts: mounts, Set: Set{Service: Service{RuntimeDir: c.run, StateDir: c.state}}}
-		if r.ownDirs(Sync{Source: "/s", Targets: []Target{{Path: "/t"}}}); len(r.problems) > 0 {
+		r := resolver{mounts: mounts, Set: config.Set{Service: config.Service{RuntimeDir: c.run, StateDir: c.state}}}
+		if r.ownDirs(config.Sync{Source: "/s", Targets: []config.Target{{Path: "/t"}}}); len(r.problems) > 0 {
 			got = r.problems.Error()
 		}
 		if got != c.want {
@@ -92,7 +94,7 @@ func TestCheckOwnedACL(t *testing.T) {
 	if err := os.Chmod(file, 0o775); err != nil {
 		t.Fatal(err)
 	}
-	if err := CheckOwned(file, 0); err != nil {
+	if err := owned.Check(file, 0); err != nil {
 		t.Errorf("the group root may write: %v", err)
 	}
 	err := unix.Setxattr(file, "system.posix_acl_access", acl(), 0)
@@ -102,13 +104,13 @@ func TestCheckOwnedACL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := CheckOwned(file, 0); err == nil || !strings.Contains(err.Error(), "access control list") {
+	if err := owned.Check(file, 0); err == nil || !strings.Contains(err.Error(), "access control list") {
 		t.Errorf("a list that lets another write: %v", err)
 	}
 	if err := os.Chmod(file, 0o755); err != nil { // the mask: nobody in the list may write
 		t.Fatal(err)
 	}
-	if err := CheckOwned(file, 0); err != nil {
+	if err := owned.Check(file, 0); err != nil {
 		t.Errorf("a list that lets nobody write: %v", err)
 	}
 }

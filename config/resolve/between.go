@@ -1,10 +1,11 @@
-package config
+package resolve
 
 import (
 	"fmt"
 	"path"
 	"strings"
 
+	"lockstep/config"
 	"lockstep/rootid"
 )
 
@@ -21,7 +22,7 @@ func (r *resolver) between() {
 				}
 				for _, o := range targets {
 					if why := r.clash(t, o); why != "" {
-						r.in = Section(i)
+						r.in = config.Section(i)
 						r.add("targets", problem("target "+show(t.String()), r.clashText(why, i, j, o), "each would delete what the other copies; name two directories apart"))
 					}
 				}
@@ -31,7 +32,7 @@ func (r *resolver) between() {
 	}
 }
 
-func (r *resolver) clashText(why string, i, j int, o Target) string {
+func (r *resolver) clashText(why string, i, j int, o config.Target) string {
 	if i == j {
 		return why + " another target of this sync, " + show(o.String())
 	}
@@ -40,8 +41,8 @@ func (r *resolver) clashText(why string, i, j int, o Target) string {
 
 // insideSources: what one sync copies into the source of another is copied on,
 // but what it deletes there is the work of a person.
-func (r *resolver) insideSources(i int, t Target) {
-	if t.Kind != Local || t.Path == "" {
+func (r *resolver) insideSources(i int, t config.Target) {
+	if t.Kind != config.Local || t.Path == "" {
 		return
 	}
 	for j, other := range r.Syncs {
@@ -50,11 +51,11 @@ func (r *resolver) insideSources(i int, t Target) {
 		}
 		switch r.mounts.Overlap(t.Path, other.Source) {
 		case rootid.FirstInside:
-			r.in = Section(i)
+			r.in = config.Section(i)
 			r.add("targets", problem("target "+show(t.Path), fmt.Sprintf("is inside the source of the sync %q, %s", other.Name, show(other.Source)),
 				"name a directory outside it, or mirror that source whole in one sync"))
 		case rootid.OtherInside:
-			r.in = Section(i)
+			r.in = config.Section(i)
 			r.add("targets", problem("target "+show(t.Path), fmt.Sprintf("holds the source of the sync %q, %s, and would delete it", other.Name, show(other.Source)),
 				"name a directory that holds no source"))
 		}
@@ -62,11 +63,11 @@ func (r *resolver) insideSources(i int, t Target) {
 }
 
 // clash says how two targets are in each other's way, or "".
-func (r *resolver) clash(a, b Target) string {
+func (r *resolver) clash(a, b config.Target) string {
 	if a.Kind != b.Kind || a.Path == "" || b.Path == "" {
 		return ""
 	}
-	if a.Kind == Local {
+	if a.Kind == config.Local {
 		switch r.mounts.Overlap(a.Path, b.Path) {
 		case rootid.Equal:
 			return "is also"
@@ -80,7 +81,7 @@ func (r *resolver) clash(a, b Target) string {
 	if a.Host != b.Host || a.Port != b.Port {
 		return ""
 	}
-	if a.Kind == SSHTarget && a.User != b.User && (a.Path[0] != '/' || b.Path[0] != '/') {
+	if a.Kind == config.SSHTarget && a.User != b.User && (a.Path[0] != '/' || b.Path[0] != '/') {
 		return "" // below two login directories
 	}
 	switch x, y := path.Clean(a.Path), path.Clean(b.Path); {

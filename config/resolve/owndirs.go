@@ -1,4 +1,4 @@
-package config
+package resolve
 
 import (
 	"errors"
@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/config"
 	"lockstep/rootid"
 )
 
@@ -47,10 +48,10 @@ func (r *resolver) ownPath(key, path string) string {
 // ownDirs keeps lockstep's own files out of the trees: in the target they would
 // be deleted, and what is written in the source at run time is a change. The
 // state directory is for root alone, and so is no place for a tree either.
-func (r *resolver) ownDirs(s Sync) {
+func (r *resolver) ownDirs(s config.Sync) {
 	trees := []struct{ key, path, what string }{{"source", s.Source, "source"}}
 	for _, t := range s.Targets {
-		if t.Kind == Local {
+		if t.Kind == config.Local {
 			trees = append(trees, struct{ key, path, what string }{"targets", t.Path, "target"})
 		}
 	}
@@ -81,8 +82,8 @@ func (r *resolver) treeName(what, path string) string {
 // addOwn blames the directory, or the tree when the directory is the default.
 func (r *resolver) addOwn(key, tree, reason, advice string) {
 	in := r.in
-	if _, written := r.Places[Spot{InService, key}]; written || r.Path == "" {
-		r.in, tree = InService, key
+	if _, written := r.Places[config.Spot{In: config.InService, Key: key}]; written || r.Path == "" {
+		r.in, tree = config.InService, key
 	}
 	r.add(tree, problem(r.say(key), reason, advice))
 	r.in = in
