@@ -135,10 +135,10 @@ func TestTrialBesideWalk(t *testing.T) {
 	}
 	write(t, m.dst+"/stale", "y")
 	m.start()
-	tried := m.awaitProc("the trial's rsync", func(p proc) bool { return p.role == "rsync" && p.ofTrial() })
-	if err := syscall.Kill(tried.pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	// The trial runs several, each for a moment: one that is ending does not stop.
+	tried := m.awaitProc("the trial's rsync, stopped", func(p proc) bool {
+		return p.role == "rsync" && p.ofTrial() && syscall.Kill(p.pid, syscall.SIGSTOP) == nil && stopped(p.pid)
+	})
 	m.watching(m.any("lockstep-helper"), 301)
 	at := m.mark()
 	m.signal(sigState)
@@ -162,6 +162,22 @@ func TestTrialBesideWalk(t *testing.T) {
 	write(t, m.src+"/later", "z")
 	m.equal()
 	m.stop()
+}
+
+// stopped waits until a process that was sent SIGSTOP stands still; false: it ends.
+func stopped(pid int) bool {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for ; ; <-tick.C {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		_, after, found := strings.Cut(string(text), ") ")
+		if err != nil || !found || after[0] == 'Z' || after[0] == 'X' {
+			return false
+		}
+		if after[0] == 'T' {
+			return true
+		}
+	}
 }
 
 // A signal is not kept waiting by a trial that hangs, whatever else goes on.
