@@ -65,14 +65,11 @@ func New(patterns []string) (*Set, error) {
 // is left out. What is in a directory that is not walked is, too; and as with a
 // pattern, nothing brings back what is below a directory that is not synced.
 func (s *Set) With(o *ordered.Set) *Set {
-	if o == nil || o.Len() == 0 {
+	if o.Len() == 0 {
 		return s
 	}
 	return &Set{pats: s.pats, active: true, ordered: o}
 }
-
-// Ordered says that there are ordered rules.
-func (s *Set) Ordered() bool { return s.ordered != nil }
 
 // Unheard says that changes in the directory that holds rel are not to be heard
 // of: a rule rejects to monitor it.

@@ -3,6 +3,8 @@ package rules
 import (
 	"strings"
 	"testing"
+
+	"lockstep/rules/ordered"
 )
 
 func TestDecide(t *testing.T) {
@@ -118,5 +120,51 @@ func BenchmarkDecide(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		s.Decide("src/project/lib/module/file.go", false)
+	}
+}
+
+// Ordered rules stand beside the patterns: either leaves out, and neither brings
+// back what the other does, or what is below a directory that is left out.
+func TestWith(t *testing.T) {
+	o, err := ordered.Parse("rules", []byte("+f^keep/\n-f\\.bak$\n-w^shut$\n-s^hidden$\n-m^still$\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	patterns, err := New([]string{"*.tmp", "!keep.tmp"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := patterns.With(o)
+	for _, c := range []struct {
+		rel      string
+		dir      bool
+		excluded bool
+		index    int // of the patterns and rules
+	}{
+		{"", true, false, -1}, {"x", false, false, -1},
+		{"a.tmp", false, true, 0}, {"keep.tmp", false, false, 1}, {"keep/a.tmp", false, true, 0},
+		{"a.bak", false, true, 3}, {"a.bak", true, false, -1}, {"keep/a.bak", false, false, -1},
+		{"shut", true, false, -1}, {"shut/x", false, true, 4}, {"shut/d/x", false, true, 4},
+		{"hidden", true, true, 5}, {"hidden/x", false, true, 5}, {"hidden", false, false, -1},
+	} {
+		if excluded, index := s.Decide(c.rel, c.dir); excluded != c.excluded || index != c.index || s.Excluded(c.rel, c.dir) != excluded {
+			t.Errorf("%q (directory: %t): %t by %d", c.rel, c.dir, excluded, index)
+		}
+	}
+	for rel, want := range map[string]bool{"": false, "x": false, "still": false, "still/x": true, "still/d/x": false} {
+		if s.Unheard(rel) != want || patterns.Unheard(rel) {
+			t.Errorf("%q: that it is not heard of is not %t", rel, want)
+		}
+	}
+	none, err := New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	remarks, err := ordered.Parse("rules", []byte("# nothing\n\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !none.With(nil).Empty() || !none.With(remarks).Empty() || none.With(o).Empty() {
+		t.Error("what has an effect and what has none")
 	}
 }

@@ -65,7 +65,7 @@ func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets m
 	}
 	r := &root{
 		e: e, asks: walks.Queue{Root: c.Root, Host: (*watcher)(e)}, id: c.Root, name: escape.Name(names[c.Root]), cfg: c, rules: set.With(e.rules),
-		inexact: !rsync.Covers(c.Exclude) || e.rules != nil,
+		inexact: !rsync.Covers(c.Exclude) || e.rules.Len() > 0,
 		links:   links.New(),
 		account: account.Account{Every: c.VerifyEvery}, limit: account.Limit{Every: c.UnwatchedEvery, Text: account.WatchLimit(c.WatchLimit, c.UnwatchedEvery)},
 		failing: make(map[string]struct{}),

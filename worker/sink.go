@@ -27,8 +27,8 @@ func (s *sink) Dirty(rel string, c track.Change, e *track.Entry) {
 	if e != nil {
 		r.learn(rel, e)
 	}
-	if r.rules.Unheard(rel) {
-		return // the next whole pass copies it
+	if e == nil && r.rules.Unheard(rel) {
+		return // an event: the next whole pass copies it. What a listing marks it may not.
 	}
 	for _, t := range r.targets {
 		t.Queue.Add(rel, queue.Change(c), r.e.now)

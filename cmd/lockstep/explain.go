@@ -75,6 +75,9 @@ func explainOne(set config.Set, word string, stdout io.Writer) error {
 			p.Rel = ""
 		}
 		found = true
+		if s.RulesFile != "" && s.Rules == nil {
+			return fmt.Errorf("%s: %s cannot be read, and what it decides is not known; run it as root", escape.Name(s.Name), escape.Name(s.RulesFile))
+		}
 		d, err := explain.New(s)
 		if err != nil {
 			return err

@@ -189,6 +189,16 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// Rules that could not be read decide nothing that could be told.
+func TestExplainWithoutItsRules(t *testing.T) {
+	set := config.Set{Syncs: []config.Sync{{Name: "www", Source: "/srv", RulesFile: "/etc/www.rules"}}}
+	var out bytes.Buffer
+	err := explainOne(set, "/srv/x", &out)
+	if err == nil || err.Error() != "www: /etc/www.rules cannot be read, and what it decides is not known; run it as root" || out.Len() > 0 {
+		t.Errorf("%v: %s", err, out.String())
+	}
+}
+
 func TestRunRefuses(t *testing.T) {
 	path := configFile(t, good)
 	for args, want := range map[string]string{

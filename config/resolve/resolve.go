@@ -330,7 +330,8 @@ func (r *resolver) rsync(path string) string {
 	return real
 }
 
-// keyFile checks a file that ssh or rsync is given a copy of.
+// keyFile checks a file that only root may have written: ssh or rsync is given a
+// copy of it, or it decides what is copied.
 func (r *resolver) keyFile(key, path string, secret bool) string {
 	bad := func(reason, advice string) string {
 		r.add(key, problem(r.say(key)+" "+show(path), reason, advice))
@@ -360,7 +361,7 @@ func (r *resolver) keyFile(key, path string, secret bool) string {
 	return real
 }
 
-// maxKeyFile bounds a file that is copied into a jail.
+// maxKeyFile bounds such a file.
 const maxKeyFile = 1 << 20
 
 func realPath(path string) (string, error) {

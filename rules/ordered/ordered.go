@@ -128,5 +128,10 @@ func (s *Set) decide(path string, kind Kind, wanted mask) (d [3]Decision, tried 
 	return d, tried
 }
 
-// Len is the number of rules.
-func (s *Set) Len() int { return len(s.rules) }
+// Len is the number of rules; nil has none.
+func (s *Set) Len() int {
+	if s == nil {
+		return 0
+	}
+	return len(s.rules)
+}
