@@ -11,35 +11,28 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"lockstep/internal/follow"
 )
 
 // Check refuses a program or file that somebody else could have put in
-// place: it and every directory above it must belong to one of owners, and
-// nobody else may write to them (for directories the sticky bit is enough,
-// since it keeps others from replacing what is not theirs). The path must be
-// absolute; what its symbolic links lead through is checked as well.
+// place: it, every directory on the way to it and every symbolic link there must
+// belong to one of owners, and nobody else may write to it and to the directories
+// (for them the sticky bit is enough, since it keeps others from replacing what is
+// not theirs). The path must be absolute.
 func Check(path string, owners ...uint32) error {
-	real, err := filepath.EvalSymlinks(path)
+	real, err := follow.Path(path, func(dir string) error { return checkOne(dir, owners) }, func(l follow.Link) error {
+		if !slices.Contains(owners, l.UID) { // in a directory with the sticky bit
+			return fmt.Errorf("%s, a link, belongs to uid %d", l.Path, l.UID)
+		}
+		return nil
+	})
 	if err != nil {
 		return Reason(err)
-	}
-	for _, p := range []string{path, real} {
-		for dir := filepath.Dir(p); ; dir = filepath.Dir(dir) {
-			if err := checkOne(dir, owners); err != nil {
-				return err
-			}
-			if dir == "/" {
-				break
-			}
-		}
-		if p == path && real == path {
-			break
-		}
 	}
 	return checkOne(real, owners)
 }

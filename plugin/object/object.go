@@ -3,7 +3,7 @@
 //
 // Trust: Open is the supervisor's; Check is also the host's, which does not
 // believe who started it. The content is not looked at.
-// Imports: the standard library and x/sys only.
+// Imports: the standard library, x/sys and internal/follow.
 //
 // Invariant: what Open returns is the file that was checked, and it was reached
 // through directories in which only root and the owner can exchange a name.
@@ -18,6 +18,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"lockstep/internal/follow"
 )
 
 // Check refuses what could be another's: the file must be a regular one of root
@@ -61,56 +63,26 @@ func Open(path string, owner uint32) (*os.File, error) {
 	return file, nil
 }
 
-// maxLinks is the kernel's own limit (path_resolution(7)).
-const maxLinks = 40
-
 // resolve is path without symbolic links. Who can exchange one of them, or a
 // directory on the way to it, chooses which object is loaded, even if each of
 // those is root's; so nobody else may. (Of a directory that was checked, what is
 // looked up in it can be exchanged by root and the owner alone.)
 func resolve(path string, owner uint32) (string, error) {
-	at, rest := "/", strings.Split(path, "/")
-	for links := 0; len(rest) > 0; {
-		name := rest[0]
-		rest = rest[1:]
-		if name == "" || name == "." {
-			continue
-		}
-		if name == ".." {
-			at = filepath.Dir(at)
-			continue
-		}
+	return follow.Path(path, func(at string) error {
 		var st unix.Stat_t
 		if err := unix.Stat(at, &st); err != nil {
-			return "", fmt.Errorf("stat %q: %w", at, err)
+			return fmt.Errorf("stat %q: %w", at, err)
 		}
 		if err := checkDir(&st, owner); err != nil {
-			return "", fmt.Errorf("the directory %q %w", at, err)
+			return fmt.Errorf("the directory %q %w", at, err)
 		}
-		next := filepath.Join(at, name)
-		if err := unix.Lstat(next, &st); err != nil {
-			return "", fmt.Errorf("%q: %w", next, err)
+		return nil
+	}, func(l follow.Link) error {
+		if l.UID != 0 && l.UID != owner { // in a directory with the sticky bit
+			return fmt.Errorf("the link %q belongs to uid %d, who could exchange it; name what it leads to", l.Path, l.UID)
 		}
-		if st.Mode&unix.S_IFMT != unix.S_IFLNK {
-			at = next
-			continue
-		}
-		if links++; links > maxLinks {
-			return "", fmt.Errorf("%q: %w", next, unix.ELOOP)
-		}
-		if st.Uid != 0 && st.Uid != owner { // in a directory with the sticky bit
-			return "", fmt.Errorf("the link %q belongs to uid %d, who could exchange it; name what it leads to", next, st.Uid)
-		}
-		target, err := os.Readlink(next)
-		if err != nil {
-			return "", err
-		}
-		if filepath.IsAbs(target) {
-			at = "/"
-		}
-		rest = append(strings.Split(target, "/"), rest...)
-	}
-	return at, nil
+		return nil
+	})
 }
 
 // openExact goes down from /, one name after the other and through no link, and

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"lockstep/config/owned"
+	"lockstep/internal/follow"
 )
 
 // Command is a program and all the files that it needs to start: the content
@@ -176,33 +176,8 @@ func parseLibraries(text, program string) ([]string, error) {
 // trail follows path to the file it means, and takes down each symbolic link
 // on the way.
 func trail(path string, links map[string]string) (string, error) {
-	const most = 40 // as the kernel's MAXSYMLINKS
-	left := strings.Split(strings.Trim(filepath.Clean(path), "/"), "/")
-	at, hops := "/", 0
-	for len(left) > 0 {
-		next := filepath.Join(at, left[0])
-		left = left[1:]
-		info, err := os.Lstat(next)
-		if err != nil {
-			return "", err
-		}
-		if info.Mode()&fs.ModeSymlink == 0 {
-			at = next
-			continue
-		}
-		if hops++; hops > most {
-			return "", fmt.Errorf("%s: %w", path, syscall.ELOOP)
-		}
-		text, err := os.Readlink(next)
-		if err != nil {
-			return "", err
-		}
-		links[next] = text
-		if !filepath.IsAbs(text) {
-			text = filepath.Join(at, text)
-		}
-		left = append(strings.Split(strings.Trim(filepath.Clean(text), "/"), "/"), left...)
-		at = "/"
-	}
-	return at, nil
+	return follow.Path(path, nil, func(l follow.Link) error {
+		links[l.Path] = l.Text
+		return nil
+	})
 }
