@@ -49,8 +49,8 @@ func (s *Set) verdict(d Decision) Verdict {
 
 // Step is a directory on the way to a path.
 type Step struct {
-	Path          string // "": the root
-	Walk, Monitor Verdict
+	Path                string // "": the root
+	Walk, Monitor, Sync Verdict
 }
 
 // Explanation is why a path is or is not synced.
@@ -72,7 +72,7 @@ func (s *Set) Explain(path string, kind Kind) Explanation {
 	e := Explanation{Path: path, Kind: kind, Reached: true, Noticed: true}
 	for _, dir := range above(path) {
 		d := s.DecideAll(dir, Dir)
-		e.Above = append(e.Above, Step{dir, s.verdict(d[Walk]), s.verdict(d[Monitor])})
+		e.Above = append(e.Above, Step{dir, s.verdict(d[Walk]), s.verdict(d[Monitor]), s.verdict(d[Sync])})
 		e.Reached = e.Reached && d[Walk].Permit
 		e.Noticed = d[Monitor].Permit
 	}

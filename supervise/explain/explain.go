@@ -41,22 +41,29 @@ func New(s config.Sync) (*Decider, error) {
 // Write tells of a path, and of each directory on the way to it up to the one that
 // decides.
 func (d *Decider) Write(w io.Writer, p Path) error {
-	kind := "a file"
+	kind, what := ordered.File, "a file"
 	if p.Dir {
-		kind = "a directory"
+		kind, what = ordered.Dir, "a directory"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s, as %s\n", escape.Name(d.sync.Name), place(p.Rel), kind)
+	fmt.Fprintf(&b, "%s: %s, as %s\n", escape.Name(d.sync.Name), place(p.Rel), what)
+	e := d.ordered.Explain(p.Rel, kind)
 	out := ""
-	for _, at := range way(p) {
-		if out = d.step(&b, at, at == p); out != "" {
+	for _, at := range e.Above {
+		if out = d.step(&b, at, true); out == "" && !at.Walk.Permit {
+			out = "not walked: " + place(at.Path)
+		}
+		if out != "" {
 			break
 		}
+	}
+	if out == "" {
+		out = d.step(&b, ordered.Step{Path: p.Rel, Walk: e.Walk, Monitor: e.Monitor, Sync: e.Sync}, p.Dir)
 	}
 	switch {
 	case out != "":
 		fmt.Fprintf(&b, "  so it is left out: it is neither copied nor deleted on a target (%s)\n", out)
-	case !d.heard(p.Rel):
+	case !e.Noticed:
 		b.WriteString("  so it is copied, but a change of it alone only by the next whole pass\n")
 	default:
 		b.WriteString("  so it is copied\n")
@@ -65,55 +72,26 @@ func (d *Decider) Write(w io.Writer, p Path) error {
 	return err
 }
 
-// way are the source, each directory above the path, and the path.
-func way(p Path) []Path {
-	var all []Path
-	if p.Rel != "" {
-		all = append(all, Path{"", true})
-	}
-	for i := range len(p.Rel) {
-		if p.Rel[i] == '/' {
-			all = append(all, Path{p.Rel[:i], true})
-		}
-	}
-	return append(all, p)
-}
-
-// step tells of one place and says why what is below it, or it itself, is left
-// out; "": it is not.
-func (d *Decider) step(b *strings.Builder, at Path, last bool) (out string) {
-	if excluded, i := d.pattern.Self(at.Rel, at.Dir); i >= 0 {
+// step tells of one place and says why it is left out; "": it is not.
+func (d *Decider) step(b *strings.Builder, at ordered.Step, dir bool) (out string) {
+	if excluded, i := d.pattern.Self(at.Path, dir); i >= 0 {
 		verdict := "brought back by"
 		if excluded {
-			verdict, out = "left out by", "excluded: "+place(at.Rel)
+			verdict, out = "left out by", "excluded: "+place(at.Path)
 		}
-		fmt.Fprintf(b, "  %-8s %s: %s exclude pattern %s\n", "exclude", place(at.Rel), verdict, escape.Name(d.sync.Exclude[i]))
+		fmt.Fprintf(b, "  %-8s %s: %s exclude pattern %s\n", "exclude", place(at.Path), verdict, escape.Name(d.sync.Exclude[i]))
 	}
 	if d.ordered.Len() == 0 || out != "" {
 		return out
 	}
-	kind := ordered.File
-	if at.Dir {
-		kind = ordered.Dir
+	fmt.Fprintf(b, "  %-8s %s: %s\n", "sync", place(at.Path), at.Sync)
+	if !at.Sync.Permit {
+		return "not synced: " + place(at.Path)
 	}
-	e := d.ordered.Explain(at.Rel, kind)
-	fmt.Fprintf(b, "  %-8s %s: %s\n", "sync", place(at.Rel), e.Sync)
-	if !e.Sync.Permit {
-		return "not synced: " + place(at.Rel)
-	}
-	if !at.Dir {
-		return ""
-	}
-	fmt.Fprintf(b, "  %-8s %s: %s\n  %-8s %s: %s\n", "walk", place(at.Rel), e.Walk, "monitor", place(at.Rel), e.Monitor)
-	if !e.Walk.Permit && !last {
-		return "not walked: " + place(at.Rel)
+	if dir {
+		fmt.Fprintf(b, "  %-8s %s: %s\n  %-8s %s: %s\n", "walk", place(at.Path), at.Walk, "monitor", place(at.Path), at.Monitor)
 	}
 	return ""
-}
-
-// heard says whether changes in the directory that holds a path are heard of.
-func (d *Decider) heard(rel string) bool {
-	return !d.pattern.With(d.ordered).Unheard(rel)
 }
 
 func place(rel string) string {
