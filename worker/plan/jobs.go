@@ -44,7 +44,12 @@ func (p *Plan) pack() {
 			attr = append(attr, u)
 		}
 	}
-	d.jobs = append(d.jobs, p.pruneJobs(d.clears)...)
+	if clears := p.pruneJobs(d.clears); len(clears) > 0 {
+		// A name on the way that is no directory on the target yet would get
+		// the times of one (rsync sets them at the end even where it could not
+		// look into it), and with it the file that it is a link of.
+		d.jobs = append(append(d.jobs, p.listJobs(ipc.JobList, d.ways())...), clears...)
+	}
 	if p.opt.Wide > 0 && len(force) >= p.opt.Wide {
 		// The directories of the groups are made by it.
 		d.jobs = append(d.jobs, p.listJobs(ipc.JobWide, force)...)
@@ -57,6 +62,21 @@ func (p *Plan) pack() {
 	if d.whole {
 		d.jobs = nil
 	}
+}
+
+// ways are the listed directories above what is cleared.
+func (d *draft) ways() []unit {
+	seen := map[string]bool{}
+	var units []unit
+	for rel := range d.clears {
+		for _, dir := range above(rel) {
+			if o := d.ops[dir]; o != nil && o.force && !seen[dir] {
+				seen[dir] = true
+				units = append(units, unit{[]string{dir}, o.entries})
+			}
+		}
+	}
+	return units
 }
 
 // ride says whether directories with new attributes go along with a list that

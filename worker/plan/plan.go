@@ -123,7 +123,8 @@ func (p *Plan) Nlink(ino uint64) uint32 { return p.nlink[ino] }
 func (p *Plan) Whole() bool { return p.draft.whole }
 
 // Jobs are the commands, to be run one after the other in this order: first
-// what must be deleted to be made anew (see split); then the lists, in which
+// what must be deleted to be made anew (see split), after the directories above
+// it that may be new; then the lists, in which
 // rsync deletes before it copies; then the other prunes, which fail where the
 // target has another thing in place of a directory that a list makes; then what
 // only has new attributes.

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,6 +48,7 @@ type world struct {
 	passing  bool // a whole pass runs
 	log      []string
 	before   map[string]shape // the target at the last comparison
+	lost     map[string]bool  // where directories went since the target was settled
 }
 
 func newWorld(t *testing.T, seed uint64, excludes []string) *world {
@@ -61,6 +63,7 @@ func newWorldOf(t *testing.T, seed uint64, excludes []string, maxPaths int) *wor
 	w := &world{
 		t: t, r: rand.New(rand.NewPCG(seed, 2)), src: dir + "/src", dst: dir + "/dst",
 		now: time.Unix(1e9, 0), idx: links.New(), jobs: map[ipc.JobKind]int{},
+		lost:  map[string]bool{},
 		rsync: testenv.NeedTool(t, "rsync"),
 	}
 	must(t, os.Mkdir(w.src, 0o755))
@@ -216,11 +219,12 @@ func (w *world) run(kind ipc.JobKind, stdin []byte) bool {
 		cmd := exec.Command(w.rsync, argv[1:]...)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(part), &outs[i], &outs[i]
 		cmd.Env = []string{"LC_ALL=C"}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		must(w.t, cmd.Start())
 		cmds = append(cmds, cmd)
 	}
 	for i, cmd := range cmds {
-		err := cmd.Wait()
+		err := w.wait(cmd)
 		w.note("job %d, part %d of %d, %q: %v %s", kind, i+1, len(parts), parts[i], err, &outs[i])
 		var exit *exec.ExitError
 		if err != nil && !errors.As(err, &exit) {
@@ -229,6 +233,28 @@ func (w *world) run(kind ipc.JobKind, stdin []byte) bool {
 		good = good && err == nil && outs[i].Len() == 0
 	}
 	return good
+}
+
+// wait nudges a command as the runner does, and says where one sleeps that does
+// not come to its end.
+func (w *world) wait(cmd *exec.Cmd) error {
+	end := make(chan error, 1)
+	go func() { end <- cmd.Wait() }()
+	nudge := time.NewTicker(time.Second)
+	defer nudge.Stop()
+	for range 120 {
+		select {
+		case err := <-end:
+			return err
+		case <-nudge.C:
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGCHLD) // ESRCH: it has just ended
+		}
+	}
+	where, err := exec.Command("ps", "-eo", "pid,ppid,pgid,stat,wchan:30,args").CombinedOutput()
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	<-end
+	w.fail("%q does not end (%v):\n%s", cmd.Args, err, where)
+	return nil
 }
 
 // pass is a whole pass, as the loop makes it.
@@ -296,6 +322,7 @@ func (w *world) settle() {
 			w.do(b, opt)
 		}
 	}
+	clear(w.lost)
 }
 
 func (w *world) do(b *queue.Batch, opt Options) {
