@@ -32,8 +32,7 @@ type job struct {
 func newJob(r *Runner, m *ipc.RunStart, list *os.File) *job {
 	return &job{
 		r: r, id: m.Job, kind: m.Kind, list: list,
-		stopped: make(chan struct{}),
-		aborted: make(chan struct{}),
+		stopped: make(chan struct{}), aborted: make(chan struct{}),
 	}
 }
 
@@ -163,6 +162,14 @@ func (j *job) rewind() error {
 	return nil
 }
 
+// firstNudge is when a command gets its first SIGCHLD; each next one comes when it
+// has run for twice as long. rsync's receiver ends by a signal whose handler sets a
+// flag (3.5.0), and one that comes just before its poll(2) leaves it asleep for a
+// minute with all work done: any signal that it handles wakes it. SIGCHLD asks for
+// nothing, and is ignored by who does not handle it (signal(7)). They are few
+// because a signal can also end a call on a file system in user space.
+const firstNudge = time.Second
+
 // wait returns the end of the command, and why the runner ended it (EndNone:
 // it did not).
 func (j *job) wait(pid int, end <-chan status) (status, ipc.End) {
@@ -172,6 +179,7 @@ func (j *job) wait(pid int, end <-chan status) (status, ipc.End) {
 		defer timer.Stop()
 		deadline = timer.C
 	}
+	begin, nudge := time.Now(), time.After(firstNudge)
 	stopped, aborted := j.stopped, j.aborted
 	why := ipc.EndNone
 	ask := func(reason ipc.End) {
@@ -185,6 +193,9 @@ func (j *job) wait(pid int, end <-chan status) (status, ipc.End) {
 		select {
 		case s := <-end:
 			return s, why
+		case <-nudge:
+			j.send(pid, syscall.SIGCHLD)
+			nudge = time.After(time.Since(begin))
 		case <-deadline:
 			ask(ipc.EndTimeout)
 		case <-stopped:
@@ -209,12 +220,11 @@ func (j *job) send(pid int, sig syscall.Signal) {
 func (j *job) over() bool {
 	select {
 	case <-j.stopped:
-		return true
 	case <-j.aborted:
-		return true
 	default:
 		return false
 	}
+	return true
 }
 
 // account turns a process's end into the message's fields.

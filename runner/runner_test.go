@@ -22,11 +22,23 @@ import (
 	"lockstep/ipc/settings"
 )
 
-const fdsVar = "RUNNER_TEST_PRINT_FDS"
+const (
+	fdsVar   = "RUNNER_TEST_PRINT_FDS"
+	nudgeVar = "RUNNER_TEST_WAIT_FOR_SIGCHLD"
+)
 
-// TestMain also is the small program that prints which descriptors it was
-// started with, without /proc and before it opens any.
+// TestMain also is the small programs that print which descriptors they were
+// started with, without /proc and before they open any, and that end at their
+// second SIGCHLD.
 func TestMain(m *testing.M) {
+	if os.Getenv(nudgeVar) != "" {
+		c := make(chan os.Signal, 1)
+		signal.Notify(c, syscall.SIGCHLD)
+		<-c
+		<-c
+		fmt.Println("nudged")
+		os.Exit(0)
+	}
 	if os.Getenv(fdsVar) != "" {
 		var open []string
 		for fd := range 1024 {
@@ -260,6 +272,22 @@ func TestDescriptors(t *testing.T) {
 	b := serve(t, cfg)
 	if got := b.run(ipc.JobList, ""); string(got.Tail) != "0 1 2\n" {
 		t.Errorf("descriptors %q of the command, want 0 1 2", got.Tail)
+	}
+}
+
+// TestNudge: a command that missed the signal that was to wake it gets others.
+func TestNudge(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := program(t, self)
+	cfg.Env = []string{nudgeVar + "=1"}
+	cfg.Argv[ipc.JobList] = []string{"deaf"}
+	cfg.Timeout = time.Minute
+	b := serve(t, cfg)
+	if got := b.run(ipc.JobList, ""); got.End != ipc.EndExited || got.Code != 0 || string(got.Tail) != "nudged\n" {
+		t.Errorf("%+v", got)
 	}
 }
 
