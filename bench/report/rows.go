@@ -74,7 +74,7 @@ func parts(s Settings) []Part {
 				{Scenario: "overflow", Metric: "cpu", Title: "CPU of all processes, s", Digits: 2},
 			}, Plot: "lost", PlotName: "overflow", PlotTitle: "overflow: entries lost"},
 		{Title: "Idle on " + z("large tree, directories") + " directories, per minute",
-			Text: "All daemons side by side on one tree in which nothing changes; the repetitions are stretches of " + z("idle, seconds") + " s, one after the other.",
+			Text: "All daemons side by side on one tree in which nothing changes; the repetitions are stretches of " + z("idle, seconds") + " s, one after the other, and begin when that long nothing has happened.",
 			Rows: []Row{
 				{Scenario: "idle", Metric: "switches", Title: "voluntary context switches of the process with most", Digits: 1},
 				{Scenario: "idle", Metric: "switches of all", Title: "of all processes", Digits: 1},

@@ -42,6 +42,10 @@ func (e *Env) idle(ctx context.Context, reps int) (err error) {
 		}
 		all = append(all, s)
 	}
+	// Who has just worked takes up to a minute to come to rest.
+	if err := pause(ctx, e.Scale.IdleFor); err != nil {
+		return err
+	}
 	for rep := 1; rep <= reps; rep++ {
 		if err := e.stretch(ctx, rep, all); err != nil {
 			return err

@@ -82,6 +82,14 @@ func (m Machine) resident() []string {
 	return append(m.environment(), "GOMAXPROCS=1", "GOGC=25")
 }
 
+// sleeper is the environment of the helper, in which nothing stays alive but a few
+// buffers: it collects when it has taken so much memory from the kernel, and not
+// because two minutes have passed, which would wake it. Alive are some 3 MiB; below
+// 5 it would do nothing else while it lists a large tree.
+func (m Machine) sleeper() []string {
+	return append(m.environment(), "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=8MiB")
+}
+
 func (m Machine) probe(p sandbox.DeviceProbe) sandbox.DeviceProbe {
 	if m.NoDevices {
 		return sandbox.ProbeSkip
@@ -111,7 +119,7 @@ func RootPath(n int) string { return "/roots/" + strconv.Itoa(n) }
 // any file.
 func Helper(m Machine, roots []Tree) sandbox.Spec {
 	s := sandbox.Spec{
-		Role: "helper", Argv: []string{"lockstep-helper"}, Env: m.resident(),
+		Role: "helper", Argv: []string{"lockstep-helper"}, Env: m.sleeper(),
 		Caps:            capability(unix.CAP_DAC_READ_SEARCH),
 		Namespaces:      namespaces,
 		AllowNoLandlock: m.NoLandlock,
