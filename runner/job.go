@@ -14,6 +14,7 @@ import (
 	"lockstep/ipc"
 	"lockstep/rsync"
 	"lockstep/runner/lines"
+	"lockstep/runner/nudge"
 )
 
 // job is one run of the target's command, with its guard before it.
@@ -162,14 +163,6 @@ func (j *job) rewind() error {
 	return nil
 }
 
-// firstNudge is when a command gets its first SIGCHLD; each next one comes when it
-// has run for twice as long. rsync's receiver ends by a signal whose handler sets a
-// flag (3.5.0), and one that comes just before its poll(2) leaves it asleep for a
-// minute with all work done: any signal that it handles wakes it. SIGCHLD asks for
-// nothing, and is ignored by who does not handle it (signal(7)). They are few
-// because a signal can also end a call on a file system in user space.
-const firstNudge = time.Second
-
 // wait returns the end of the command, and why the runner ended it (EndNone:
 // it did not).
 func (j *job) wait(pid int, end <-chan status) (status, ipc.End) {
@@ -179,7 +172,7 @@ func (j *job) wait(pid int, end <-chan status) (status, ipc.End) {
 		defer timer.Stop()
 		deadline = timer.C
 	}
-	begin, nudge := time.Now(), time.After(firstNudge)
+	begin, nudges := time.Now(), nudge.Next(j.kind, 0)
 	stopped, aborted := j.stopped, j.aborted
 	why := ipc.EndNone
 	ask := func(reason ipc.End) {
@@ -193,9 +186,9 @@ func (j *job) wait(pid int, end <-chan status) (status, ipc.End) {
 		select {
 		case s := <-end:
 			return s, why
-		case <-nudge:
+		case <-nudges:
 			j.send(pid, syscall.SIGCHLD)
-			nudge = time.After(time.Since(begin))
+			nudges = nudge.Next(j.kind, time.Since(begin))
 		case <-deadline:
 			ask(ipc.EndTimeout)
 		case <-stopped:

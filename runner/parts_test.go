@@ -40,7 +40,7 @@ func TestParts(t *testing.T) {
 	const wait = `read -r l; case "$l" in *a/1*) me=a you=b;; *) me=b you=a;; esac; : > $me; until [ -e $you ]; do sleep 0.01; done; `
 	b := wideScript(t, "cd "+dir+"; tr '\\0' ' ' | { "+wait+`echo "$l"; [ $me = a ]; }`, nil)
 	got := b.run(ipc.JobWide, two)
-	if got.End != ipc.EndExited || got.Code != 1 || string(got.Tail) != "./a/1 ./a/2\n./b/1 ./b/2\n" {
+	if got.End != ipc.EndExited || got.Code != 1 || string(got.Tail) != "./a/1 a/2\n./b/1 b/2\n" {
 		t.Errorf("%+v %q", got, got.Tail)
 	}
 	if got.Job != 1 || got.Wall == 0 || got.MaxRSS == 0 {
@@ -77,7 +77,8 @@ func TestPartsOfALongList(t *testing.T) {
 		parts = append(parts, part)
 	}
 	slices.SortFunc(parts, bytes.Compare)
-	if !bytes.Equal(slices.Concat(parts...), list) {
+	got := bytes.ReplaceAll(slices.Concat(parts...), []byte("./"), nil) // see cut.Feed
+	if !bytes.Equal(got, bytes.ReplaceAll(list, []byte("./"), nil)) {
 		t.Error("the parts are not the list")
 	}
 
@@ -111,7 +112,7 @@ func TestPartsStop(t *testing.T) {
 			must(t, began.SetReadDeadline(time.Now().Add(20*time.Second)))
 			b := wideScript(t, "echo $$ > "+fifo+"; exec sleep 1000", func(c *settings.Runner) {
 				if name == "timeout" {
-					c.Timeout = time.Second
+					c.Timeout = 5 * time.Second
 				}
 			})
 			id := b.start(ipc.JobWide, two)

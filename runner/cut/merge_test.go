@@ -55,15 +55,22 @@ func (w *torn) Write(b []byte) (int, error) {
 	return w.Buffer.Write(b)
 }
 
-// Whatever ends this process, a command has read whole entries.
+// Whatever ends this process, a command has read whole entries; and each is the
+// path that it was, with its "./" where it could mean anything else without.
 func TestFeed(t *testing.T) {
-	var list []byte
-	for i := range 500 {
-		list = append(append(list, bytes.Repeat([]byte("a"), i*37%pipeBuf)...), 0)
+	var list, want []byte
+	for i, begin := range strings.Split(strings.Repeat("a # - ; Z . é + 9 _x * ! \n", 40), " ") {
+		rest := strings.Repeat("b", i*37%(pipeBuf-10))
+		list = append(list, "./"+begin+rest+"\x00"...)
+		if i == 0 || !strings.Contains("aZ9_x", begin) {
+			want = append(want, "./"...)
+		}
+		want = append(want, begin+rest+"\x00"...)
 	}
-	list = append(append(list, bytes.Repeat([]byte("a"), pipeBuf-1)...), 0)
+	list = append(append(append(list, "./+"...), bytes.Repeat([]byte("a"), pipeBuf-4)...), 0)
+	want = append(append(append(want, "./+"...), bytes.Repeat([]byte("a"), pipeBuf-4)...), 0)
 	var w torn
-	if err := Feed(&w, list); err != nil || !bytes.Equal(w.Bytes(), list) {
-		t.Errorf("%v, %d bytes", err, w.Len())
+	if err := Feed(&w, list); err != nil || !bytes.Equal(w.Bytes(), want) {
+		t.Errorf("%v, %d bytes\n%q", err, w.Len(), w.Bytes()[:200])
 	}
 }
