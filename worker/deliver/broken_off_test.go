@@ -41,6 +41,31 @@ func TestGoneAgain(t *testing.T) {
 	}
 }
 
+// After a list that failed nothing is pruned in its batch: there may be a link on
+// the way, which rsync would follow. All of it comes again.
+func TestNoPruneAfterFailedList(t *testing.T) {
+	for code, want := range map[uint8]ipc.JobKind{23: ipc.JobList, 0: ipc.JobPrune} {
+		h := &reviewHost{now: time.Now(), idx: links.New()}
+		tg := New(h, 1, "t", queue.Config{RetryMin: time.Second, RetryMax: 5 * time.Minute})
+		tg.live = true
+		a := &away{tg, h, t}
+		tg.Queue.Add("d", queue.Name|queue.Replaced, h.now)
+		stats := &ipc.StatAnswer{Stats: []ipc.PathStat{{Kind: ipc.KindDir, Nlink: 2, Ino: 7}}}
+		a.next()
+		a.answer(stats)
+		a.answer(&ipc.StartAnswer{Job: 1})
+		a.ends(code, "")
+		if code != 0 {
+			a.next()
+			a.answer(stats)
+		}
+		s, ok := h.asked[len(h.asked)-1].(*ipc.Start)
+		if !ok || s.Kind != want {
+			t.Errorf("after code %d: %#v, want a job of kind %d", code, h.asked[len(h.asked)-1], want)
+		}
+	}
+}
+
 // A comparison of content that breaks off does not keep a new target from its
 // changes; it is made again.
 func TestContentBreaks(t *testing.T) {

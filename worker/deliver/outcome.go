@@ -110,9 +110,7 @@ func (k *Task) Exited(x ipc.Exited) {
 			k.step()
 			return
 		}
-		k.failed = append(k.failed, k.jobs[0])
-		k.jobs = k.jobs[1:]
-		k.step()
+		k.undone(x.Code != 0)
 	case verdictBroken:
 		t.Queue.Bisect(k.batch, k.batch.Entries, t.host.Now(), t.host.Random)
 		k.leave()

@@ -263,7 +263,21 @@ func (k *Task) check() {
 	k.ask()
 }
 
+// checked goes on: what vanished is missing, and nothing stands in its place.
 func (k *Task) checked() {
 	k.jobs = k.jobs[1:]
+	k.step()
+}
+
+// undone goes on after a job that has not done all. A list that failed may have left
+// something else where a directory was to be.
+func (k *Task) undone(failure bool) {
+	var held []plan.Job
+	failed := k.jobs[0]
+	k.jobs = k.jobs[1:]
+	if failure && failed.Kind != ipc.JobPrune {
+		k.jobs, held = plan.Withhold(k.jobs)
+	}
+	k.failed = append(append(k.failed, failed), held...)
 	k.step()
 }

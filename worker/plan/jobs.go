@@ -45,11 +45,9 @@ func (p *Plan) pack() {
 		}
 	}
 	if clears := p.pruneJobs(d.clears); len(clears) > 0 {
-		// A name on the way that is no directory on the target yet would get
-		// the times of one (rsync sets them at the end even where it could not
-		// look into it), and with it the file that it is a link of.
-		d.jobs = append(append(d.jobs, p.listJobs(ipc.JobList, d.ways())...), clears...)
+		d.jobs = append(append(d.jobs, p.listJobs(ipc.JobList, ways(d.clears, nil))...), clears...)
 	}
+	linked = append(linked, ways(d.prunes, append(slices.Clone(force), linked...))...)
 	if p.opt.Wide > 0 && len(force) >= p.opt.Wide {
 		// The directories of the groups are made by it.
 		d.jobs = append(d.jobs, p.listJobs(ipc.JobWide, force)...)
@@ -64,17 +62,36 @@ func (p *Plan) pack() {
 	}
 }
 
-// ways are the listed directories above what is cleared.
-func (d *draft) ways() []unit {
-	seen := map[string]bool{}
-	var units []unit
-	for rel := range d.clears {
-		for _, dir := range above(rel) {
-			if o := d.ops[dir]; o != nil && o.force && !seen[dir] {
-				seen[dir] = true
-				units = append(units, unit{[]string{dir}, o.entries})
+// ways are the directories that hold what is pruned, but those which a list makes
+// in any case. Each of them and above is to be a directory on the target before: a
+// prune follows a link that it meets there, and gives anything else, and each other
+// name of it, the times of a directory.
+func ways(prunes map[string]*prune, listed []unit) []unit {
+	made := map[string]bool{"": true}
+	if len(prunes) > 0 {
+		for _, u := range listed {
+			for _, rel := range u.rels {
+				made[rel] = true
+				for _, dir := range above(rel) {
+					made[dir] = true
+				}
 			}
 		}
+	}
+	dirs := map[string]*unit{}
+	for rel, pr := range prunes {
+		dir := parent(rel)
+		switch u := dirs[dir]; {
+		case made[dir]:
+		case u == nil:
+			dirs[dir] = &unit{[]string{dir}, slices.Clone(pr.entries)}
+		default:
+			u.entries = append(u.entries, pr.entries...)
+		}
+	}
+	var units []unit
+	for _, u := range dirs {
+		units = append(units, *u)
 	}
 	return units
 }

@@ -123,12 +123,24 @@ func (p *Plan) Nlink(ino uint64) uint32 { return p.nlink[ino] }
 func (p *Plan) Whole() bool { return p.draft.whole }
 
 // Jobs are the commands, to be run one after the other in this order: first
-// what must be deleted to be made anew (see split), after the directories above
-// it that may be new; then the lists, in which
-// rsync deletes before it copies; then the other prunes, which fail where the
-// target has another thing in place of a directory that a list makes; then what
-// only has new attributes.
+// what must be deleted to be made anew (see split), after the directories that
+// hold it; then the lists, in which rsync deletes before it copies; then the other
+// prunes, for which the lists have made the way; then what only has new attributes.
+// Once a list has not gone through, no prune may be run.
 func (p *Plan) Jobs() []Job { return p.draft.jobs }
+
+// Withhold takes out of the jobs that are left those that a list has to have gone
+// before (see Jobs).
+func Withhold(jobs []Job) (rest, held []Job) {
+	for _, j := range jobs {
+		if j.Kind == ipc.JobPrune {
+			held = append(held, j)
+		} else {
+			rest = append(rest, j)
+		}
+	}
+	return rest, held
+}
 
 // Deferred are the batch's paths that belong to the lane of big files.
 func (p *Plan) Deferred() []string { return p.draft.deferred }

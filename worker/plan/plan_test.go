@@ -133,7 +133,7 @@ func TestPlan(t *testing.T) {
 		{"below a socket", tree{"s": kind(ipc.KindSocket)}, marks{"s/x": name, "s": name}, Options{},
 			"prune H /s,+ /s,+ /s/***,- * for s,s/x; skipped s"},
 		{"a socket", tree{"p": dirStat, "p/s": kind(ipc.KindSocket)}, marks{"p/s": name}, Options{},
-			"prune H /p/s,+ /p/,+ /p/s,+ /p/s/***,- * for p/s; skipped p/s"},
+			"list ./p for p/s; prune H /p/s,+ /p/,+ /p/s,+ /p/s/***,- * for p/s; skipped p/s"},
 		{"a socket's attributes", tree{"s": kind(ipc.KindSocket)}, marks{"s": attr}, Options{}, "skipped s"},
 		{"a device", tree{"d": kind(ipc.KindBlock)}, marks{"d": attr | content}, Options{}, "skipped d"},
 		{"devices are copied, sockets never", tree{"d": kind(ipc.KindChar), "s": kind(ipc.KindSocket)}, marks{"d": name, "s": attr},

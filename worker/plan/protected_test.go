@@ -101,27 +101,53 @@ func TestProtectedAfterPass(t *testing.T) {
 	}
 }
 
-// TestClearBelowNew: a split name below a directory that took the place of a
-// file with another name on the target is deleted there without a trace on that
-// file: rsync gives a name on the way the times of a directory, whatever it is.
-func TestClearBelowNew(t *testing.T) {
-	w := newWorld(t, 1, nil)
-	must(t, os.WriteFile(w.src+"/keep", []byte("k"), 0o644))
-	must(t, os.Link(w.src+"/keep", w.src+"/d"))
-	must(t, os.Chtimes(w.src+"/keep", time.Unix(1e9, 7), time.Unix(1e9, 7)))
-	w.q.AddWhole(w.now)
-	w.settle()
-	w.compare()
-	must(t, os.Remove(w.src+"/d"))
-	must(t, os.MkdirAll(w.src+"/d/e", 0o755))
-	must(t, os.Symlink("x", w.src+"/d/e/l"))
-	w.idx.Share("d/e/l", w.stat("d/e/l").Ino) // as of a name that was split
-	w.mark("d", queue.Name|queue.Replaced)
-	w.mark("d/e", queue.Name)
-	w.mark("d/e/l", queue.Name)
-	w.settle()
-	w.compare()
-	if w.jobs[ipc.JobPrune] == 0 {
-		t.Error("nothing was cleared")
+// TestPruneBelowNew: what is pruned below a directory that took the place of
+// something else on the target leaves no trace on that, or on what it is a name of
+// or leads to, though the directory itself is in a later batch: rsync gives a name
+// on the way the times of a directory, and follows one that is a link.
+func TestPruneBelowNew(t *testing.T) {
+	before := map[string]func(w *world){
+		"hard link": func(w *world) { must(t, os.Link(w.src+"/keep", w.src+"/d")) },
+		"link":      func(w *world) { must(t, os.Symlink("other", w.src+"/d")) },
+	}
+	after := map[string]func(w *world){
+		"split link": func(w *world) {
+			must(t, os.Symlink("x", w.src+"/d/e/x"))
+			w.idx.Share("d/e/x", w.stat("d/e/x").Ino) // as of a name that was split
+		},
+		"socket": func(w *world) { must(t, unix.Mknod(w.src+"/d/e/x", unix.S_IFSOCK|0o600, 0)) },
+		"gone":   func(w *world) {},
+	}
+	for was, make := range before {
+		for is, add := range after {
+			t.Run(was+", "+is, func(t *testing.T) {
+				w := newWorld(t, 1, []string{"*.none"})
+				for _, rel := range []string{"other/e/sub/f", "other/e/x/f", "keep"} {
+					must(t, os.MkdirAll(filepath.Dir(w.src+"/"+rel), 0o751))
+					must(t, os.WriteFile(w.src+"/"+rel, []byte(rel), 0o640))
+				}
+				make(w)
+				old := time.Unix(1e9, 7)
+				for _, rel := range []string{"other/e/x", "other/e", "other", "keep"} {
+					must(t, os.Chtimes(w.src+"/"+rel, old, old))
+				}
+				w.q.AddWhole(w.now)
+				w.settle()
+				w.compare()
+				must(t, os.Remove(w.src+"/d"))
+				must(t, os.MkdirAll(w.src+"/d/e", 0o700))
+				add(w)
+				w.mark("d/e/x", queue.Name|queue.Replaced)
+				w.settle()
+				w.mark("d", queue.Name|queue.Replaced)
+				w.mark("d/e", queue.Name)
+				w.mark("", queue.Attr)
+				w.settle()
+				w.compare()
+				if w.jobs[ipc.JobPrune] == 0 {
+					t.Error("nothing was pruned")
+				}
+			})
+		}
 	}
 }

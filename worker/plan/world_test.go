@@ -96,6 +96,9 @@ func must(t *testing.T, err error) {
 
 func (w *world) mark(rel string, c queue.Change) {
 	w.now = w.now.Add(time.Millisecond)
+	if w.r.IntN(8) == 0 {
+		w.now = w.now.Add(time.Duration(w.r.IntN(200)) * time.Millisecond) // the next one may miss a batch
+	}
 	w.note("mark %q %b", rel, c)
 	w.q.Add(rel, c, w.now)
 }
@@ -337,13 +340,20 @@ func (w *world) do(b *queue.Batch, opt Options) {
 		w.race()
 	}
 	w.q.Defer(b, p.Deferred(), w.now)
-	var failed []Job
-	for _, j := range p.Jobs() {
+	var failed, held []Job
+	for jobs := p.Jobs(); len(jobs) > 0; {
+		j := jobs[0]
+		jobs = jobs[1:]
 		if len(j.List) > ipc.MaxList {
 			w.fail("list too long")
 		}
-		if !w.run(j.Kind, j.List) {
-			failed = append(failed, j)
+		if w.run(j.Kind, j.List) {
+			continue
+		}
+		failed = append(failed, j)
+		if j.Kind != ipc.JobPrune {
+			jobs, held = Withhold(jobs)
+			failed = append(failed, held...)
 		}
 	}
 	w.q.Requeue(b, Failing(failed, p.Failed()), w.now, w.r.Float64)
