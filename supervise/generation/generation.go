@@ -234,7 +234,9 @@ func (m *Maker) helper(g *Generation, plan Plan, files *proc.Files) error {
 	if err := files.Err(); err != nil {
 		return err
 	}
-	spec := m.Profile.Helper(m.Machine, []jail.Tree{plan.Source})
+	machine := m.Machine
+	machine.Targets = len(plan.Config.Targets)
+	spec := m.Profile.Helper(machine, []jail.Tree{plan.Source})
 	m.named(&spec, m.Name)
 	g.Helper, err = m.Starter.Start(spec, "", m.Programs.Helper, []sandbox.Donation{
 		proc.Donate("control", theirs), proc.Donate("config", config),

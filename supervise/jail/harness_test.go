@@ -104,7 +104,7 @@ func newRemote(t *testing.T, kind rsync.Kind, to rsync.Remote, path string) *rem
 		t.Fatal(err)
 	}
 	r.cfg = settings.Runner{Build: "dev", Program: command.Program, ProgDev: command.Dev, ProgIno: command.Ino,
-		Source: Source, Env: RemoteEnv(), MaxDeletePercent: 50, MaxDeleteEntries: 1000, Timeout: time.Minute, Grace: time.Second}
+		Source: Source, Env: RemoteEnv(), MaxDeletePercent: 50, MaxDeleteEntries: 1000, Timeout: 5 * time.Minute, Grace: time.Second}
 	r.filter = seccomp.Table(seccomp.Remote, runtime.GOARCH)
 	return r
 }
@@ -248,9 +248,19 @@ func (r *running) begin(kind ipc.JobKind, list string) {
 	}
 }
 
+// stop asks for the end of the job.
+func (r *running) stop() {
+	r.t.Helper()
+	packet, err := ipc.Append(nil, 0, &ipc.RunStop{Job: r.job})
+	must(r.t, err)
+	raw, err := r.conn.SyscallConn()
+	must(r.t, err)
+	must(r.t, polled.Send(raw, packet, -1))
+}
+
 func (r *running) end() ipc.RunExited {
 	r.t.Helper()
-	must(r.t, r.conn.SetReadDeadline(time.Now().Add(2*time.Minute)))
+	must(r.t, r.conn.SetReadDeadline(time.Now().Add(6*time.Minute)))
 	buf := make([]byte, ipc.MaxPacket)
 	n, err := r.conn.Read(buf)
 	if err != nil {

@@ -35,6 +35,7 @@ type Machine struct {
 	NoDevices  bool // no device filter
 	NoMDWE     bool
 	UID, GID   int // of who started lockstep
+	Targets    int // of the helper
 }
 
 const (
@@ -82,12 +83,16 @@ func (m Machine) resident() []string {
 	return append(m.environment(), "GOMAXPROCS=1", "GOGC=25")
 }
 
-// sleeper is the environment of the helper, in which nothing stays alive but a few
-// buffers: it collects when it has taken so much memory from the kernel, and not
-// because two minutes have passed, which would wake it. Alive are some 3 MiB; below
-// 5 it would do nothing else while it lists a large tree.
+// sleeper is the environment of the helper, in which little stays alive: it collects
+// when it has taken so much memory from the kernel, and not because two minutes have
+// passed, which would wake it. Alive are some 3 MiB, and a buffer and a thread for
+// each target; with less than 2 MiB beside, it would collect all the time while it
+// lists a large tree. It does so, at no more than half of its processor, while it
+// holds a list of some MiB.
 func (m Machine) sleeper() []string {
-	return append(m.environment(), "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=8MiB")
+	const mebi = 1 << 20
+	limit := 8*mebi + m.Targets*mebi/4
+	return append(m.environment(), "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT="+strconv.Itoa(limit))
 }
 
 func (m Machine) probe(p sandbox.DeviceProbe) sandbox.DeviceProbe {

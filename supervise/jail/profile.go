@@ -106,6 +106,7 @@ func (p Profile) Guards(m Machine) (hold, needRoot []string) {
 // directories below what was opened; its uid, what its user may list.
 func userHelper(m Machine, roots []Tree) sandbox.Spec {
 	s := userSpec(m, "helper", rlimits(1024, 0))
+	s.Env = m.sleeper()
 	for i, r := range roots {
 		s.Opens = append(s.Opens, userOpen("root"+strconv.Itoa(i+1), r))
 	}

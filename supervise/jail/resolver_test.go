@@ -94,7 +94,8 @@ func TestResolverFindsWhatIsNotCached(t *testing.T) {
 		must(t, os.MkdirAll(dir, 0o700))
 	}
 	must(t, unix.Stat(src, &st))
-	for _, free := range []bool{true, false} {
+	told := func(free bool) []string {
+		t.Helper()
 		events, err := fanotify.Open(fanotify.Tree{Path: src, Dev: st.Dev, Ino: st.Ino})
 		must(t, err)
 		must(t, os.WriteFile(src+"/a/b/c/f", nil, 0o600))
@@ -108,12 +109,17 @@ func TestResolverFindsWhatIsNotCached(t *testing.T) {
 		told := resolved(t, image, events, spec)
 		must(t, events.Close())
 		slices.Sort(told)
-		told = slices.Compact(told)
-		if free && !slices.Equal(told, []string{"a/b/c/f"}) {
-			t.Errorf("told of %q", told)
-		}
-		if !free && len(told) > 0 {
-			t.Errorf("the twin, whom Landlock keeps from listing, is told of %q all the same: is Unrestricted still needed?", told)
+		return slices.Compact(told)
+	}
+	if got := told(true); !slices.Equal(got, []string{"a/b/c/f"}) {
+		t.Errorf("told of %q", got)
+	}
+	// What writes to a disk may hold some directories in the caches at first.
+	var got []string
+	for range 20 {
+		if got = told(false); len(got) == 0 {
+			return
 		}
 	}
+	t.Errorf("the twin, whom Landlock keeps from listing, is told of %q all the same: is Unrestricted still needed?", got)
 }
