@@ -36,7 +36,7 @@ run: build ## show the main job on a sample tree; make run SRC=… DST=… mirro
 	@scripts/run
 
 test: test-deps build ## unit tests with the race detector, and a small share of the end-to-end suite (≤ 15 minutes)
-	$(GO) test -race -timeout 10m ./...
+	$(GO) test -race -timeout 15m ./...
 	LOCKSTEP_SCALE=small $(GO) test -count=1 -timeout 20m -tags e2e ./test/e2e
 
 test-long: test-deps build ## the whole end-to-end list, with the full numbers

@@ -61,7 +61,7 @@ func program(t *testing.T, name string) string {
 }
 
 // patience is more than any call needs that is to succeed.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 // tried is a plugin whose output is read, and which must leave no process
 // behind.

@@ -100,7 +100,7 @@ func TestHangs(t *testing.T) {
 	} {
 		t.Run(label, func(t *testing.T) {
 			p := faulty(t, label)
-			p.Plugin.cfg.Limits.Timeout, p.Plugin.cfg.Limits.Grace = 200*time.Millisecond, grace
+			p.Plugin.cfg.Limits.Timeout, p.Plugin.cfg.Limits.Grace = time.Second, grace
 			p.fails(t.Context(), Timeout)
 			must(t, p.Close(t.Context()))
 			if got := p.rest(); got != "hanging\n" && label != "spin" {

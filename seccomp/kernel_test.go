@@ -66,7 +66,7 @@ func run(t *testing.T, f Filter, ready func(*testing.T, *os.Process), program st
 		t.Fatal(err)
 	}
 	defer file.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = []string{"LOCKSTEP_FDS=filter=3", "TZ=UTC", "GODEBUG=updatemaxprocs=0,containermaxprocs=0,decoratemappings=0"}

@@ -161,13 +161,20 @@ func TestNamespaceIsSwept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	begin := time.Now()
-	exited, err := s.run(ipc.JobList, "")
-	if err != nil || exited.End != ipc.EndExited || exited.Code != 0 {
-		t.Errorf("%+v %v", exited, err)
+	// A busy machine may take so long for a start alone, but not each time.
+	least := time.Hour
+	for range 5 {
+		begin := time.Now()
+		exited, err := s.run(ipc.JobList, "")
+		if err != nil || exited.End != ipc.EndExited || exited.Code != 0 {
+			t.Errorf("%+v %v", exited, err)
+		}
+		if least = min(least, time.Since(begin)); least <= 1500*time.Millisecond {
+			break
+		}
 	}
-	if took := time.Since(begin); took > 1500*time.Millisecond {
-		t.Errorf("took %v: the escaped process was not killed", took)
+	if least > 1500*time.Millisecond {
+		t.Errorf("took %v: the escaped process was not killed", least)
 	}
 	if err := s.close(); err != nil {
 		t.Error(err)

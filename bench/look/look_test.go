@@ -131,13 +131,13 @@ func TestAwait(t *testing.T) {
 	write(t, src+"/a/three", "three", at)
 	settle(t, src, at)
 	done := make(chan struct{})
+	since := time.Now()
 	go func() {
 		defer close(done)
 		time.Sleep(100 * time.Millisecond) // the daemon's own time
 		write(t, dst+"/a/three", "three", at)
 		settle(t, dst, at)
 	}()
-	since := time.Now()
 	out, err := Await(t.Context(), src, dst, since, time.Minute, daemonOf(time.Second))
 	<-done
 	if err != nil || out.Diff != (Diff{}) || out.Took < 90*time.Millisecond || out.Took > 30*time.Second {

@@ -204,10 +204,9 @@ func TestDeathBesideTrial(t *testing.T) {
 	m := newMirror(t)
 	write(t, m.src+"/f", "x")
 	m.start()
-	tried := m.awaitProc("the trial's rsync", func(p proc) bool { return p.role == "rsync" && p.ofTrial() })
-	if err := syscall.Kill(tried.pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	tried := m.awaitProc("the trial's rsync, stopped", func(p proc) bool {
+		return p.role == "rsync" && p.ofTrial() && syscall.Kill(p.pid, syscall.SIGSTOP) == nil && stopped(p.pid)
+	})
 	for _, role := range []string{"lockstep-helper", "lockstep-worker"} {
 		helper := m.any("lockstep-helper")
 		m.watching(helper, 1)

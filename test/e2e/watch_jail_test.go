@@ -131,6 +131,7 @@ func TestWatchWithoutWatches(t *testing.T) {
 
 // Who does not read loses lines, and is told so; nothing else waits for it.
 func TestWatchSlowReader(t *testing.T) {
+	sysctl(t, "fs.inotify.max_queued_events", "1048576")
 	s := newSpy(t)
 	var files []string
 	for _, c := range "ab" {

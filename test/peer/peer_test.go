@@ -33,7 +33,7 @@ func client(t *testing.T, words ...string) (stdout, stderr string, code int) {
 }
 
 func ssh(s *SSHD, knownHosts string, port uint16) []string {
-	return []string{"ssh", "-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=2",
+	return []string{"ssh", "-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=10",
 		"-o", "UserKnownHostsFile=" + knownHosts, "-o", "GlobalKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes",
 		"-o", "IdentityAgent=none", "-i", s.Identity, "-p", fmt.Sprint(port), "root@127.0.0.1"}
 }
