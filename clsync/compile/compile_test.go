@@ -157,6 +157,25 @@ func TestMeaning(t *testing.T) {
 	}
 }
 
+// Command lines as clsync's documents and users have them.
+func TestKnownLines(t *testing.T) {
+	for _, args := range []string{
+		"-Mrsyncdirect -S/usr/bin/rsync -W/srv/www -D/backup/www",
+		"-w2 -t2 -Mrsyncdirect -W./src -D/mnt/dst -psafe -d1",
+		"-Mrsyncdirect -W/srv/www -D/backup/www -w1 -t1 -T1 -R/rules --ignore-exitcode=23,24 --retries=3 --ignore-failures",
+		"--mode=rsyncdirect --watch-dir=/srv --destination-dir=u@h:/b --secure-splitting -- %RSYNC-ARGS% -e 'ssh -i /k -o UserKnownHostsFile=/h -o BatchMode=yes' %watch-dir%/ %destination-dir%/",
+		"-Mrsyncshell -Srsync -W/srv -D/b -- -aH --delete-before --include-from %INCLUDE-LIST-PATH% --exclude-from %EXCLUDE-LIST-PATH% --exclude=* /srv/ /b/",
+	} {
+		f := files{"/rules": "-d^[Dd]ont[Ss]ync$\n"}
+		r, err := Compile(read(t, shell(args), f), f.read)
+		if err != nil {
+			t.Errorf("%s: %v", args, err)
+			continue
+		}
+		set(t, r)
+	}
+}
+
 // What is refused says the option, the reason and the remedy, all at once.
 func TestRefused(t *testing.T) {
 	f := files{"/root": "+f\\.txt$\n-*\n", "/bad": "x y\n-f(\n", "/plain": "-f\\.bak$\n"}

@@ -120,7 +120,7 @@ func Outcomes() []Outcome {
 		{"pre-exit-hook", Refused, "a hook", hookDone, func(x *options.Options) bool { return x.PreExitHook != "" }},
 		{"sync-on-quit", Refused, "a last pass at the end", "take it out: the first pass of the next start finds what changed", func(x *options.Options) bool { return x.SyncOnQuit }},
 		{"verbose", Told, "", "", nil},
-		{"debug", Refused, "messages for debugging", "take it out; USR1 writes the state to the log", func(x *options.Options) bool { return x.Debug > 0 }},
+		{"debug", Useless, "there are no messages for debugging", "take it out; USR1 writes the state to the log", func(x *options.Options) bool { return x.Debug > 0 }},
 		{"dump-dir", Refused, "a directory of dumps", oneFile, nil},
 		{"quiet", Refused, "silence, of errors too", "take it out, or write 2>/dev/null", func(x *options.Options) bool { return x.Quiet > 0 }},
 		{"monitor", Mapped, "how changes are learnt; without it, as suits the file system", "", nil},

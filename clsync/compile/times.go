@@ -30,7 +30,7 @@ func (c *compiler) times() {
 		sooner = "what was quiet for an hour is copied before --delay-collect"
 		c.warn("delay-collect", sooner, "write 3600 at most")
 	}
-	c.put("delay", duration(quiet), "--delay-collect: as with clsync since a path's first change; with a smaller delay it is copied when it was quiet for so long", sooner)
+	c.put("delay", duration(quiet), "--delay-collect: since each path's own first change, for clsync since the first of all that wait; with a smaller delay a path is copied once it was quiet for so long", sooner)
 	c.put("max_delay", duration(t))
 	c.big()
 	c.timeout()
