@@ -247,11 +247,7 @@ func (c *compiler) transfer() {
 		c.put("max_delete", "{ percent = 0, entries = "+r.MaxDelete+" }", "--max-delete: a pass that would delete more is held; rsync alone deletes so many of them")
 	}
 	if len(r.Excludes) > 0 {
-		late := ""
-		if r.Late {
-			late = "those behind clsync's lists had no effect for clsync; here they have"
-		}
-		c.put("exclude", "["+c.list(r.Excludes)+"]", late)
+		c.put("exclude", "["+c.list(r.Excludes)+"]")
 	}
 	if len(r.Args) > 0 {
 		c.put("rsync_args", "["+c.list(r.Args)+"]")

@@ -265,6 +265,8 @@ func TestWarnings(t *testing.T) {
 		"-g staff":           "--gid: has no effect here",
 		"-t 4000":            "--delay-collect: what was quiet for an hour is copied before",
 		"-- %RSYNC-ARGS% -vv --progress %watch-dir%/ %destination-dir%/": "the words for rsync: --verbose --progress has no effect here",
+		"-- %RSYNC-ARGS% --exclude=*.o %watch-dir%/ %destination-dir%/":  "the words for rsync: --exclude behind %RSYNC-ARGS% leaves out what it matches",
+		"-- --exclude=*.o %RSYNC-ARGS% %watch-dir%/ %destination-dir%/":  "",
 	} {
 		r, err := Compile(read(t, append(shell(least), shell(args)...), nil), nil)
 		if err != nil {

@@ -24,6 +24,9 @@ func (c *compiler) words() {
 	if !asked.HardLinks {
 		c.remark("hard links are kept too (-H)")
 	}
+	if asked.Late {
+		c.warn("--", "--exclude behind %RSYNC-ARGS% leaves out what it matches; for clsync it had no effect, behind lists that named all", "take it out if that is not meant")
+	}
 	if len(asked.Mute) > 0 {
 		c.warn("--", "--"+strings.Join(asked.Mute, " --")+" has no effect here: lockstep's log tells what was done, and nothing that rsync shows", "take it out")
 	}

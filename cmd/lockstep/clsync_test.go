@@ -64,7 +64,7 @@ func TestClsync(t *testing.T) {
 		{"lrsync --help", 0, "RSYNC_PATH is the rsync", ""},
 		{"lrsync --version", 0, "lockstep 0", ""},
 		{"lrsync --clsync-command-only -z a b", 0, "lockstep clsync --config-block=lrsync --mode=rsyncdirect --sync-handler=rsync --watch-dir=a --destination-dir=b -- %RSYNC-ARGS% -z %watch-dir%/ %destination-dir%/\n", ""},
-		{"lrsync --config-file=/NULL/ --print-config -az --bwlimit 5m --exclude=*.o " + source + " " + target, 0, "\nrsync_args = [\"--compress\"]\nbwlimit = \"5MiB\"\n", ""},
+		{"lrsync --config-file=/NULL/ --print-config -az --bwlimit 5m " + source + " " + target, 0, "\nrsync_args = [\"--compress\"]\nbwlimit = \"5MiB\"\n", ""},
 		{"lrsync --config-file=/NULL/ --print-config " + source + " host:/x", 2, "", "; name a directory that there is; one of another host is USER@HOST:DIR\n"},
 		{"lrsync --config-file=/NULL/ --print-config -ae ssh " + source + " me@host:/x", 2, "", "lockstep: --destination-dir: me@host:/x is reached by ssh, and no key or no file of host keys is named"},
 		{"lrsync --config-file=/NULL/ --inplace " + source + " " + target, 2, "", `lockstep: the words for rsync: "--inplace" is refused: it writes into files`},
