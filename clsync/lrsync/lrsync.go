@@ -91,7 +91,7 @@ func (r *reader) word(word string) {
 		r.cmd.Clsync = append(r.cmd.Clsync, "--verbose")
 		r.cmd.Rsync = append(r.cmd.Rsync, word)
 	case strings.HasPrefix(word, "--"):
-		if o, ok := table.Lookup(name[2:]); ok && name != "--" && o.Class != table.Own {
+		if o, ok := table.Lookup(name[2:]); ok && name != "--" && (o.Class != table.Own || o.Name == "print-config") {
 			r.clsync(o, word, joined)
 			return
 		}
@@ -195,6 +195,13 @@ func rsyncValues() values {
 			--sockopts --stderr --stop-after --stop-at --suffix --temp-dir --time-limit --timeout --usermap --write-batch --cc --zc --zl`),
 		short: "@BMTef",
 	}
+}
+
+// TakesNext says whether a word of rsync's, a long option or a letter after a dash,
+// may have its value in the word after it.
+func TakesNext(word string) bool {
+	v := rsyncValues()
+	return slices.Contains(v.long, word) || len(word) == 2 && v.open(word)
 }
 
 // open says whether the value of a cluster's last letter is in the next word.

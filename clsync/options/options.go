@@ -75,6 +75,7 @@ type Options struct {
 	Lenient       bool           `clsync:"lenient"`
 	Help          bool           `clsync:"help"`
 	Version       bool           `clsync:"version"`
+	PrintConfig   bool           `clsync:"print-config"` // only show what is meant
 
 	Background  bool   `clsync:"background"`
 	PIDFile     string `clsync:"pid-file"`

@@ -190,7 +190,11 @@ func (r *resolver) real(g given, text string) string {
 	}
 	found, err := r.in.env.RealPath(text)
 	if err != nil {
-		r.in.fail(g.at, g.thing, escape.Name(text)+": "+bare(err), "name a directory that there is")
+		advice := "name a directory that there is"
+		if strings.Contains(text, ":") {
+			advice += "; one of another host is USER@HOST:DIR"
+		}
+		r.in.fail(g.at, g.thing, escape.Name(text)+": "+bare(err), advice)
 		return text
 	}
 	return found

@@ -176,7 +176,7 @@ func All() []Option {
 		{Name: "exit-hook", Arg: req, Type: Path, Class: Useful},
 		{Name: "pre-exit-hook", Arg: req, Type: Path, Class: Useful},
 		{Name: "sync-on-quit", Arg: opt, Type: Flag, Class: Useful},
-		{Name: "verbose", Short: 'v', Arg: opt, Type: Count, Default: "3", Class: Legacy, Instead: "errors, warnings and infos are shown; -d shows more, -q nothing"},
+		{Name: "verbose", Short: 'v', Arg: opt, Type: Count, Default: "3", Class: Legacy, Instead: "errors, warnings and infos are shown; the option has no effect"},
 		{Name: "debug", Short: 'd', Arg: opt, Type: Count, Default: "0", Class: Useful},
 		{Name: "dump-dir", Arg: req, Type: Path, Default: "/tmp/clsync-dump-%label%", Class: Useful},
 		{Name: "quiet", Short: 'q', Arg: opt, Type: Count, Default: "0", Class: Useful},
@@ -187,6 +187,7 @@ func All() []Option {
 		{Name: "help", Short: 'h', Arg: opt, Type: Flag, Place: CommandLine},
 		{Name: "version", Short: 'V', Arg: opt, Type: Flag, Place: CommandLine},
 		{Name: "lenient", Arg: none, Type: Flag, Class: Own, Place: CommandLine},
+		{Name: "print-config", Arg: none, Type: Flag, Class: Own, Place: CommandLine},
 	}
 }
 

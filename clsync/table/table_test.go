@@ -102,6 +102,7 @@ cluster-scan-dl-max - req 32 N
 help -h opt - E
 version -V opt - E
 lenient - none - O
+print-config - none - O
 `
 
 func dash(s string) string {

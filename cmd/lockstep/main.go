@@ -27,7 +27,7 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "stage-one" {
 		sandbox.StageOne()
 	}
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(asCommand(os.Args), os.Stdout, os.Stderr))
 }
 
 // run is main with its surroundings as arguments. It returns the exit code.
@@ -55,6 +55,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return explainPaths(rest, stdout, stderr)
 	case "watch":
 		return watch(rest, stdout, stderr)
+	case "clsync":
+		return likeClsync(rest, stdout, stderr)
+	case "lrsync":
+		return likeLrsync(rest, stdout, stderr)
 	default:
 		return usage(stderr, fmt.Sprintf("%q is no command; see lockstep help", command))
 	}
@@ -67,7 +71,7 @@ func help(args []string, stdout, stderr io.Writer) int {
 		return exitDone
 	}
 	switch args[0] {
-	case "mirror", "run", "check", "explain", "watch":
+	case "mirror", "run", "check", "explain", "watch", "clsync", "lrsync":
 		return run([]string{args[0], "--help"}, stdout, stderr)
 	}
 	return usage(stderr, fmt.Sprintf("%q is no command with a help of its own; see lockstep help", args[0]))
@@ -89,7 +93,9 @@ const overview = `lockstep keeps directory trees in step, live.
   lockstep check -c FILE            tell all that is wrong with a file, or what it does
   lockstep explain -c FILE PATH…    tell which pattern or rule decides for each path
   lockstep watch [flags] DIR…       tell what changes in each DIR, a line a change
-  lockstep help COMMAND             the flags of mirror, run, check, explain or watch
+  lockstep clsync [options]         do what clsync's options and files say, in modes of rsync
+  lockstep lrsync [words] SRC DST   the same with the words of rsync, as lrsync did
+  lockstep help COMMAND             the flags of any command above
   lockstep version                  version and build
 
 Must be started as root, but for explain and watch; what reads the trees' content and names runs confined.

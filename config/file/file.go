@@ -64,6 +64,16 @@ func Read(path string, owners ...uint32) (config.Set, error) {
 	return b.Build()
 }
 
+// Text reads a configuration that was made, not read from a file; name stands for
+// it in messages. It has no drop-ins.
+func Text(name string, data []byte) (config.Set, error) {
+	b := keys.NewFileBuilder(name)
+	sum := sha256.Sum256(data)
+	b.AddFile(config.File{Path: name, SHA256: hex.EncodeToString(sum[:])})
+	parse(b, name, data, false)
+	return b.Build()
+}
+
 func adviceFile(err error) string {
 	var owned ownedError
 	switch {
@@ -77,6 +87,10 @@ func adviceFile(err error) string {
 
 // ownedError is that others could have written a file.
 type ownedError struct{ error }
+
+// Load reads a file as Read does: it must belong to one of owners and be writable by
+// nobody else.
+func Load(path string, owners ...uint32) ([]byte, error) { return load(path, owners) }
 
 // load reads one file through one descriptor.
 func load(path string, owners []uint32) (data []byte, err error) {

@@ -93,6 +93,9 @@ func (a RsyncArg) String() string {
 	return a.Word + "=" + a.Value
 }
 
+// CheckRsyncArg says why a word cannot be added to rsync's command line.
+func CheckRsyncArg(word string) error { return readRsyncArg(&config.Config{}, word) }
+
 func readRsyncArg(c *config.Config, v string) error {
 	word, value, hasValue := strings.Cut(v, "=")
 	list := RsyncArgs()

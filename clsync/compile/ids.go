@@ -1,0 +1,78 @@
+package compile
+
+import (
+	"slices"
+
+	"lockstep/config"
+	"lockstep/internal/escape"
+)
+
+// The names of those who are nobody in particular: clsync's own choice.
+func nobody(v string) bool { return slices.Contains([]string{"", "nobody", "nogroup", "65534"}, v) }
+func root(v string) bool   { return v == "root" || v == "0" }
+
+// ids are the users of the processes. None has more rights than without the
+// options.
+func (c *compiler) ids() {
+	o := c.o
+	switch {
+	case !c.given("uid"):
+	case nobody(o.UID):
+		c.remark("--uid: the process that decides has a uid of its own, never nobody's")
+	case root(o.UID):
+		c.fail("uid", "the process that decides is never root", "take it out, or name a user of its own")
+	case !config.IsUser(o.UID) || number(o.UID):
+		c.fail("uid", escape.Name(o.UID)+" is no name of a user", "write the name, or take it out: there is a uid of its own")
+	default:
+		c.service = append(c.service, entry{"user", quoted(o.UID), []string{"--uid: when the host has no such user, a free uid; the process reads no file either way"}})
+	}
+	if c.given("gid") {
+		switch {
+		case root(o.GID):
+			c.fail("gid", "the process that decides is never in root's group", "take it out")
+		case !nobody(o.GID):
+			c.warn("gid", "has no effect here: the process that decides has the group of its uid, and no other", "take it out")
+		default:
+			c.remark("--gid: the process that decides has the group of its uid, and no other")
+		}
+	}
+	for _, one := range []struct{ name, value string }{{"privileged-uid", o.PrivilegedUID}, {"privileged-gid", o.PrivilegedGID}} {
+		if c.given(one.name) && !root(one.value) {
+			c.fail(one.name, "the helper that watches has root's ids and CAP_DAC_READ_SEARCH alone; others are not built yet", "take it out")
+		}
+	}
+	if o.DetachNetwork == "everywhere" && c.target.Remote() {
+		c.fail("detach-network", "rsync reaches "+escape.Name(c.target.Spec)+" by the network", "write --detach-network=non-privileged")
+	}
+	c.handlerIDs()
+}
+
+func (c *compiler) handlerIDs() {
+	o := c.o
+	if o.HandlerUID == "" || root(o.HandlerUID) {
+		if root(o.HandlerUID) && c.target.Remote() {
+			c.fail("sync-handler-uid", "rsync to another host is never root here", "take it out, or name a user")
+		}
+	} else {
+		switch {
+		case !c.target.Remote():
+			c.fail("sync-handler-uid", "rsync to a directory of this host has root's uid, to keep owners, in a jail; another is not built yet", "take it out")
+		case !config.IsUser(o.HandlerUID) || number(o.HandlerUID) || nobody(o.HandlerUID):
+			c.fail("sync-handler-uid", escape.Name(o.HandlerUID)+" is no name of a user of its own", "write one, or take it out: then it is a free uid")
+		default:
+			c.put("run_as", quoted(o.HandlerUID))
+		}
+	}
+	if g := o.HandlerGID; g != "" && !root(g) || root(g) && c.target.Remote() {
+		c.fail("sync-handler-gid", "a group of its own is not built yet: rsync has that of its user", "take it out")
+	}
+}
+
+func number(v string) bool {
+	for _, c := range []byte(v) {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return v != ""
+}

@@ -1,0 +1,135 @@
+package compile
+
+import "lockstep/clsync/options"
+
+// Kind says what becomes of an option.
+type Kind uint8
+
+// The kinds.
+const (
+	Mapped  Kind = iota // lockstep does it, by a key or by a flag of one run
+	Already             // lockstep does it in any case
+	Useless             // it has no effect here, and a warning says so
+	Told                // the same; the reader of the options warns
+	Refused             // lockstep does not do it yet
+)
+
+// Outcome is what becomes of one option.
+type Outcome struct {
+	Name   string
+	Kind   Kind
+	Help   string // Mapped: what it is; Already, Useless: why; Refused: what it asks for
+	Advice string
+	// asks says that it asks for what is refused, for less than there is already,
+	// or at all for something; nil: whenever it is given.
+	asks func(*options.Options) bool
+}
+
+// What more than one option has.
+const (
+	logHelp  = "what a service manager keeps of the standard error, or 2>FILE of a shell, takes its place"
+	oneFile  = "take it out; the process is asked by signals: USR1 writes the state to the log, USR2 starts a whole pass"
+	hookDone = "take it out; let a service manager run it (ExecStopPost=)"
+)
+
+func never(*options.Options) bool { return false }
+
+// Outcomes is every option of clsync's table.
+func Outcomes() []Outcome {
+	return []Outcome{
+		{"watch-dir", Mapped, "the directory to follow", "", nil},
+		{"sync-handler", Mapped, "the rsync (/usr/bin/rsync)", "", nil},
+		{"rules-file", Mapped, "rules, converted where clsync's meaning was another", "", nil},
+		{"destination-dir", Mapped, "the target", "", nil},
+		{"mode", Mapped, "rsyncdirect, or rsyncshell with an rsync as its handler; no other yet", "", nil},
+		{"socket", Refused, "a control socket", oneFile, func(x *options.Options) bool { return x.Socket != "" }},
+		{"socket-auth", Refused, "a control socket", oneFile, nil},
+		{"socket-mod", Refused, "a control socket", oneFile, nil},
+		{"socket-own", Refused, "a control socket", oneFile, nil},
+		{"status-file", Refused, "a file with the state", oneFile, func(x *options.Options) bool { return x.StatusFile != "" }},
+		{"background", Told, "", "", nil},
+		{"config-file", Mapped, "the file with blocks of options; /NULL/ for none", "", nil},
+		{"config-block", Mapped, "the block that is read", "", nil},
+		{"config-block-inherits", Mapped, "the block that it inherits", "", nil},
+		{"custom-signals", Refused, "blocks that signals load", "take it out, and start lockstep again with the other block", func(x *options.Options) bool { return len(x.CustomSignals) > 0 }},
+		{"pid-file", Refused, "a file with the process id", "take it out; a service manager knows the id", func(x *options.Options) bool { return x.PIDFile != "" }},
+		{"uid", Mapped, "the user of the process that decides, when it is one of its own", "", nil},
+		{"gid", Mapped, "none but that user's own", "", nil},
+		{"privileged-uid", Mapped, "root: the helper that watches has its uid, and one capability", "", nil},
+		{"privileged-gid", Mapped, "root, in the same way", "", nil},
+		{"sync-handler-uid", Mapped, "the user of rsync, for a target on another host", "", nil},
+		{"sync-handler-gid", Mapped, "that user's own", "", nil},
+		{"chroot", Refused, "another root directory, below which paths would mean other files", "take it out: each process that reads names or content has a root of its own, with nothing but the source and the target", func(x *options.Options) bool { return x.Chroot != "" && x.Chroot != "/" }},
+		{"pivot-root", Already, "each process that reads names or content has a root of its own", "", never},
+		{"detach-network", Already, "no process has a network but those that go to a target on another host, which reach one port", "", func(x *options.Options) bool { return x.DetachNetwork == "off" }},
+		{"detach-ipc", Already, "each process has namespaces of its own", "", func(x *options.Options) bool { return !x.DetachIPC }},
+		{"detach-miscellanea", Already, "each process has namespaces of its own", "", func(x *options.Options) bool { return !x.DetachMiscellanea }},
+		{"splitting", Already, "what reads hostile names has no privilege, and what has some reads none", "", func(x *options.Options) bool { return x.Splitting == "off" }},
+		{"secure-splitting", Already, "all that it stands for is always on", "", never},
+		{"check-execvp-arguments", Already, "rsync's command line is made before the start, and no process can name another", "", func(x *options.Options) bool { return !x.CheckArguments }},
+		{"add-permitted-hook-files", Refused, "hooks", hookDone, func(x *options.Options) bool { return len(x.PermittedHooks) > 0 }},
+		{"seccomp-filter", Already, "each process has a filter of system calls of its own", "", func(x *options.Options) bool { return !x.Seccomp }},
+		{"forget-privthread-info", Told, "", "", nil},
+		{"permit-mprotect", Told, "", "", nil},
+		{"shm-mprotect", Told, "", "", nil},
+		{"mountpoints", Useless, "nothing is mounted for any process but the source, the target and what rsync needs", "take it out", func(x *options.Options) bool { return len(x.Mountpoints) > 0 }},
+		{"preserve-capabilities", Useless, "each process has the capabilities that it needs and no other", "take it out: nothing adds to them", nil},
+		{"inherit-capabilities", Told, "", "", nil},
+		{"forbid-devices", Already, "a device filter lets no process open a device", "", func(x *options.Options) bool { return !x.ForbidDevices }},
+		{"cgroup-group-name", Told, "", "", nil},
+		{"threading", Already, "changes are gathered while rsync runs; two commands never have the same path", "", never},
+		{"retries", Useless, "what fails is tried again until it works, and lockstep does not end", "take it out", func(x *options.Options) bool { return x.Retries != 0 && !x.IgnoreFailures }},
+		{"ignore-failures", Already, "what fails ends nothing, and is tried again", "", never},
+		{"exit-on-sync-skipping", Told, "", "", nil},
+		{"output", Refused, "another place for messages than the standard error", logHelp, func(x *options.Options) bool { return x.Output != "stderr" }},
+		{"one-file-system", Mapped, "leave out what is mounted inside the source", "", nil},
+		{"exclude-mount-points", Mapped, "the same", "", nil},
+		{"cluster-iface", Told, "", "", nil},
+		{"cluster-ip", Told, "", "", nil},
+		{"cluster-port", Told, "", "", nil},
+		{"cluster-timeout", Told, "", "", nil},
+		{"cluster-node-name", Told, "", "", nil},
+		{"cluster-hash-dl-min", Told, "", "", nil},
+		{"cluster-hash-dl-max", Told, "", "", nil},
+		{"cluster-scan-dl-max", Told, "", "", nil},
+		{"standby-file", Refused, "a file that holds syncs back", "stop lockstep for as long; the next start finds what changed", func(x *options.Options) bool { return x.StandbyFile != "" }},
+		{"max-iterations", Refused, "an end after a number of syncs", "take it out; --only-initialsync ends when the target is in step", func(x *options.Options) bool { return x.MaxIterations != 0 }},
+		{"modification-signature", Refused, "syncs for changes of some attributes only", "take it out: all changes are followed", func(x *options.Options) bool { return len(x.Signature) > 0 }},
+		{"timeout-sync", Mapped, "kill an rsync that takes longer, and try again", "", nil},
+		{"delay-sync", Mapped, "wait after a failure, at first", "", nil},
+		{"delay-collect", Mapped, "wait since a path's first change", "", nil},
+		{"delay-collect-bigfile", Mapped, "wait since a big file's last change; at most twice that since its first", "", nil},
+		{"threshold-bigfile", Mapped, "files above this size are big; 0: none is", "", nil},
+		{"cancel-syscalls", Told, "", "", nil},
+		{"lists-dir", Useless, "lists go through pipes; no file is written", "take it out", func(x *options.Options) bool { return x.ListsDir != "" }},
+		{"have-recursive-sync", Refused, "calls for whole directories", "take it out: rsync's lists name them", func(x *options.Options) bool { return x.RecursiveSync }},
+		{"synclist-simplify", Refused, "lists of clsync's for a handler", "take it out", func(x *options.Options) bool { return x.SimpleLists }},
+		{"rsync-inclimit", Useless, "rsync is given lists of names, not of patterns, and they are not limited by lines", "take it out", nil},
+		{"rsync-prefer-include", Useless, "rsync is given lists of names, not of patterns", "take it out", func(x *options.Options) bool { return x.PreferInclude }},
+		{"auto-add-rules-w", Told, "", "", nil},
+		{"ignore-exitcode", Useless, "no exit code ends lockstep; paths that failed are tried again", "take it out", func(x *options.Options) bool {
+			return len(x.IgnoreExitCodes) > 1 || len(x.IgnoreExitCodes) == 1 && x.IgnoreExitCodes[0] != 24
+		}},
+		{"dont-unlink-lists", Refused, "lists that are kept as files", "take it out: no file is written", func(x *options.Options) bool { return x.KeepLists }},
+		{"fts-experimental-optimization", Told, "", "", nil},
+		{"full-initialsync", Refused, "a first pass that takes no notice of the rules", "take it out, or the rules", func(x *options.Options) bool { return x.FullInitialSync && x.RulesFile != "" }},
+		{"only-initialsync", Mapped, "end when the target is in step", "", nil},
+		{"skip-initialsync", Refused, "a start without a first pass, at which what changed before would be missed", "take it out: where nothing differs the pass costs a comparison", func(x *options.Options) bool { return x.SkipInitialSync }},
+		{"exit-on-no-events", Mapped, "end when the target is in step", "", nil},
+		{"exit-hook", Refused, "a hook", hookDone, func(x *options.Options) bool { return x.ExitHook != "" }},
+		{"pre-exit-hook", Refused, "a hook", hookDone, func(x *options.Options) bool { return x.PreExitHook != "" }},
+		{"sync-on-quit", Refused, "a last pass at the end", "take it out: the first pass of the next start finds what changed", func(x *options.Options) bool { return x.SyncOnQuit }},
+		{"verbose", Told, "", "", nil},
+		{"debug", Useless, "there are no messages for debugging", "take it out; USR1 writes the state to the log", func(x *options.Options) bool { return x.Debug > 0 }},
+		{"dump-dir", Refused, "a directory of dumps", oneFile, nil},
+		{"quiet", Refused, "silence, of errors too", "take it out, or write 2>/dev/null", func(x *options.Options) bool { return x.Quiet > 0 }},
+		{"monitor", Mapped, "how changes are learnt; without it, as suits the file system", "", nil},
+		{"label", Mapped, "the name of the sync in messages; without it, that of the directory", "", nil},
+		{"--", Mapped, "rsync's words: of %RSYNC-ARGS%, and those that lockstep's rsync can be told", "", nil},
+		{"---", Told, "", "", nil},
+		{"help", Mapped, "this text", "", nil},
+		{"version", Mapped, "the version", "", nil},
+		{"lenient", Mapped, "ignore unknown keys of a file, with a warning", "", nil},
+		{"print-config", Mapped, "only print the lockstep.toml that is meant", "", nil},
+	}
+}

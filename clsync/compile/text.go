@@ -1,0 +1,128 @@
+package compile
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"lockstep/config"
+	"lockstep/internal/escape"
+)
+
+// entry is a key with what is to be said of it.
+type entry struct {
+	key, value string
+	remarks    []string
+}
+
+// put writes a key of the sync; without a value it is left out.
+func (c *compiler) put(key, value string, remarks ...string) {
+	if value != "" {
+		c.sync = append(c.sync, entry{key, value, remarks})
+	}
+}
+
+// quote writes a text in quotes. What is not UTF-8 has no place in the file.
+func (c *compiler) quote(name, text string) string {
+	if !utf8.ValidString(text) {
+		c.fail(name, escape.Name(text)+" is not UTF-8, which a configuration must be", "use lockstep mirror, or name it otherwise")
+	}
+	return quoted(text)
+}
+
+// quoted is a text in quotes: in plain ones where it has backslashes.
+func quoted(text string) string {
+	if strings.Contains(text, `\`) && !strings.ContainsFunc(text, func(r rune) bool { return r == '\'' || unicode.IsControl(r) }) {
+		return "'" + text + "'"
+	}
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range text {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case unicode.IsControl(r):
+			fmt.Fprintf(&b, `\u%04X`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// write puts the text together.
+func (c *compiler) write() []byte {
+	var b strings.Builder
+	comment(&b, "", "What clsync was told"+c.origin()+", as lockstep.toml(5), by lockstep clsync --print-config.")
+	run := "lockstep run"
+	if c.run.Once {
+		run += " --once"
+	}
+	comment(&b, "", run+" -c FILE does the same.")
+	for _, p := range c.warnings {
+		p.Pos = config.Pos{}
+		comment(&b, "", p.Error())
+	}
+	for _, text := range append(c.remarks, differences()...) {
+		comment(&b, "", text)
+	}
+	section(&b, "[service]", c.service)
+	section(&b, "[[sync]]", c.sync)
+	return []byte(b.String())
+}
+
+// origin names the file and its blocks.
+func (c *compiler) origin() string {
+	if c.o.ConfigFile == "" || len(c.o.ConfigChain) == 0 {
+		return ""
+	}
+	return " (with [" + strings.Join(c.o.ConfigChain, "], [") + "] of " + c.o.ConfigFile + ")"
+}
+
+// differences hold whatever the options say.
+func differences() []string {
+	return []string{
+		"Other than clsync: what fails is tried again until it works, and ends nothing; lost events cause the tree to be compared whole; " +
+			"owners are numbers (--numeric-ids) and times exact to the nanosecond on the target; " +
+			"at SIGTERM what waits is left to the first pass of the next start; SIGUSR2 asks for a whole pass, as before, and SIGHUP reloads nothing.",
+	}
+}
+
+func section(b *strings.Builder, header string, entries []entry) {
+	b.WriteString("\n" + header + "\n")
+	for _, e := range entries {
+		for _, r := range e.remarks {
+			if r != "" {
+				comment(b, "", r)
+			}
+		}
+		b.WriteString(e.key + " = " + e.value + "\n")
+	}
+}
+
+// comment writes a text as lines of a comment.
+func comment(b *strings.Builder, indent, text string) {
+	const width = 100
+	line := indent + "#"
+	for _, word := range strings.Fields(clean(text)) {
+		if len(line)+len(word) >= width && line != indent+"#" {
+			b.WriteString(line + "\n")
+			line = indent + "#  "
+		}
+		line += " " + word
+	}
+	b.WriteString(line + "\n")
+}
+
+// clean leaves nothing that a comment of TOML must not hold.
+func clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, text)
+}
