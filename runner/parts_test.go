@@ -112,7 +112,7 @@ func TestPartsStop(t *testing.T) {
 			must(t, began.SetReadDeadline(time.Now().Add(20*time.Second)))
 			b := wideScript(t, "echo $$ > "+fifo+"; exec sleep 1000", func(c *settings.Runner) {
 				if name == "timeout" {
-					c.Timeout = 5 * time.Second
+					c.Timeout = 2 * time.Second
 				}
 			})
 			id := b.start(ipc.JobWide, two)
