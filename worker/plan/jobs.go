@@ -45,9 +45,9 @@ func (p *Plan) pack() {
 		}
 	}
 	if clears := p.pruneJobs(d.clears); len(clears) > 0 {
-		d.jobs = append(append(d.jobs, p.listJobs(ipc.JobList, ways(d.clears, nil))...), clears...)
+		d.jobs = append(append(d.jobs, p.listJobs(ipc.JobList, ways(d.clears))...), clears...)
 	}
-	linked = append(linked, ways(d.prunes, append(slices.Clone(force), linked...))...)
+	linked = append(linked, ways(d.prunes, force, linked)...)
 	if p.opt.Wide > 0 && len(force) >= p.opt.Wide {
 		// The directories of the groups are made by it.
 		d.jobs = append(d.jobs, p.listJobs(ipc.JobWide, force)...)
@@ -66,15 +66,16 @@ func (p *Plan) pack() {
 // in any case. Each of them and above is to be a directory on the target before: a
 // prune follows a link that it meets there, and gives anything else, and each other
 // name of it, the times of a directory.
-func ways(prunes map[string]*prune, listed []unit) []unit {
+func ways(prunes map[string]*prune, lists ...[]unit) []unit {
+	if len(prunes) == 0 {
+		return nil
+	}
 	made := map[string]bool{"": true}
-	if len(prunes) > 0 {
-		for _, u := range listed {
-			for _, rel := range u.rels {
-				made[rel] = true
-				for _, dir := range above(rel) {
-					made[dir] = true
-				}
+	for _, u := range slices.Concat(lists...) {
+		for _, rel := range u.rels {
+			made[rel] = true
+			for _, dir := range above(rel) {
+				made[dir] = true
 			}
 		}
 	}
