@@ -44,14 +44,12 @@ func Read(path string, owners ...uint32) (config.Set, error) {
 	}
 	b := keys.NewFileBuilder(abs)
 	add := func(path string, dropIn bool) {
-		data, err := load(path, owners)
+		data, err := Load(path, owners...)
 		if err != nil {
 			b.Fail(config.Pos{}, escape.Name(path), err.Error(), adviceFile(err))
 			return
 		}
-		sum := sha256.Sum256(data)
-		b.AddFile(config.File{Path: path, SHA256: hex.EncodeToString(sum[:])})
-		parse(b, path, data, dropIn)
+		take(b, path, data, dropIn)
 	}
 	add(abs, false)
 	names, err := dropIns(abs, owners)
@@ -68,10 +66,15 @@ func Read(path string, owners ...uint32) (config.Set, error) {
 // it in messages. It has no drop-ins.
 func Text(name string, data []byte) (config.Set, error) {
 	b := keys.NewFileBuilder(name)
-	sum := sha256.Sum256(data)
-	b.AddFile(config.File{Path: name, SHA256: hex.EncodeToString(sum[:])})
-	parse(b, name, data, false)
+	take(b, name, data, false)
 	return b.Build()
+}
+
+// take has b take in what is in one file.
+func take(b *keys.Builder, path string, data []byte, dropIn bool) {
+	sum := sha256.Sum256(data)
+	b.AddFile(config.File{Path: path, SHA256: hex.EncodeToString(sum[:])})
+	parse(b, path, data, dropIn)
 }
 
 func adviceFile(err error) string {
@@ -88,12 +91,9 @@ func adviceFile(err error) string {
 // ownedError is that others could have written a file.
 type ownedError struct{ error }
 
-// Load reads a file as Read does: it must belong to one of owners and be writable by
-// nobody else.
-func Load(path string, owners ...uint32) ([]byte, error) { return load(path, owners) }
-
-// load reads one file through one descriptor.
-func load(path string, owners []uint32) (data []byte, err error) {
+// Load reads one file through one descriptor. It must belong to one of owners and be
+// writable by nobody else.
+func Load(path string, owners ...uint32) (data []byte, err error) {
 	// Without blocking: a FIFO is refused below, not waited for.
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
