@@ -2,8 +2,8 @@
 //
 // Trust: linked into the supervisor, which is root; what it reads is root's. The
 // rules are read by a function that the caller gives, who checks whose they are.
-// Imports: clsync's readers, the table of lockstep's keys, the language of rules; no
-// os.
+// Imports: clsync's readers, the table of lockstep's keys, the language of rules, and
+// rootid for the name of a mirror; it looks at no file.
 //
 // Invariants: one table (Outcomes) says what becomes of each option; one that asks
 // for what lockstep has not is refused, with all others, and yields no text; one that
@@ -13,8 +13,6 @@
 package compile
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"path"
@@ -26,6 +24,7 @@ import (
 	"lockstep/config"
 	"lockstep/config/keys"
 	"lockstep/internal/escape"
+	"lockstep/rootid"
 )
 
 // Result is what lockstep is to do.
@@ -177,8 +176,7 @@ func (c *compiler) places() {
 	if c.given("monitor") {
 		c.put("monitor", c.quote("monitor", o.Monitor))
 	}
-	key := sha256.Sum256([]byte(o.WatchDir + "\x00" + where))
-	c.service = append(c.service, entry{key: "runtime_dir", value: quoted("/run/lockstep/clsync-" + hex.EncodeToString(key[:8])),
+	c.service = append(c.service, entry{key: "runtime_dir", value: quoted("/run/lockstep/clsync-" + rootid.Key(o.WatchDir, where)),
 		remarks: []string{"beside others of its kind, as with clsync"}})
 	c.remote()
 	if o.SyncHandler != "rsync" {

@@ -56,18 +56,18 @@ func quoted(text string) string {
 // write puts the text together.
 func (c *compiler) write() []byte {
 	var b strings.Builder
-	comment(&b, "", "What clsync was told"+c.origin()+", as lockstep.toml(5), by lockstep clsync --print-config.")
+	comment(&b, "What clsync was told"+c.origin()+", as lockstep.toml(5), by lockstep clsync --print-config.")
 	run := "lockstep run"
 	if c.run.Once {
 		run += " --once"
 	}
-	comment(&b, "", run+" -c FILE does the same.")
+	comment(&b, run+" -c FILE does the same.")
 	for _, p := range c.warnings {
 		p.Pos = config.Pos{}
-		comment(&b, "", p.Error())
+		comment(&b, p.Error())
 	}
 	for _, text := range append(c.remarks, differences()...) {
-		comment(&b, "", text)
+		comment(&b, text)
 	}
 	section(&b, "[service]", c.service)
 	section(&b, "[[sync]]", c.sync)
@@ -96,7 +96,7 @@ func section(b *strings.Builder, header string, entries []entry) {
 	for _, e := range entries {
 		for _, r := range e.remarks {
 			if r != "" {
-				comment(b, "", r)
+				comment(b, r)
 			}
 		}
 		b.WriteString(e.key + " = " + e.value + "\n")
@@ -104,13 +104,13 @@ func section(b *strings.Builder, header string, entries []entry) {
 }
 
 // comment writes a text as lines of a comment.
-func comment(b *strings.Builder, indent, text string) {
+func comment(b *strings.Builder, text string) {
 	const width = 100
-	line := indent + "#"
+	line := "#"
 	for _, word := range strings.Fields(clean(text)) {
-		if len(line)+len(word) >= width && line != indent+"#" {
+		if len(line)+len(word) >= width && line != "#" {
 			b.WriteString(line + "\n")
-			line = indent + "#  "
+			line = "#  "
 		}
 		line += " " + word
 	}
