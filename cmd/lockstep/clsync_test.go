@@ -41,12 +41,7 @@ func TestAsCommand(t *testing.T) {
 func TestClsync(t *testing.T) {
 	source, target := trees(t)
 	least := "-H /NULL/ -M rsyncdirect -W " + source + " -D " + target
-	for _, c := range []struct {
-		args   string
-		code   int
-		stdout string
-		stderr string // "": nothing at all
-	}{
+	tell(t, []telling{
 		{"clsync --help", 0, "Refused: not built yet:\n", ""},
 		{"clsync -h", 0, "  -W, --watch-dir=PATH", ""},
 		{"help clsync", 0, "  -t, --delay-collect=SECONDS ", ""},
@@ -68,16 +63,7 @@ func TestClsync(t *testing.T) {
 		{"lrsync --config-file=/NULL/ --print-config " + source + " host:/x", 2, "", "; name a directory that there is; one of another host is USER@HOST:DIR\n"},
 		{"lrsync --config-file=/NULL/ --print-config -ae ssh " + source + " me@host:/x", 2, "", "lockstep: --destination-dir: me@host:/x is reached by ssh, and no key or no file of host keys is named"},
 		{"lrsync --config-file=/NULL/ --inplace " + source + " " + target, 2, "", `lockstep: the words for rsync: "--inplace" is refused: it writes into files`},
-	} {
-		var stdout, stderr bytes.Buffer
-		code := run(strings.Fields(c.args), &stdout, &stderr)
-		if code != c.code || !strings.Contains(stdout.String(), c.stdout) || !strings.Contains(stderr.String(), c.stderr) {
-			t.Errorf("lockstep %s: code %d\nstdout: %s\nstderr: %s", c.args, code, stdout.String(), stderr.String())
-		}
-		if (c.stdout == "") != (stdout.Len() == 0) || (c.stderr == "") != (stderr.Len() == 0) {
-			t.Errorf("lockstep %s: results go to stdout, all else to stderr: %q %q", c.args, stdout.String(), stderr.String())
-		}
-	}
+	})
 }
 
 // Every option is in the help, with its letter.

@@ -43,17 +43,18 @@ func explainPaths(args []string, stdout, stderr io.Writer) int {
 		wrong.Sort(set.Files)
 		return tellWrong(wrong, false, stdout, stderr)
 	}
-	code := exitDone
+	code, deciders := exitDone, map[string]*explain.Decider{}
 	for _, word := range flags.Args() {
-		if err := explainOne(set, word, stdout); err != nil {
+		if err := explainOne(set, deciders, word, stdout); err != nil {
 			code = usage(stderr, err.Error())
 		}
 	}
 	return code
 }
 
-// explainOne tells of a path in each sync that has it below its source.
-func explainOne(set config.Set, word string, stdout io.Writer) error {
+// explainOne tells of a path in each sync that has it below its source. deciders are
+// those that have been made, by the name of their sync.
+func explainOne(set config.Set, deciders map[string]*explain.Decider, word string, stdout io.Writer) error {
 	abs, err := filepath.Abs(word)
 	if err != nil {
 		return err
@@ -78,9 +79,12 @@ func explainOne(set config.Set, word string, stdout io.Writer) error {
 		if s.RulesFile != "" && s.Rules == nil {
 			return fmt.Errorf("%s: %s cannot be read, and what it decides is not known; run it as root", escape.Name(s.Name), escape.Name(s.RulesFile))
 		}
-		d, err := explain.New(s)
-		if err != nil {
-			return err
+		d := deciders[s.Name]
+		if d == nil {
+			if d, err = explain.New(s); err != nil {
+				return err
+			}
+			deciders[s.Name] = d
 		}
 		if err := d.Write(stdout, p); err != nil {
 			return err

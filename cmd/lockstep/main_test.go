@@ -15,15 +15,11 @@ import (
 	"lockstep/config"
 	"lockstep/config/keys"
 	"lockstep/internal/testenv"
+	"lockstep/supervise/explain"
 )
 
 func TestCommands(t *testing.T) {
-	for _, c := range []struct {
-		args   string
-		code   int
-		stdout string // a part of it
-		stderr string
-	}{
+	tell(t, []telling{
 		{"", 2, "", "lockstep mirror [flags] SRC DST…"},
 		{"help", 0, "Exit codes", ""},
 		{"--help", 0, "Exit codes", ""},
@@ -52,7 +48,20 @@ func TestCommands(t *testing.T) {
 		{"mirror --delay", 2, "", "flag needs an argument: --delay"},
 		{"mirror --delay=x --monitor=poll /a /b", 2, "", `--delay: "x" is not a duration`},
 		{"mirror --delay=x --monitor=fsevents /a /b", 2, "", `lockstep: --monitor: "fsevents" is unknown; use auto, inotify, fanotify, poll or dnotify`},
-	} {
+	})
+}
+
+// telling is a command line and what is told of it.
+type telling struct {
+	args   string
+	code   int
+	stdout string // a part of it; "": nothing at all
+	stderr string
+}
+
+func tell(t *testing.T, all []telling) {
+	t.Helper()
+	for _, c := range all {
 		var stdout, stderr bytes.Buffer
 		code := run(strings.Fields(c.args), &stdout, &stderr)
 		if code != c.code || !strings.Contains(stdout.String(), c.stdout) || !strings.Contains(stderr.String(), c.stderr) {
@@ -193,7 +202,7 @@ func TestExplain(t *testing.T) {
 func TestExplainWithoutItsRules(t *testing.T) {
 	set := config.Set{Syncs: []config.Sync{{Name: "www", Source: "/srv", RulesFile: "/etc/www.rules"}}}
 	var out bytes.Buffer
-	err := explainOne(set, "/srv/x", &out)
+	err := explainOne(set, map[string]*explain.Decider{}, "/srv/x", &out)
 	if err == nil || err.Error() != "www: /etc/www.rules cannot be read, and what it decides is not known; run it as root" || out.Len() > 0 {
 		t.Errorf("%v: %s", err, out.String())
 	}
