@@ -248,16 +248,6 @@ func (r *running) begin(kind ipc.JobKind, list string) {
 	}
 }
 
-// stop asks for the end of the job.
-func (r *running) stop() {
-	r.t.Helper()
-	packet, err := ipc.Append(nil, 0, &ipc.RunStop{Job: r.job})
-	must(r.t, err)
-	raw, err := r.conn.SyscallConn()
-	must(r.t, err)
-	must(r.t, polled.Send(raw, packet, -1))
-}
-
 func (r *running) end() ipc.RunExited {
 	r.t.Helper()
 	must(r.t, r.conn.SetReadDeadline(time.Now().Add(6*time.Minute)))

@@ -292,6 +292,7 @@ func fields(t *testing.T, dir string) map[string]string {
 func TestSSHHoldsNothing(t *testing.T) {
 	stalled := peer.Stall(t, "SSH-2.0-Stalled\r\n")
 	r := newRemote(t, rsync.SSH, rsync.Remote{User: "root", Host: "127.0.0.1", Port: stalled.Port()}, "/x")
+	r.cfg.Timeout = 5 * time.Second // it is looked at before
 	run := r.start(t)
 	run.begin(ipc.JobInitial, "")
 	stalled.AwaitAccepted(t, 1)
@@ -307,8 +308,7 @@ func TestSSHHoldsNothing(t *testing.T) {
 			t.Errorf("%s is %q, want %q", field, got[field], want)
 		}
 	}
-	run.stop()
-	if e := run.end(); e.End != ipc.EndStopped {
+	if e := run.end(); e.End != ipc.EndTimeout {
 		t.Errorf("a peer that stalls: %+v %s", e, e.Tail)
 	}
 }
