@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // clsync is lockstep with clsync's words, for one source and target. What it leaves
@@ -63,18 +62,12 @@ func TestClsync(t *testing.T) {
 	if err := live.Start(); err != nil {
 		t.Fatal(err)
 	}
+	defer live.Process.Kill() // which has ended, where all went well
 	write(t, m.src+"/d/new", "z")
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for start := time.Now(); ; <-tick.C {
-		if b, err := os.ReadFile(m.dst + "/d/new"); err == nil && string(b) == "z" {
-			break
-		}
-		if time.Since(start) > limit {
-			t.Error("the change is not copied")
-			break
-		}
-	}
+	m.eventually("the copy of a change", func() bool {
+		b, err := os.ReadFile(m.dst + "/d/new")
+		return err == nil && string(b) == "z"
+	})
 	if err := live.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

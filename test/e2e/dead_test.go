@@ -75,7 +75,7 @@ func TestDeadTargetDelaysNoOther(t *testing.T) {
 
 	revive = dead(t, base+"b")
 	m.more = []string{base + "a", base + "c"}
-	m.stopsIn(25 * time.Second)
+	m.stopsIn(10 * time.Second)
 	revive()
 }
 

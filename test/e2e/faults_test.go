@@ -199,7 +199,7 @@ func TestFaults(t *testing.T) {
 			t.Logf("%s", m.await(at, "word of the fault", limit, fault(c.states...)))
 			s.near()
 			m.bounded(at, began, 1)
-			m.stopsIn(25 * time.Second)
+			m.stopsIn(10 * time.Second)
 
 			write(t, m.src+"/while-stopped", "x")
 			began = time.Now()
@@ -303,7 +303,7 @@ func TestHostsThatAreNotThere(t *testing.T) {
 			write(t, m.src+"/g", "x")
 			m.sameWithin(limit)
 			m.bounded(0, began, 1)
-			m.stopsIn(25 * time.Second)
+			m.stopsIn(10 * time.Second)
 		})
 	}
 }

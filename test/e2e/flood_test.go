@@ -40,17 +40,15 @@ func TestFlood(t *testing.T) {
 	during := other.latency("flood", n, 5*time.Second)
 	took := time.Since(began)
 	stop()
-	after := other.latency("idle again", n, 3*time.Second)
 
 	rate := float64(wrote) / took.Seconds()
-	// A machine that others use may have become slower meanwhile.
-	a, b := max(percentile(idle, 50), percentile(after, 50)), percentile(during, 50)
+	a, b := percentile(idle, 50), percentile(during, 50)
 	t.Logf("%.0f writes a second; p50 of the other sync: idle %v (%d changes), during the flood %v (%d changes): %.2f times; p90 %v and %v",
 		rate, a, len(idle), b, len(during), float64(b)/float64(a), percentile(idle, 90), percentile(during, 90))
-	if rate < floodRate/20 {
+	if rate < floodRate/4 {
 		testenv.Lacks(t, "this machine writes too slowly for a flood")
 	}
-	if b > 5*a+100*time.Millisecond {
+	if b > 3*a+20*time.Millisecond {
 		t.Errorf("p50 of the other sync is %v during the flood, and %v without", b, a)
 	}
 	f.equal()

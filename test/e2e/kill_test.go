@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,25 +29,19 @@ func TestKillAtRandom(t *testing.T) {
 			return err
 		})
 		r := churn.Rand(seed, 500)
-		var times []time.Duration
+		var slowest time.Duration
 		victims := []string{"lockstep-helper", "lockstep-worker", "lockstep-runner", "rsync"}
 		for i := range s.kills {
 			name := victims[r.IntN(len(victims))]
 			took := m.killOne(name)
-			times = append(times, took)
-			if took > 20*time.Second {
-				t.Errorf("kill %d: %s was back after %v", i, name, took)
+			slowest = max(slowest, took)
+			if took > time.Second {
+				t.Errorf("kill %d: %s was back after %v, want at most 1 s", i, name, took)
 			}
 			pause(time.Duration(r.IntN(600)) * time.Millisecond)
 		}
 		stop()
-		// A machine that others use stands still at times, but not most of them.
-		slices.Sort(times)
-		median := times[len(times)/2]
-		t.Logf("%d kills, back after %v, slowest %v: equal %v after the last change", s.kills, median, times[len(times)-1], m.equal())
-		if median > time.Second {
-			t.Errorf("back after %v, want at most 1 s", median)
-		}
+		t.Logf("%d kills, slowest back after %v: equal %v after the last change", s.kills, slowest, m.equal())
 		m.stop()
 	})
 }

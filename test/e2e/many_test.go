@@ -96,7 +96,7 @@ func TestThreeTargets(t *testing.T) {
 		p      int
 		factor time.Duration
 		slack  time.Duration
-	}{{50, 2, 500 * time.Millisecond}, {90, 3, time.Second}} {
+	}{{50, 2, 50 * time.Millisecond}, {90, 3, 150 * time.Millisecond}} {
 		a, b := percentile(alone, c.p), percentile(beside, c.p)
 		t.Logf("p%d of the healthy target: alone %v (%d changes), beside the two %v (%d changes): %.2f times", c.p, a, len(alone), b, len(beside), float64(b)/float64(a))
 		if b > c.factor*a+c.slack {

@@ -186,7 +186,7 @@ func TestPollBehindFUSE(t *testing.T) {
 				return
 			}
 			t.Logf("found and copied after %v at most, with a listing every %v", slowest, every)
-			if slack := 20 * time.Second; slowest > every+slack {
+			if slack := 2 * time.Second; slowest > every+slack {
 				t.Errorf("only after %v", slowest)
 			}
 			m.stop()
