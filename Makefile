@@ -56,7 +56,7 @@ bench: bench-deps build unsplit ## lockstep against floors and peers, into docs/
 	$(GO) build -trimpath -o bin/bench ./bench
 	bin/bench -n '$(BENCH_N)' -scale '$(BENCH_SCALE)' -only '$(BENCH_ONLY)' -out '$(BENCH_OUT)'
 
-bench-monitors: bench-deps build ## decoders and a million watched directories against a C program, into docs/performance (root, 45 minutes, 8 GB; MONITORS_ARGS='-events 100000 -dirs 10000 -n 1')
+bench-monitors: bench-deps build ## decoders and a million watched directories against a C program, into docs/performance (root, 25 minutes, 8 GB; MONITORS_ARGS='-events 100000 -dirs 10000 -n 1')
 	CGO_ENABLED=0 $(BUILD) -tags unsplit -o bin/lockstep-decode ./bench/decode
 	$(GO) build -trimpath -o bin/bench-monitors ./bench/monitors
 	bin/bench-monitors $(MONITORS_ARGS)

@@ -17,7 +17,7 @@ import (
 
 // many is a batch for fanotify: fewer than the resolver lets wait. The kernel
 // merges what concerns one name, so that there are as many names.
-const many = 40_000
+const many = 10_000
 
 // system is a queue of the events of dir's file system, of which nobody else may
 // make any.
@@ -42,13 +42,17 @@ func newSystem(dir string, each int) (*system, error) {
 			return nil, err
 		}
 	}
-	var err error
-	// As the supervisor does it, which is linked to nothing that decodes.
+	return s, s.listen()
+}
+
+// listen makes the queue, as the supervisor does it, which is linked to nothing that
+// decodes.
+func (s *system) listen() (err error) {
 	s.queue, err = unix.FanotifyInit(unix.FAN_CLASS_NOTIF|unix.FAN_REPORT_DFID_NAME_TARGET|unix.FAN_UNLIMITED_QUEUE|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK, unix.O_RDONLY|unix.O_CLOEXEC)
 	if err != nil {
-		return nil, fmt.Errorf("fanotify_init: %w", err)
+		return fmt.Errorf("fanotify_init: %w", err)
 	}
-	return s, unix.FanotifyMark(s.queue, unix.FAN_MARK_ADD|unix.FAN_MARK_FILESYSTEM, unix.FAN_ATTRIB|unix.FAN_ONDIR, unix.AT_FDCWD, dir)
+	return unix.FanotifyMark(s.queue, unix.FAN_MARK_ADD|unix.FAN_MARK_FILESYSTEM, unix.FAN_ATTRIB|unix.FAN_ONDIR, unix.AT_FDCWD, s.dir)
 }
 
 func (s *system) cause() error {
@@ -94,8 +98,9 @@ func resolvedHot(dir string) (*run, error) { return resolved(dir, many) }
 func resolvedCold(dir string) (*run, error) { return resolved(dir, 1) }
 
 // resolved is a resolver as it is, with a worker that only decodes what it gets,
-// on another thread. Each batch has a resolver of its own, which begins to read
-// once all is caused.
+// on another thread. Each batch has a resolver and a queue of its own, which begins
+// to read once all is caused: a resolver leaves its descriptors to the end of its
+// process, and those that wait for a queue are woken by each event.
 func resolved(dir string, each int) (*run, error) {
 	s, err := newSystem(dir, each)
 	if err != nil {
@@ -109,6 +114,9 @@ func resolved(dir string, each int) (*run, error) {
 	var begin chan struct{}
 	var done chan error
 	cause := func() (err error) {
+		if err := s.cause(); err != nil { // before there is a resolver, which each event would wake
+			return err
+		}
 		if pair, err = unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0); err != nil {
 			return err
 		}
@@ -116,7 +124,7 @@ func resolved(dir string, each int) (*run, error) {
 		made := make(chan error)
 		ends := resolver.Ends{Fanotify: s.queue, Worker: pair[1], Root: root, Number: 1}
 		go func() { done <- resolve(ends, made, begin) }()
-		return errors.Join(<-made, s.cause())
+		return <-made
 	}
 	events, buf := 0, make([]byte, 1<<16)
 	emit := func(e monitor.PathEvent) {
@@ -139,7 +147,7 @@ func resolved(dir string, each int) (*run, error) {
 			return 0, err
 		}
 		return events, nil
-	}, after: func() error { return errors.Join(<-done, unix.Close(pair[1])) }}, nil
+	}, after: func() error { return errors.Join(<-done, unix.Close(pair[1]), unix.Close(s.queue), s.listen()) }}, nil
 }
 
 // resolve runs a resolver on a thread of its own: it changes the thread's working
