@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -94,8 +95,8 @@ func (r *results) table() string {
 		b.WriteString("\n## Watching\n\nDirectories on tmpfs, watched by one program after the other until it says that all are; × C: for each directory, against the C program of the same system calls in the same run. Memory is proportional (Pss), above that with an empty tree; that of the kernel is how much its slab grew.\n\n")
 		b.WriteString("| | directories | time, s | µs a directory | × C | CPU, s | empty, MB | more, bytes a directory | of them the engine | kernel, bytes a directory |\n|---|---|---|---|---|---|---|---|---|---|\n")
 		for _, w := range r.Watched {
-			per := func(bytes int64) float64 { return float64(bytes) / float64(w.Tree) }
-			fmt.Fprintf(&b, "| %s | %d | %.2f | %.2f | %s | %.2f | %.1f | %.0f | %.0f | %.0f |\n", w.Watcher, w.Tree, w.Seconds, w.each()*1e6,
+			per := func(bytes int64) int64 { return int64(math.Round(float64(bytes) / float64(w.Tree))) }
+			fmt.Fprintf(&b, "| %s | %d | %.2f | %.2f | %s | %.2f | %.1f | %d | %d | %d |\n", w.Watcher, w.Tree, w.Seconds, w.each()*1e6,
 				r.ratio(w, (*watched).each), w.CPU, float64(w.Empty)/1e6, per(w.User), per(w.Engine), per(w.Kernel))
 		}
 		for _, w := range r.Watched {
