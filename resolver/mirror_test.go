@@ -25,10 +25,17 @@ type mirror struct {
 	has  map[string]string // path → what it is
 }
 
-// what says what is at a path; "": nothing.
+// what says what is at a path; "": nothing. A link on the way leads nowhere: the
+// tree that took another name may be behind one with its old name.
 func (m *mirror) what(rel string) string {
+	fd, err := unix.Openat2(unix.AT_FDCWD, filepath.Join(m.root, rel), &unix.OpenHow{
+		Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS,
+	})
+	if err != nil {
+		return ""
+	}
 	var st unix.Stat_t
-	if err := unix.Lstat(filepath.Join(m.root, rel), &st); err != nil {
+	if err := errors.Join(unix.Fstat(fd, &st), unix.Close(fd)); err != nil {
 		return ""
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
