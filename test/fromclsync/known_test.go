@@ -73,7 +73,7 @@ func defects() []defect {
 		{number: 29, was: "\"set\" on the control socket is answered, and does nothing", is: "there is no control socket yet", lacks: []string{"--socket=/run/x"}},
 		{number: 30, was: "libclsync, to talk to that socket, never received anything", is: "there is neither yet", lacks: []string{"--socket=/run/x"}},
 		{number: 31, was: "when its privileged half dies clsync goes on, copies nothing and cannot be stopped",
-			is: "when one process of a sync dies all are ended and started afresh, and the tree is compared",
+			is: "a process that dies is started afresh, with those that depend on it, and nothing that it had is forgotten",
 			by: []string{"test/e2e TestKillAtRandom", "test/e2e TestKillSupervisor", "test/e2e TestKillOneSyncsWorker", "privileged TestWorkerGone"}},
 		{number: 32, was: "lists are files whose names can be guessed", is: "lists go through pipes and sealed memory; no file is written", shown: noListFiles},
 		{number: 33, was: "blocks that inherit each other in a circle make it spin for ever", is: "the circle is told, with its line", shown: circlesAreTold,
