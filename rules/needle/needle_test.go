@@ -67,3 +67,46 @@ func TestFindAgainstNaive(t *testing.T) {
 		}
 	}
 }
+
+// steps counts what Find does for a name: the states that it looks at. It walks by
+// itself, and is held to step at each byte.
+func (x *Index) steps(t *testing.T, name string) (n int) {
+	s := int32(0)
+	for i := 0; i < len(name); i++ {
+		want, found := x.step(s, name[i]), false
+		for ; s != 0 && !found; n++ {
+			var c int
+			if c, found = slices.BinarySearch(x.label[x.first[s]:x.first[s+1]], name[i]); found {
+				s = x.first[s] + int32(c)
+			} else {
+				s = x.back[s]
+			}
+		}
+		if !found {
+			s = x.root[name[i]]
+			n++
+		}
+		if s != want {
+			t.Fatalf("%q: at %d the state is %d, want %d", name, i, s, want)
+		}
+	}
+	return n
+}
+
+// Find looks at two states a byte at most, whatever the texts: on 10,000 texts as on
+// ten.
+func TestStepsAreLinear(t *testing.T) {
+	for _, many := range []int{10, 1000, 10_000} {
+		var texts []string
+		for i := range many {
+			// All end in the same way as another begins, so that each miss goes back far.
+			texts = append(texts, strings.Repeat("a", i%40)+fmt.Sprintf("b%d", i))
+		}
+		x := New(texts)
+		for _, name := range []string{strings.Repeat("a", 4000), strings.Repeat(strings.Repeat("a", 39)+"c", 100), strings.Repeat("ab", 2000)} {
+			if n := x.steps(t, name); n > 2*len(name) || n < len(name) {
+				t.Errorf("%d texts: %d states for %d bytes", many, n, len(name))
+			}
+		}
+	}
+}
