@@ -1,6 +1,8 @@
 package deliver
 
 import (
+	"time"
+
 	"lockstep/ipc"
 	"lockstep/rsync"
 	"lockstep/worker/plan"
@@ -41,8 +43,52 @@ func (k *Task) answered(x *ipc.Exited) {
 	t := k.t
 	k.leave()
 	f := rsync.Diagnose(x.End, int(x.Code), x.Tail)
-	if t.away = f.Away(); t.away {
-		t.failure(x, f)
-		t.Queue.Shut(t.host.Now(), t.host.Random)
+	if !f.Away() {
+		t.away = false
+		t.isBack()
+		return
 	}
+	t.isAway(f)
+	t.failure(x, f)
+	t.Queue.Shut(t.host.Now(), t.host.Random)
+}
+
+const (
+	// longAway is how long a target may be away for reasons of the network alone:
+	// a host takes longer to start anew.
+	longAway = 10 * time.Second
+	// compareGap is least between two passes of a target that comes and goes.
+	compareGap = 10 * time.Minute
+)
+
+// isAway notes since when, and whether it may be another one when it is back.
+func (t *Target) isAway(f rsync.Fault) {
+	t.away = true
+	if f == rsync.FaultBusy {
+		return // it answers
+	}
+	if t.left.IsZero() {
+		t.left = t.host.Now()
+	}
+	t.doubted = t.doubted || f.Class() == rsync.Person
+}
+
+// isBack has the whole tree compared, where what is back may be another one than
+// what went: a host that was started or installed anew, a disk that was mounted or
+// is not, a daemon that serves another directory. What was acknowledged may not be
+// there, and no event will say so.
+func (t *Target) isBack() {
+	now, left, doubted := t.host.Now(), t.left, t.doubted
+	t.left, t.doubted = time.Time{}, false
+	if !t.live || left.IsZero() || !doubted && now.Sub(left) < longAway {
+		return
+	}
+	if next := t.compared.Add(compareGap); !t.compared.IsZero() && next.After(now) {
+		t.redoAt = Earlier(t.redoAt, next)
+		return
+	}
+	t.compared = now
+	t.host.Printf(Notice, "%s → %s: back after %v; the whole tree is compared, since it may not be what it was",
+		t.host.Name(), t.name, now.Sub(left).Round(time.Second))
+	t.Queue.AddWhole(now)
 }

@@ -112,8 +112,67 @@ func TestAwayTargetIsKnockedOn(t *testing.T) {
 	a.next()
 	a.answer(&ipc.StartAnswer{Job: 2})
 	a.ends(0, "")
-	if _, ok := a.next().(*ipc.Stat); !ok {
-		t.Errorf("it is back, and this is asked: %T", a.h.asked[len(a.h.asked)-1])
+	if !a.BeginPass() {
+		t.Error("it is back after an hour, and not compared")
+	}
+}
+
+// What is back may be another one, or without what it took last.
+func TestBackTargetIsCompared(t *testing.T) {
+	for _, c := range []struct {
+		what, tail string
+		code       uint8
+		away       time.Duration
+		pass       bool
+	}{
+		{"a short gap of the network", refused, 255, 3 * time.Second, false},
+		{"a host that may have started anew", refused, 255, time.Minute, true},
+		{"a busy daemon", "@ERROR: max connections (1) reached -- try again later\n", 5, time.Hour, false},
+		{"a host that was installed anew", "Host key verification failed.\r\n", 255, 2 * time.Second, true},
+		{"a disk that was not mounted", "rsync: [Receiver] change_dir#3 \"/backup\" failed: No such file or directory (2)\n", 3, 2 * time.Second, true},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			a := newAway(t)
+			leave := func() {
+				a.next()
+				a.answer(&ipc.StatAnswer{Stats: make([]ipc.PathStat, 3)})
+				a.answer(&ipc.StartAnswer{Job: 1})
+				a.ends(c.code, c.tail)
+			}
+			back := func() {
+				a.h.now = a.h.now.Add(c.away)
+				a.Retry()
+				if m, ok := a.next().(*ipc.Start); !ok || m.Kind != ipc.JobKnock {
+					t.Fatalf("no knock: %#v", m)
+				}
+				a.answer(&ipc.StartAnswer{Job: 2})
+				a.ends(0, "")
+			}
+			leave()
+			back()
+			if pass := a.BeginPass(); pass != c.pass {
+				t.Fatalf("compared: %v, want %v", pass, c.pass)
+			}
+			if !c.pass {
+				return
+			}
+			a.StartPass(nil, false)
+			a.answer(&ipc.StartAnswer{Job: 3})
+			a.ends(0, "")
+			for _, rel := range []string{"a", "b", "c"} {
+				a.Queue.Add(rel, queue.Content, a.h.now)
+			}
+			leave()
+			back()
+			if a.BeginPass() {
+				t.Error("compared again at once")
+			}
+			a.h.now = a.h.now.Add(compareGap)
+			a.Advance()
+			if !a.Queue.Whole() {
+				t.Error("and then not at all")
+			}
+		})
 	}
 }
 

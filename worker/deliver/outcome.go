@@ -249,7 +249,9 @@ func (t *Target) account(k *Task, v verdict, f rsync.Fault, x *ipc.Exited) {
 		t.Queue.Person(false)
 		return
 	}
-	t.away = f.Away() && v != verdictPartial
+	if f.Away() && v != verdictPartial {
+		t.isAway(f)
+	}
 	if v == verdictHeld {
 		t.held = *x
 		t.held.Tail = nil

@@ -87,6 +87,10 @@ type Target struct {
 	live  bool // a whole pass has gone through (or all but some paths): changes may follow
 	away  bool // it could not be reached: see knock
 
+	left     time.Time // since when it is away for what a command met
+	doubted  bool      // and it may be another one when it is back
+	compared time.Time // when the last pass for that reason was asked for
+
 	fullAt time.Time // when the next whole pass is due without a reason
 
 	redoAt   time.Time  // a pass left paths in doubt: when it is made again

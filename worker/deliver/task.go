@@ -8,6 +8,10 @@ import (
 	"lockstep/worker/queue"
 )
 
+// maxSearches bounds the searches of one batch: the others in it must not wait for
+// a file whose links change all the time.
+const maxSearches = 2
+
 // maxStats is how many Stat requests of a batch are under way at once.
 const maxStats = 4
 
@@ -38,6 +42,7 @@ type Task struct {
 	gone   []string // vanished paths found by phaseChecking
 
 	extended int // how often more has come in while it was planned
+	searches int // for the names of inodes
 
 	partial bool // of a whole pass: its first job left paths in doubt
 
@@ -133,20 +138,25 @@ const (
 
 // extend has the batch take in what has come since: one change by a person is
 // often several events, and the command that begins now would be the first of
-// two.
+// two. So it is with many changes: by as much as half of it a batch grows, which
+// takes less time than another command.
 func (k *Task) extend() bool {
-	limit := extendTo
-	if k.extended >= maxExtends {
-		limit = 0
+	limit := 0
+	if k.extended < maxExtends {
+		limit = min(max(extendTo, len(k.batch.Entries)*3/2), maxBatch)
 	}
 	k.extended++
-	return k.t.Queue.Extend(k.batch, k.t.host.Now(), limit)
+	fresh := k.t.Queue.Extend(k.batch, k.t.host.Now(), limit)
+	if len(fresh) > 0 {
+		k.plan.Extend(k.batch.Entries, fresh)
+	}
+	return len(fresh) > 0
 }
 
 // planned is reached when the plan needs no further stat.
 func (k *Task) planned() {
 	if k.extend() {
-		k.Replan()
+		k.ask()
 		return
 	}
 	t, now := k.t, k.t.host.Now()
@@ -166,11 +176,13 @@ func (k *Task) planned() {
 		k.leave()
 		return
 	}
-	if inodes := k.plan.Search(); len(inodes) > 0 {
+	if inodes := k.plan.Search(); len(inodes) > 0 && k.searches < maxSearches {
+		k.searches++
 		k.phase = phaseSearching
 		k.find(inodes)
 		return
 	}
+	k.plan.GiveUp() // whose links change faster than they are found
 	t.Queue.Defer(k.batch, k.plan.Deferred(), now)
 	k.jobs = k.plan.Jobs()
 	k.step()

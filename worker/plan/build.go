@@ -316,6 +316,10 @@ func (p *Plan) complete(g *group) {
 		}
 	}
 	if !p.idx.Complete(g.ino, p.nlink[g.ino]) {
+		if p.lost[g.ino] {
+			g.names = nil // which has its entries fail
+			return
+		}
 		d.search[g.ino] = true
 	}
 	slices.Sort(g.names)

@@ -64,6 +64,7 @@ type Plan struct {
 	stats map[string]ipc.PathStat
 	nlink map[uint64]uint32 // by the last stat
 	gone  []string          // names of known inodes that are no longer there
+	lost  map[uint64]bool   // inodes that are not searched for any more
 	draft draft             // by the stats so far
 }
 
@@ -80,6 +81,17 @@ func New(entries []queue.Entry, opt Options, idx *links.Index) *Plan {
 		p.mounts[m] = true
 	}
 	return p
+}
+
+// Extend has the plan be for these entries, of which fresh are new or have changed
+// again: they are to be stat'ed, and what was missing or failed once more. What else
+// was fed stands: had it changed, it would be fresh, or its event is still to come.
+func (p *Plan) Extend(entries []queue.Entry, fresh []string) {
+	p.entries = entries
+	maps.DeleteFunc(p.stats, func(_ string, s ipc.PathStat) bool { return s.Status != ipc.OK })
+	for _, rel := range fresh {
+		delete(p.stats, rel)
+	}
 }
 
 // Need names the paths to stat next, sorted. It is empty once the plan is made.
@@ -114,6 +126,15 @@ func (p *Plan) Feed(rel string, s ipc.PathStat) {
 // whole root once, sets what it finds in the index, calls Searched for each of
 // these, and plans anew. Jobs is nil until then.
 func (p *Plan) Search() []uint64 { return slices.Sorted(maps.Keys(p.draft.search)) }
+
+// GiveUp plans without what is still to be searched for: its entries are Failed.
+func (p *Plan) GiveUp() {
+	if len(p.draft.search) == 0 {
+		return
+	}
+	p.lost = p.draft.search
+	p.build()
+}
 
 // Nlink is the number of links an inode of Search has.
 func (p *Plan) Nlink(ino uint64) uint32 { return p.nlink[ino] }

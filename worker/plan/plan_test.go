@@ -385,6 +385,29 @@ func FuzzPlan(f *testing.F) {
 	})
 }
 
+// What is new, has changed again or was missing is looked at anew, and no more.
+func TestExtend(t *testing.T) {
+	tr := tree{"d": dirStat, "d/same": fileStat, "d/again": fileStat}
+	entry := func(rel string) queue.Entry {
+		return queue.Entry{Rel: rel, Change: queue.Name | queue.Content}
+	}
+	entries := []queue.Entry{entry("d/again"), entry("d/late"), entry("d/same")}
+	p := New(entries, Options{}, links.New())
+	finish(t, p, tr)
+
+	tr["d/again"], tr["d/late"] = kind(ipc.KindSocket), fileStat
+	p.Extend(append(entries, entry("d/zeal")), []string{"d/again", "d/zeal"})
+	if need := p.Need(); !slices.Equal(need, []string{"d/again", "d/late", "d/zeal"}) {
+		t.Errorf("it needs %q", need)
+	}
+	finish(t, p, tr)
+	fresh := New(append(entries, entry("d/zeal")), Options{}, links.New())
+	finish(t, fresh, tr)
+	if got, want := show(p), show(fresh); got != want || !slices.Equal(p.Skipped(), []string{"d/again"}) {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func BenchmarkPlan(b *testing.B) {
 	var entries []queue.Entry
 	tr := tree{}
@@ -406,7 +429,7 @@ func BenchmarkPlan(b *testing.B) {
 				p.Feed(rel, tr[rel])
 			}
 		}
-		if len(p.Jobs()) != 2 {
+		if len(p.Jobs()) != 1 { // the directories ride along
 			b.Fatal(len(p.Jobs()))
 		}
 	}

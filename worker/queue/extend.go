@@ -10,30 +10,45 @@ import (
 // Take: else it would wait until the command has ended, and need another one. A
 // path of it that was only written to once more needs nothing else than to be
 // read later. What else is due comes in as long as the batch has at most limit
-// paths then; fresh says that there was some, for which it must be planned anew.
-func (q *Queue) Extend(b *Batch, now time.Time, limit int) (fresh bool) {
+// paths then: the answer names it, and what is there must be looked at anew.
+func (q *Queue) Extend(b *Batch, now time.Time, limit int) (fresh []string) {
 	if b == nil || q.run[laneOf(b)] != b || len(q.items) == 0 {
-		return false
+		return nil
 	}
 	q.rewritten(b)
 	at := q.offset(now)
 	if b.Big || q.run[laneBig] != nil || q.doubt > 0 || len(b.Entries) >= limit || at < q.gate || q.whole ||
 		slices.ContainsFunc(b.Entries, func(e Entry) bool { return e.Attempts > 0 }) {
-		return false // a batch that failed is kept as it was divided
+		return nil // a batch that failed is kept as it was divided
 	}
 	taken := q.pick(laneSmall, at, limit-len(b.Entries))
-	for _, it := range taken {
-		e := q.entry(it)
+	if len(taken) == 0 {
+		return nil
+	}
+	more := make([]Entry, len(taken))
+	for i, it := range taken {
+		more[i] = q.entry(it)
+		fresh = append(fresh, it.rel)
 		q.forget(it)
-		i, there := slices.BinarySearchFunc(b.Entries, e.Rel, func(e Entry, rel string) int { return cmp.Compare(e.Rel, rel) })
-		if there {
-			b.Entries[i].merge(e)
+	}
+	b.Entries = union(b.Entries, more)
+	b.size = len(b.Entries)
+	return fresh
+}
+
+// union adds later changes to a batch's entries.
+func union(entries, later []Entry) []Entry {
+	all := append(slices.Clip(entries), later...)
+	slices.SortStableFunc(all, func(a, b Entry) int { return cmp.Compare(a.Rel, b.Rel) })
+	out := all[:0]
+	for _, e := range all {
+		if n := len(out); n > 0 && out[n-1].Rel == e.Rel {
+			out[n-1].merge(e)
 		} else {
-			b.Entries = slices.Insert(b.Entries, i, e)
+			out = append(out, e)
 		}
 	}
-	b.size = len(b.Entries)
-	return len(taken) > 0
+	return out
 }
 
 // rewritten takes what has new content, and nothing else that is new, and whose

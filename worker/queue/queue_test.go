@@ -451,22 +451,22 @@ func TestExtend(t *testing.T) {
 	q.Add("a", Name|Content|Attr, epoch)
 	b := q.Take(epoch, 0)
 	q.Add("a", Content, epoch)
-	if q.Extend(b, epoch, 0) || q.Len() != 0 {
+	if q.Extend(b, epoch, 0) != nil || q.Len() != 0 {
 		t.Errorf("%d wait of what was written again", q.Len())
 	}
 	q.Add("a", Attr, epoch)
 	q.Add("0", Name, epoch)
-	if q.Extend(b, epoch, 1) || q.Len() != 2 {
+	if q.Extend(b, epoch, 1) != nil || q.Len() != 2 {
 		t.Errorf("a full batch grew: %d wait", q.Len())
 	}
-	if !q.Extend(b, epoch, 3) || q.Len() != 0 || len(b.Entries) != 2 || b.Entries[0].Rel != "0" {
+	if q.Extend(b, epoch, 3) == nil || q.Len() != 0 || len(b.Entries) != 2 || b.Entries[0].Rel != "0" {
 		t.Errorf("%d wait, the batch is %+v", q.Len(), b.Entries)
 	}
 	q.Requeue(b, b.Entries[1:], epoch, func() float64 { return 0 })
 	late := epoch.Add(time.Minute)
 	b = q.Take(late, 0)
 	q.Add("c", Name, late)
-	if q.Extend(b, late, 3) || q.Len() != 1 {
+	if q.Extend(b, late, 3) != nil || q.Len() != 1 {
 		t.Error("a batch that failed grew")
 	}
 	q.Done(b, late)
