@@ -87,7 +87,7 @@ func poke(c chan<- struct{}) (heard bool) {
 // pass hands a signal to all sessions.
 func (s *service) pass(sig os.Signal) {
 	switch sig {
-	case syscall.SIGTERM, syscall.SIGINT:
+	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT:
 		if !s.asked {
 			s.asked = true
 			s.notify.Stopping()

@@ -94,7 +94,7 @@ func Run(set config.Set, args []string) int {
 	// A reader of our output that has gone must not kill us before the others
 	// are stopped. (Ignored, the signal would be ignored in all children too.)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	signal.Notify(s.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+	signal.Notify(s.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 
 	err := s.setUp()
 	if err == nil {
@@ -144,7 +144,7 @@ func (s *service) interrupted() error {
 
 // stopped is the end of the set-up, if the signal asks for one.
 func stopped(sig os.Signal) error {
-	if sig == syscall.SIGTERM || sig == syscall.SIGINT {
+	if sig == syscall.SIGTERM || sig == syscall.SIGINT || sig == syscall.SIGQUIT {
 		return exit.Error{Code: exit.Done, Err: fmt.Errorf("stopped by %v before anything was copied", sig)}
 	}
 	return nil

@@ -32,7 +32,7 @@ func Watch(o watch.Options, args []string, in io.Reader, out *os.File) int {
 	}
 	// A reader of our lines that has gone is told by the write.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	signal.Notify(s.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1)
+	signal.Notify(s.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1)
 	err := s.steps(s.whoCalls, func() error { return s.setUpWatch(&o) })
 	if err == nil {
 		err = watch.Serve(watch.Host{

@@ -214,7 +214,7 @@ func (s *Session) stopGeneration() error {
 // signal), and says whether the end is waited for no longer.
 func (s *Session) heard(sig os.Signal) (hurry bool) {
 	switch {
-	case sig != syscall.SIGINT && sig != syscall.SIGTERM: // the next generation looks at everything anyway
+	case sig != syscall.SIGINT && sig != syscall.SIGTERM && sig != syscall.SIGQUIT: // the next generation looks at everything anyway
 	case s.asked.IsZero() && !s.once:
 		s.asked = time.Now()
 		s.shutDown("stopping: " + sig.String())
@@ -318,7 +318,7 @@ func (s *Session) endGeneration(g *generation.Generation) error {
 // onSignal obeys a person.
 func (s *Session) onSignal(sig os.Signal) error {
 	switch sig {
-	case syscall.SIGTERM, syscall.SIGINT:
+	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT:
 		if s.phase == phaseStopping && time.Since(s.asked) < twice {
 			return nil // one key press can come by two ways
 		}

@@ -212,7 +212,7 @@ func (b *board) stop() {
 // signal obeys a person.
 func (b *board) signal(sig os.Signal) {
 	switch sig {
-	case syscall.SIGTERM, syscall.SIGINT:
+	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT:
 		if b.quit {
 			for _, r := range b.roots {
 				r.hurry()

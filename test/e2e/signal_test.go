@@ -23,15 +23,19 @@ func slow(t *testing.T, flags ...string) *mirror {
 
 // SIGTERM lets the running command finish.
 func TestTermDrains(t *testing.T) {
-	m := slow(t, "--stop-timeout", "60s")
-	m.signal(syscall.SIGTERM)
-	if code := m.wait(60 * time.Second); code != 0 {
-		t.Errorf("exit code %d, want 0", code)
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGQUIT} {
+		t.Run(sig.String(), func(t *testing.T) {
+			m := slow(t, "--stop-timeout", "60s")
+			m.signal(sig)
+			if code := m.wait(60 * time.Second); code != 0 {
+				t.Errorf("exit code %d, want 0", code)
+			}
+			if b, err := os.ReadFile(m.dst + "/big"); err != nil || len(b) != 3<<20 {
+				t.Errorf("the running command was not let finish: %d bytes, %v", len(b), err)
+			}
+			m.nothingLeft()
+		})
 	}
-	if b, err := os.ReadFile(m.dst + "/big"); err != nil || len(b) != 3<<20 {
-		t.Errorf("the running command was not let finish: %d bytes, %v", len(b), err)
-	}
-	m.nothingLeft()
 }
 
 // The command gets no longer than stop_timeout.
