@@ -256,6 +256,9 @@ func (r *Resolver) change(c monitor.Change) {
 	if c.Mask.Has(monitor.Rename|monitor.Overflow) && c.Mask.Has(monitor.IsDir|monitor.Overflow) {
 		r.places.forget()
 	}
+	if c.Mask.Has(monitor.IsDir) && bytes.Equal(c.Target, r.self) {
+		r.own(c.Mask) // no overflow stands for that: the worker would look at what is no longer the root
+	}
 	if r.box.Lost() {
 		return
 	}
@@ -269,9 +272,6 @@ func (r *Resolver) change(c monitor.Change) {
 	case c.Dir == nil:
 		return // the number of a file's links: where they come and go is told, too
 	}
-	if c.Mask.Has(monitor.IsDir) && bytes.Equal(c.Target, r.self) {
-		r.own(c.Mask)
-	}
 	if rename {
 		r.rename(c)
 		return
@@ -283,16 +283,12 @@ func (r *Resolver) change(c monitor.Change) {
 
 // own is about the root itself, whose name is in a directory outside.
 func (r *Resolver) own(mask monitor.Op) {
-	e := monitor.PathEvent{Root: r.Number, Mask: monitor.IsDir}
 	switch {
 	case mask.Has(monitor.Rename):
-		e.Mask |= monitor.MoveSelf
+		r.box.Self(monitor.MoveSelf)
 	case mask.Has(monitor.Delete):
-		e.Mask |= monitor.DeleteSelf
-	default:
-		return
+		r.box.Self(monitor.DeleteSelf)
 	}
-	r.box.Add(e)
 }
 
 // rename passes on what of a rename is below the root: both ends, or one.
