@@ -131,6 +131,40 @@ func TestTypes(t *testing.T) {
 	}
 }
 
+// Of more events than are kept, those that wait for their type go without; what was
+// seen for them says nothing of others that took their places.
+func TestTypesAreBounded(t *testing.T) {
+	y := NewTyper()
+	told := 0
+	tell := func(e *Event) {
+		if e.Kind != listing.KindNone || e.Rel != fmt.Sprint(told) {
+			t.Fatalf("event %d: %s is told to be a %q", told, e.Rel, typeOf(e.Kind))
+		}
+		told++
+	}
+	push := func(i int) { y.Push(Event{Op: Create, Rel: fmt.Sprint(i), Seq: uint64(i + 1)}) }
+	push(0)
+	rels, n := y.Batch()
+	most := 0
+	for i := range 3 * maxQueue {
+		push(i + 1)
+		y.Release(tell)
+		most = max(most, len(y.queue))
+	}
+	if told < 2*maxQueue || most > maxQueue {
+		t.Errorf("%d are told, %d were kept", told, most)
+	}
+	first := y.queue[0].Rel // has the place of the one that was asked for
+	kinds := map[string]uint8{first: listing.KindFile}
+	for _, rel := range rels {
+		kinds[rel] = listing.KindFile
+	}
+	y.Resolve(n, kinds)
+	if y.Known(first) != listing.KindNone || y.Known("0") != listing.KindNone {
+		t.Error("what was seen before an event is told of it")
+	}
+}
+
 // Whatever a name is, a line is printable, and the name can be read back.
 func FuzzLine(f *testing.F) {
 	for _, name := range []string{"a/b", "", "\x1b[2J", "\u202e", "a\"b\\", "\xff", "\U000e0001", "ä €"} {
