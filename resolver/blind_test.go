@@ -3,6 +3,7 @@ package resolver
 import (
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,6 +98,37 @@ func TestWriteWithoutAName(t *testing.T) {
 		}
 	}
 	g.stop()
+}
+
+// What has no name since it never had one, or has lost it, is below a directory all
+// the same, and nobody is to look for it. (Programs write much to such files.)
+func TestWriteOfWhatHasNoName(t *testing.T) {
+	for _, kind := range []string{"tmpfs", "ext4", "xfs", "btrfs", "overlay"} {
+		t.Run(kind, func(t *testing.T) {
+			var g *rig
+			switch kind {
+			case "tmpfs":
+				g = newRig(t)
+			case "overlay":
+				g = rigIn(t, overlay(t))
+			default:
+				g = rigIn(t, testenv.LoopFS(t, kind))
+			}
+			g.start(nil)
+			for _, dir := range []string{g.root, g.outside} {
+				f, err := os.Create(dir + "/f")
+				g.do(err, os.Remove(dir+"/f"), write(int(f.Fd())), f.Truncate(1), f.Close())
+				fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+				g.do(err, write(fd), unix.Ftruncate(fd, 1), unix.Close(fd))
+			}
+			for _, e := range g.events() {
+				if strings.Contains(e, "OVERFLOW") {
+					t.Errorf("told %q", e)
+				}
+			}
+			g.stop()
+		})
+	}
 }
 
 // Row by row: when such files are written, once a second, and at which seconds
