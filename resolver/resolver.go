@@ -56,6 +56,7 @@ type Resolver struct {
 	places *places
 	box    *outbox.Box
 	pace   pace.Pace
+	blind  blind
 
 	// Two sets to wait for: with nothing to send, and while the worker does not
 	// read, when its marks wait.
@@ -81,7 +82,7 @@ func New(ends Ends) (*Resolver, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Resolver{Ends: ends, places: places, buf: make([]byte, readSize), most: maxQueued, every: lookEvery, hear: true}
+	r := &Resolver{Ends: ends, places: places, buf: make([]byte, readSize), most: maxQueued, every: lookEvery, hear: true, blind: blind{least: leastBlind}}
 	handle, _, err := unix.NameToHandleAt(ends.Root, "", unix.AT_EMPTY_PATH)
 	if err != nil {
 		return nil, fmt.Errorf("the root's handle: %w", err)
@@ -145,6 +146,7 @@ func (r *Resolver) step() error {
 	if err := r.bound(more); err != nil {
 		return err
 	}
+	r.blindly()
 	if r.marking && r.skip <= 0 && (!more || r.left <= 0) {
 		r.marking = false
 		r.box.Mark(r.mark)
@@ -214,7 +216,11 @@ func (r *Resolver) wait() error {
 			r.hear = false
 		}
 	}
-	n, e := sys.EpollWait(set, r.ready[:])
+	limit := time.Duration(-1)
+	if r.blind.due {
+		limit = r.blind.wait(time.Now())
+	}
+	n, e := sys.EpollWaitFor(set, r.ready[:], limit)
 	if e != 0 {
 		return fmt.Errorf("epoll_pwait: %w", e)
 	}
@@ -256,6 +262,9 @@ func (r *Resolver) change(c monitor.Change) {
 	if c.Mask.Has(monitor.Rename|monitor.Overflow) && c.Mask.Has(monitor.IsDir|monitor.Overflow) {
 		r.places.forget()
 	}
+	if c.Mask.Has(monitor.IsDir) && bytes.Equal(c.Target, r.self) {
+		r.own(c.Mask) // no overflow stands for that: the worker would look at what is no longer the root
+	}
 	if r.box.Lost() {
 		return
 	}
@@ -267,10 +276,10 @@ func (r *Resolver) change(c monitor.Change) {
 		r.lose() // the kernel does not say what has changed
 		return
 	case c.Dir == nil:
-		return // the number of a file's links: where they come and go is told, too
-	}
-	if c.Mask.Has(monitor.IsDir) && bytes.Equal(c.Target, r.self) {
-		r.own(c.Mask)
+		if c.Mask.Has(content) {
+			r.blind.wrote()
+		}
+		return
 	}
 	if rename {
 		r.rename(c)
@@ -283,16 +292,12 @@ func (r *Resolver) change(c monitor.Change) {
 
 // own is about the root itself, whose name is in a directory outside.
 func (r *Resolver) own(mask monitor.Op) {
-	e := monitor.PathEvent{Root: r.Number, Mask: monitor.IsDir}
 	switch {
 	case mask.Has(monitor.Rename):
-		e.Mask |= monitor.MoveSelf
+		r.box.Self(monitor.MoveSelf)
 	case mask.Has(monitor.Delete):
-		e.Mask |= monitor.DeleteSelf
-	default:
-		return
+		r.box.Self(monitor.DeleteSelf)
 	}
-	r.box.Add(e)
 }
 
 // rename passes on what of a rename is below the root: both ends, or one.
@@ -326,6 +331,7 @@ func (r *Resolver) pass(dir monitor.Handle, e monitor.PathEvent) {
 func (r *Resolver) lose() {
 	r.places.forget()
 	r.box.Lose()
+	r.blind.due = false // it looks later than what it is owed for was done
 }
 
 func (r *Resolver) say(err error) {

@@ -96,6 +96,22 @@ func TestRootItself(t *testing.T) {
 	g.stop()
 }
 
+// That the root was moved is told when everything else is not.
+func TestRootMovedAmongWhatIsLost(t *testing.T) {
+	g := newRig(t)
+	for range 3_000 {
+		g.do(g.dir("d"), os.Remove(g.root+"/d"), os.Mkdir(g.outside+"/d", 0o755), os.Remove(g.outside+"/d"))
+		g.do(g.file("f"), g.move("f", "g"), g.remove("g"))
+	}
+	g.do(os.Rename(g.root, g.outside+"/elsewhere"), os.Rename(g.outside+"/elsewhere", g.root))
+	g.start(func(r *Resolver) { r.most, r.every = 1000, 2 })
+	got := g.events()
+	if len(got) == 0 || got[len(got)-1] != "MOVE_SELF|Q_OVERFLOW|ISDIR /" {
+		t.Errorf("%d events, at the end %q", len(got), got[max(0, len(got)-3):])
+	}
+	g.stop()
+}
+
 // What is done while nobody reads is told by the places of afterwards; what is
 // gone by then, by its parent.
 func TestLateReader(t *testing.T) {

@@ -7,7 +7,8 @@
 // Invariants: what is added is sent, in order, or an overflow is sent in its
 // place, after the last that was left out had been read from the kernel: so what
 // the worker looks at when it reads that overflow shows the effect of all of
-// them. A mark is sent behind everything that was added before it.
+// them. A mark is sent behind everything that was added before it. What is told of
+// the root itself is never left out: no overflow stands for it.
 package outbox
 
 import (
@@ -15,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -36,8 +38,9 @@ type Box struct {
 	full   [][]byte // packets that could not be sent yet
 	filled []byte   // the packet that follows them
 	spare  [][]byte
-	lost   bool // what is added is left out: filled holds an overflow
-	mark   bool // filled or full holds a mark, of this number
+	lost   bool         // what is added is left out: filled holds an overflow
+	self   []monitor.Op // of the root itself, each once: not known to be sent
+	mark   bool         // filled or full holds a mark, of this number
 	number uint32
 }
 
@@ -78,8 +81,22 @@ func (b *Box) Lose() {
 	b.lost = true
 	b.full, b.spare, b.filled = nil, nil, b.filled[:0]
 	b.filled = monitor.AppendPath(b.filled, monitor.PathEvent{Root: b.root, Mask: monitor.Overflow})
+	for _, word := range b.self {
+		b.add(monitor.PathEvent{Root: b.root, Mask: word | monitor.IsDir})
+	}
 	if b.mark {
 		b.filled = monitor.AppendPath(b.filled, monitor.PathEvent{Cookie: b.number})
+	}
+}
+
+// Self adds that something has happened to the root itself.
+func (b *Box) Self(word monitor.Op) {
+	again := slices.Contains(b.self, word)
+	if !again {
+		b.self = append(b.self, word)
+	}
+	if !b.lost || !again { // a packet has room for a few
+		b.add(monitor.PathEvent{Root: b.root, Mask: word | monitor.IsDir})
 	}
 }
 
@@ -122,7 +139,7 @@ func (b *Box) Flush() error {
 			continue
 		}
 		b.filled = b.filled[:0]
-		b.lost, b.mark = false, false
+		b.lost, b.mark, b.self = false, false, b.self[:0]
 	}
 	return nil
 }

@@ -6,10 +6,12 @@
 // Imports: worker/listing and worker/below only. Pure.
 //
 // Invariant: an answer counts only if its place has not been wanted anew since,
-// nor forgotten.
+// nor forgotten. What is kept is in proportion to the places that are wanted.
 package arrivals
 
 import (
+	"slices"
+
 	"lockstep/worker/below"
 	"lockstep/worker/listing"
 )
@@ -19,7 +21,7 @@ import (
 type Walker struct {
 	serial uint64
 	at     map[string]uint64 // of each place that is wanted, the walk that counts
-	queue  []listing.Walk    // those that were not asked for yet
+	queue  []listing.Walk    // those that were not asked for yet, and some that do not count
 	failed map[string]bool   // refused, and not listed since
 }
 
@@ -40,7 +42,15 @@ func (w *Walker) Want(rel string) {
 	w.serial++
 	w.at[rel] = w.serial
 	w.queue = append(w.queue, listing.Walk{Serial: w.serial, Rel: rel, All: true})
+	// What is renamed again and again is wanted anew each time, before anything of
+	// it is asked for.
+	if len(w.queue) > 2*len(w.at)+spare {
+		w.queue = slices.DeleteFunc(w.queue, func(ask listing.Walk) bool { return !w.Counts(ask.Rel, ask.Serial) })
+	}
 }
+
+// spare is how many walks that do not count are kept in any case.
+const spare = 64
 
 // Forget wants nothing at a place, nor below it.
 func (w *Walker) Forget(rel string) {

@@ -1,6 +1,7 @@
 package arrivals
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -66,5 +67,30 @@ func TestRefused(t *testing.T) {
 	w.Done("a")
 	if w.Busy("a") || w.Next(9) != nil {
 		t.Error("it was listed, and is wanted still")
+	}
+}
+
+// Directories that are new, and renamed again and again before they are asked for,
+// are kept once each, and asked for in their order.
+func TestRenamedAgainAndAgain(t *testing.T) {
+	const dirs = 2000
+	w := New()
+	want := func(at int) {
+		for i := range dirs {
+			w.Want(fmt.Sprintf("%d/%04d", at, i))
+		}
+	}
+	want(0)
+	longest := 0
+	for i := range 500 {
+		w.Forget(fmt.Sprint(i))
+		want(i + 1)
+		longest = max(longest, len(w.queue))
+	}
+	if longest > 3*dirs {
+		t.Errorf("%d walks are kept for %d directories", longest, dirs)
+	}
+	if got := rels(w.Next(2 * dirs)); len(got) != dirs || !slices.IsSorted(got) || got[0] != "500/0000" {
+		t.Errorf("%d are asked for", len(got))
 	}
 }

@@ -43,6 +43,7 @@ type Event struct {
 	Cause string // of an overflow or a rescan
 	At    time.Time
 	Seq   uint64 // the order in which changes were heard of
+	Over  bool   // a Create of what came from nowhere: it may have replaced something
 	asked bool   // what it is was looked for
 }
 

@@ -57,11 +57,13 @@ func (s *Settler) Add(e Event) {
 		return
 	}
 	w := el.Value.(*waiting)
-	if w.Op == Create && e.Op == Remove { // it was there for less than the wait
+	if w.Op == Create && e.Op == Remove && !w.Over { // it was there for less than the wait
 		s.drop(el, e.Rel)
 		return
 	}
-	w.Op = merged(w.Op, e.Op)
+	if w.Op = merged(w.Op, e.Op); w.Over && w.Op != Remove {
+		w.Op = Create // that something was there before is not known
+	}
 	w.Kind, w.At, w.Seq = e.Kind, e.At, e.Seq
 	if s.order.MoveToBack(el); e.At.Sub(w.first) >= longest*s.wait {
 		s.end(el)

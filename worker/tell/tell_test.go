@@ -35,6 +35,9 @@ func TestSettleIsBounded(t *testing.T) {
 	}
 }
 
+// arrival is a Create that may have replaced something.
+const arrival = Rescan + 1
+
 // A row is what happens to paths at which time, and what is told when, if a path
 // has to be quiet for 100 ms.
 func TestSettle(t *testing.T) {
@@ -50,6 +53,11 @@ func TestSettle(t *testing.T) {
 		"one":                      {[]change{{0, Create, "a"}}, "100 create a"},
 		"create and write":         {[]change{{0, Create, "a"}, {50, Modify, "a"}, {60, Attrib, "a"}}, "160 create a"},
 		"came and went":            {[]change{{0, Create, "a"}, {50, Modify, "a"}, {60, Remove, "a"}}, ""},
+		"replaced, perhaps":        {[]change{{0, arrival, "a"}, {50, Modify, "a"}, {60, Remove, "a"}}, "160 delete a"},
+		"perhaps, and again":       {[]change{{0, arrival, "a"}, {50, Remove, "a"}, {60, Create, "a"}}, "160 create a"},
+		"again, and then gone":     {[]change{{0, arrival, "a"}, {50, Remove, "a"}, {60, Create, "a"}, {70, Remove, "a"}}, "170 delete a"},
+		"replaced what is new":     {[]change{{0, Create, "a"}, {50, arrival, "a"}, {60, Remove, "a"}}, ""},
+		"replaced what was there":  {[]change{{0, Modify, "a"}, {50, arrival, "a"}, {60, Remove, "a"}, {70, Create, "a"}}, "170 modify a"},
 		"replaced":                 {[]change{{0, Remove, "a"}, {50, Create, "a"}}, "150 modify a"},
 		"attributes, then content": {[]change{{0, Attrib, "a"}, {10, Modify, "a"}}, "110 modify a"},
 		"changed, then gone":       {[]change{{0, Modify, "a"}, {10, Remove, "a"}}, "110 delete a"},
@@ -69,7 +77,11 @@ func TestSettle(t *testing.T) {
 			for ; now < x.ms; now += 10 {
 				s.Due(at(now))
 			}
-			s.Add(Event{Op: x.op, Rel: x.rel, At: at(now)})
+			e := Event{Op: x.op, Rel: x.rel, At: at(now)}
+			if x.op == arrival {
+				e.Op, e.Over = Create, true
+			}
+			s.Add(e)
 		}
 		for !s.Next().IsZero() {
 			now += 10
@@ -116,6 +128,40 @@ func TestTypes(t *testing.T) {
 	want := []string{"create a file", "create b ", "create d/x ", "delete b ", "delete d dir", "modify a file"}
 	if !slices.Equal(got, want) || !slices.Equal(rels, []string{"a"}) || !y.Empty() {
 		t.Errorf("got %q, asked for %v", got, rels)
+	}
+}
+
+// Of more events than are kept, those that wait for their type go without; what was
+// seen for them says nothing of others that took their places.
+func TestTypesAreBounded(t *testing.T) {
+	y := NewTyper()
+	told := 0
+	tell := func(e *Event) {
+		if e.Kind != listing.KindNone || e.Rel != fmt.Sprint(told) {
+			t.Fatalf("event %d: %s is told to be a %q", told, e.Rel, typeOf(e.Kind))
+		}
+		told++
+	}
+	push := func(i int) { y.Push(Event{Op: Create, Rel: fmt.Sprint(i), Seq: uint64(i + 1)}) }
+	push(0)
+	rels, n := y.Batch()
+	most := 0
+	for i := range 3 * maxQueue {
+		push(i + 1)
+		y.Release(tell)
+		most = max(most, len(y.queue))
+	}
+	if told < 2*maxQueue || most > maxQueue {
+		t.Errorf("%d are told, %d were kept", told, most)
+	}
+	first := y.queue[0].Rel // has the place of the one that was asked for
+	kinds := map[string]uint8{first: listing.KindFile}
+	for _, rel := range rels {
+		kinds[rel] = listing.KindFile
+	}
+	y.Resolve(n, kinds)
+	if y.Known(first) != listing.KindNone || y.Known("0") != listing.KindNone {
+		t.Error("what was seen before an event is told of it")
 	}
 }
 

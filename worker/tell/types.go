@@ -16,6 +16,7 @@ import (
 type Typer struct {
 	queue  []Event
 	asking bool
+	ahead  int               // events that the answer was to be for, and that have not waited for it
 	last   map[string]uint64 // when something came, went or moved at a path, while events wait
 	trees  []upheaval        // the same of directories with all that is in them
 	lost   uint64            // before this, nobody can tell
@@ -31,6 +32,7 @@ const (
 	maxTrees = 64
 	maxKnown = 8 << 10
 	maxLast  = 64 << 10
+	maxQueue = 64 << 10 // beyond it no event waits for its type: it is told without
 )
 
 // NewTyper makes an empty one.
@@ -87,7 +89,14 @@ func (e *Event) open() bool {
 }
 
 // Push appends an event.
-func (t *Typer) Push(e Event) { t.queue = append(t.queue, e) }
+func (t *Typer) Push(e Event) {
+	if n := len(t.queue); n > 0 && n%maxQueue == 0 {
+		for i := range t.queue[n-maxQueue:] {
+			t.queue[n-maxQueue+i].asked = true
+		}
+	}
+	t.queue = append(t.queue, e)
+}
 
 // Release gives out what need not wait.
 func (t *Typer) Release(tell func(*Event)) {
@@ -96,6 +105,7 @@ func (t *Typer) Release(tell func(*Event)) {
 		tell(&t.queue[n])
 		n++
 	}
+	t.ahead += n
 	if t.queue = t.queue[n:]; len(t.queue) == 0 && !t.asking {
 		t.queue = nil
 		t.trees = t.trees[:0]
@@ -108,6 +118,7 @@ func (t *Typer) Batch() (rels []string, events int) {
 	if t.asking || len(t.queue) == 0 {
 		return nil, 0
 	}
+	t.ahead = 0
 	seen := map[string]bool{}
 	for i := range t.queue {
 		e := &t.queue[i]
@@ -133,7 +144,7 @@ func (t *Typer) Known(rel string) uint8 { return t.known[rel] }
 // Resolve uses what was seen.
 func (t *Typer) Resolve(events int, kinds map[string]uint8) {
 	t.asking = false
-	for i := range t.queue[:min(events, len(t.queue))] {
+	for i := range t.queue[:min(max(events-t.ahead, 0), len(t.queue))] {
 		e := &t.queue[i]
 		if !e.open() {
 			continue

@@ -103,7 +103,7 @@ func (r *Root) named(dir, name string, e monitor.Event) {
 	}
 	switch {
 	case e.Mask.Has(monitor.Create):
-		r.appeared(rel, kind)
+		r.appeared(rel, kind, false)
 	case e.Mask.Has(monitor.Delete):
 		r.gone(rel, kind)
 	case e.Mask.Has(monitor.MovedFrom):
@@ -137,8 +137,8 @@ func (r *Root) note(rel string, kind uint8) uint64 {
 	return r.seq
 }
 
-// appeared: there is a new name, unless a listing was faster.
-func (r *Root) appeared(rel string, kind uint8) {
+// appeared: there is a new name, unless a listing was faster, or over another one.
+func (r *Root) appeared(rel string, kind uint8, over bool) {
 	r.replaced(rel)
 	if !r.announce(rel, kind) {
 		return
@@ -146,7 +146,7 @@ func (r *Root) appeared(rel string, kind uint8) {
 	if kind == listing.KindDir {
 		r.isNew(rel)
 	}
-	r.change(tell.Event{Op: tell.Create, Kind: kind, Rel: rel, Seq: r.note(rel, kind)})
+	r.change(tell.Event{Op: tell.Create, Kind: kind, Rel: rel, Over: over, Seq: r.note(rel, kind)})
 }
 
 // gone: a name is no more.
@@ -196,7 +196,7 @@ func (r *Root) arrived(rel string, kind uint8, cookie uint32) {
 			defer r.swapped(r.untold.rel, rel)
 		}
 		r.landed = rel
-		r.appeared(rel, kind)
+		r.appeared(rel, kind, true)
 		return
 	}
 	defer r.swapped(d.rel, rel)
@@ -236,7 +236,7 @@ func (r *Root) swapped(from, to string) {
 // touched: what has a name has changed.
 func (r *Root) touched(o tell.Op, rel string, kind uint8) {
 	if r.fresh.Unknown(rel) {
-		r.appeared(rel, kind) // it was there before its directory was watched
+		r.appeared(rel, kind, false) // it was there before its directory was watched
 	}
 	if kind != listing.KindDir {
 		kind = r.types.Known(rel)

@@ -121,10 +121,14 @@ func (r *rig) act(outside string) {
 		err = os.Rename(path, other)
 	case p < 77:
 		err = os.Rename(path, out)
-	case p < 84 && !r.strict:
+	case p < 81 && !r.strict:
 		err = os.Rename(out, other)
-	case p < 90:
+	case p < 84 && !r.strict:
+		err = r.replace(out+"-file", filepath.Join(path, file))
+	case p < 87:
 		err = os.RemoveAll(path)
+	case p < 90:
+		err = os.Remove(filepath.Join(path, file))
 	case p < 93:
 		err = os.Rename(filepath.Join(path, file), filepath.Join(other, file))
 	case p < 96:
@@ -139,6 +143,25 @@ func (r *rig) act(outside string) {
 	if err == nil { // for who reads the lines of a failure
 		r.out = append(r.out, fmt.Sprintf("# %d %q %q %s\n", p, path, other, file))
 	}
+}
+
+// replace moves a file from outside to a name that is mostly taken; half of them do
+// not stay.
+func (r *rig) replace(out, file string) error {
+	if r.rand.IntN(4) > 0 {
+		if err := os.WriteFile(file, nil, 0o644); err != nil {
+			return err
+		}
+		r.pass(100 * time.Millisecond)
+	}
+	err := os.WriteFile(out, nil, 0o644)
+	if err == nil {
+		err = os.Rename(out, file)
+	}
+	if err == nil && r.rand.IntN(2) == 0 {
+		err = os.Remove(file)
+	}
+	return err
 }
 
 // churn lets a seed decide what happens, and when it is heard of.

@@ -2,6 +2,8 @@ package watch
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -76,4 +78,34 @@ func TestManyLeave(t *testing.T) {
 	}
 	r.settle(time.Second)
 	r.want(at, want...)
+}
+
+// What replaces a file by a rename whose first half nobody tells of, and is removed
+// at once: that the file is gone is told all the same, though for --settle what came
+// and went is nothing.
+func TestReplacedThenRemoved(t *testing.T) {
+	cfg := inotify()
+	cfg.Settle, cfg.Exclude = time.Second, []string{"*.tmp"}
+	r := newRig(t, 1, cfg)
+	outside := t.TempDir()
+	arrive := func(at string) {
+		t.Helper()
+		if err := os.WriteFile(outside+"/x", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.rename(filepath.Join("..", filepath.Base(outside), "x"), at)
+	}
+	r.write("f", "")
+	r.write("g", "")
+	r.start()
+	at := r.want(0)
+	r.write("f.tmp", "")
+	r.rename("f.tmp", "f")
+	r.remove("f")
+	arrive("g")
+	r.remove("g")
+	r.write("short", "")
+	r.remove("short")
+	r.settle(5 * time.Second)
+	r.want(at, "delete f", "delete g")
 }
