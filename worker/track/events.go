@@ -144,7 +144,7 @@ func (t *Tracker) parentOf(dir string, mask monitor.Op) {
 
 // dirEvent is an event about a directory in a watched one.
 func (t *Tracker) dirEvent(parent tree.ID, dir, name string, e monitor.Event) {
-	rel := t.join(dir, name)
+	rel := listing.Join(dir, name)
 	t.parentOf(dir, e.Mask)
 	if t.ignored(rel, listing.KindDir) {
 		t.ignoredDir(rel, name, e)

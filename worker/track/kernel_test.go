@@ -375,8 +375,7 @@ func (h *helper) step() {
 		if h.now.Watch {
 			var ok bool
 			if h.wd, ok = h.k.mark(h.at); !ok {
-				h.fail(listing.ENOSPC)
-				return
+				h.status = listing.ENOSPC // it is listed all the same
 			}
 		}
 		h.when = h.at.ctime()
@@ -410,7 +409,7 @@ func (h *helper) open() {
 }
 
 func (h *helper) fail(status uint16) {
-	h.status, h.wd = status, -1
+	h.status, h.wd, h.parts = status, -1, nil
 	h.answer()
 }
 
@@ -439,16 +438,24 @@ func (h *helper) list() bool {
 		}
 	}
 	h.parts = append(h.parts, part)
+	if h.flaky > 0 && h.next(4*h.flaky) == 0 {
+		h.status = listing.EIO // one name could not be looked at, or it broke off
+		return more && h.next(2) == 0
+	}
 	return more
 }
 
+// answer has the parts go out as ipc.DirPacker makes them: the last one alone says
+// what went wrong.
 func (h *helper) answer() {
-	l := Listing{Serial: h.now.Serial, Status: h.status, WD: h.wd, Ctime: h.when}
-	if h.status != 0 || len(h.parts) == 0 {
+	l := Listing{Serial: h.now.Serial, WD: h.wd, Ctime: h.when}
+	if len(h.parts) == 0 {
 		h.parts = [][]Entry{nil}
 	}
 	for i, part := range h.parts {
-		l.Entries, l.More = part, i < len(h.parts)-1
+		if l.Entries, l.More = part, i < len(h.parts)-1; !l.More {
+			l.Status = h.status
+		}
 		h.answers = append(h.answers, l)
 	}
 	if h.at != nil {

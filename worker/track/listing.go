@@ -42,10 +42,10 @@ func (t *Tracker) Listing(l Listing, now time.Time) {
 
 // begin applies what an answer says of the directory itself.
 func (t *Tracker) begin(w *walk, l Listing) {
+	if (w.drop || l.Status != 0) && l.WD >= 0 && t.tree.ByWD(l.WD) == tree.None && !t.dead(l) {
+		t.orphan(l.WD)
+	}
 	if w.drop {
-		if l.WD >= 0 && t.tree.ByWD(l.WD) == tree.None && !t.dead(l) {
-			t.orphan(l.WD)
-		}
 		return
 	}
 	if l.Status != 0 {
@@ -90,8 +90,9 @@ func (t *Tracker) dead(l Listing) bool { return t.removed.Concern(l.WD, l.Serial
 // place gives the node the descriptor that the answer brings, and says whether
 // what the answer lists can be used.
 func (t *Tracker) place(w *walk, l Listing) bool {
-	if l.WD < 0 {
-		t.fail(w, listing.EIO)
+	if l.WD < 0 { // what the last part says, of whose first this one is
+		w.drop = true
+		t.noWatch(w)
 		return false
 	}
 	if t.dead(l) {
@@ -254,7 +255,7 @@ func (t *Tracker) fail(w *walk, status uint16) {
 
 // entry applies one name of a listing.
 func (t *Tracker) entry(w *walk, e *Entry) {
-	rel := t.join(w.rel, e.Name)
+	rel := listing.Join(w.rel, e.Name)
 	if t.ignored(rel, e.Kind) {
 		if !t.mounts[rel] {
 			t.sink.Seen(rel, *e, true)
@@ -272,11 +273,10 @@ func (t *Tracker) entry(w *walk, e *Entry) {
 		if kid := t.tree.Child(w.id, e.Name); kid != tree.None {
 			t.setMark(kid, t.tree.Mark(kid)|isListed)
 		}
-	case listing.KindSocket:
-		t.skip(rel, e.Kind)
-	case listing.KindChar, listing.KindBlock:
-		if !t.cfg.Devices {
-			t.skip(rel, e.Kind)
+	case listing.KindSocket, listing.KindChar, listing.KindBlock:
+		if e.Kind == listing.KindSocket || !t.cfg.Devices {
+			t.count.Skipped++
+			t.sink.Skip(rel, e.Kind)
 		}
 	}
 	if w.want&wantMark != 0 || w.want&wantSeen != 0 && t.late(e.Ctime) {
@@ -284,11 +284,6 @@ func (t *Tracker) entry(w *walk, e *Entry) {
 	} else if w.want&wantSeen != 0 && e.Kind == listing.KindFile && t.unsure > 0 && clock.Late(e.Ctime, t.unsure) {
 		t.dirty(rel, Content, e)
 	}
-}
-
-func (t *Tracker) skip(rel string, kind uint8) {
-	t.count.Skipped++
-	t.sink.Skip(rel, kind)
 }
 
 // listed applies a directory's entry in its parent's listing.
@@ -355,7 +350,7 @@ func (t *Tracker) end(w *walk, serial uint64) {
 
 // unlisted removes a directory that its parent's listing does not have.
 func (t *Tracker) unlisted(w *walk, kid tree.ID) {
-	rel := t.join(w.rel, t.tree.Name(kid))
+	rel := listing.Join(w.rel, t.tree.Name(kid))
 	if w.want&wantVerify != 0 {
 		t.count.Stale++
 	}

@@ -23,7 +23,7 @@ import (
 //	limit N                            watches there may be
 //	queue N                            events that fit into the queue
 //	refuse PATH STATUS                 the helper's answer; 0: none
-//	start, verify, retry, pass on|off  what the loop does
+//	start, verify, retry, rewatch, pass on|off  what the loop does
 //	emit N, events N, helper N, answers N   the next steps of each party
 //	tick DURATION                      time goes by
 //	settle                             everything that is left to do is done
@@ -205,6 +205,8 @@ func (s *scripted) command(words []string) {
 		s.t.Verify()
 	case "retry":
 		s.t.Retry()
+	case "rewatch":
+		s.t.Rewatch()
 	case "pass":
 		s.t.Pass(words[1] == "on")
 	case "emit":

@@ -140,27 +140,36 @@ func (t *Tracker) listAll() uint16 {
 // counts and mends every difference, both ways. Counters.Verified goes up when
 // it has ended. Changes that happen meanwhile may be counted as differences.
 func (t *Tracker) Verify() {
-	t.count.Verifying = true
-	t.count.Stale, t.count.Missing = 0, 0
+	t.count.Verifying, t.count.Stale, t.count.Missing = true, 0, 0
 	t.request(t.tree.Root(), t.listAll()|wantSeen|wantDeep|wantVerify)
 	t.finish()
 }
 
-// Retry walks again every directory that was refused.
-func (t *Tracker) Retry() {
-	if t.count.Failed+t.count.Unwatched == 0 {
-		return
-	}
-	var again []tree.ID
-	t.tree.Walk(t.tree.Root(), func(id tree.ID) {
-		if t.tree.Mark(id)&(isFailed|isUnwatched) != 0 {
-			again = append(again, id)
-		}
-	})
-	for _, id := range again {
+// Retry walks again every directory that could not be listed. Not those that are
+// listed without a watch: all that is in them would be marked again each time.
+func (t *Tracker) Retry() { t.redo(isFailed, t.count.Failed) }
+
+// Rewatch walks again every directory that has no watch. A verification tries them, too.
+func (t *Tracker) Rewatch() { t.redo(isUnwatched, t.count.Unwatched) }
+
+func (t *Tracker) redo(state uint16, count uint64) {
+	for _, id := range t.in(state, count) {
 		t.request(id, wantDirty|wantDeep|wantPrune)
 	}
 	t.finish()
+}
+
+// in is the directories that are in a state, which so many are.
+func (t *Tracker) in(state uint16, count uint64) (ids []tree.ID) {
+	if count == 0 {
+		return nil
+	}
+	t.tree.Walk(t.tree.Root(), func(id tree.ID) {
+		if t.tree.Mark(id)&state != 0 {
+			ids = append(ids, id)
+		}
+	})
+	return ids
 }
 
 // Pass tells that a whole pass over one target begins (true), and (false) that
