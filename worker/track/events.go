@@ -53,7 +53,7 @@ func (t *Tracker) event(e monitor.Event) {
 func (t *Tracker) overflow() {
 	t.count.Overflows++
 	t.doubts.Due()
-	t.request(t.tree.Root(), t.listAll()|wantSeen|wantDeep)
+	t.request(t.tree.Root(), t.all|wantSeen|wantDeep)
 	t.sink.Rescan("overflow")
 }
 

@@ -62,6 +62,13 @@ func (t *Tracker) begin(w *walk, l Listing) {
 	}
 	mark := t.tree.Mark(w.id)
 	t.setMark(w.id, mark&^refused)
+	if mark&isFailed != 0 && w.want&wantSeen == 0 && !t.Complete() {
+		// The walk of all that is under way may have been refused here: it is not to
+		// end before what is below has been seen.
+		w.drop = true
+		t.request(w.id, w.mending()|wantSeen)
+		return
+	}
 	if mark&refused != 0 && !w.thorough() {
 		t.mend(w) // what the refused walk was to do is still to be done
 		return

@@ -74,7 +74,7 @@ type Tracker struct {
 	sink           Sink
 	tree           *tree.Tree
 	mounts         map[string]bool
-	all            bool   // Start's arguments
+	all            uint16 // wantAll, if every entry is to be listed
 	recent, unsure uint64 // until the initial walk has ended
 	now            time.Time
 	count          Counters
@@ -123,17 +123,12 @@ func New(cfg Config, sink Sink) *Tracker {
 // at since or later, when it is listed: that is marked. A name that vanished, or
 // a directory that was moved, has changed its directory.
 func (t *Tracker) Start(all bool, since uint64) {
-	t.all, t.recent, t.unsure = all, since, t.cfg.Unsure
-	t.doubts.Due()
-	t.request(t.tree.Root(), t.listAll()|wantSeen)
-	t.finish()
-}
-
-func (t *Tracker) listAll() uint16 {
-	if t.all {
-		return wantAll
+	if t.recent, t.unsure = since, t.cfg.Unsure; all {
+		t.all = wantAll
 	}
-	return 0
+	t.doubts.Due()
+	t.request(t.tree.Root(), t.all|wantSeen)
+	t.finish()
 }
 
 // Verify has every directory listed again, reports Seen for what is there, and
@@ -141,7 +136,7 @@ func (t *Tracker) listAll() uint16 {
 // it has ended. Changes that happen meanwhile may be counted as differences.
 func (t *Tracker) Verify() {
 	t.count.Verifying, t.count.Stale, t.count.Missing = true, 0, 0
-	t.request(t.tree.Root(), t.listAll()|wantSeen|wantDeep|wantVerify)
+	t.request(t.tree.Root(), t.all|wantSeen|wantDeep|wantVerify)
 	t.finish()
 }
 
@@ -157,6 +152,15 @@ func (t *Tracker) redo(state uint16, count uint64) {
 		t.request(id, wantDirty|wantDeep|wantPrune)
 	}
 	t.finish()
+}
+
+// Failing are the paths of the directories that cannot be listed now.
+func (t *Tracker) Failing() (rels []string) {
+	for _, id := range t.in(isFailed, t.count.Failed) {
+		rel, _ := t.tree.Path(id)
+		rels = append(rels, rel)
+	}
+	return rels
 }
 
 // in is the directories that are in a state, which so many are.

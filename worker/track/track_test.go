@@ -459,33 +459,3 @@ func TestUnsure(t *testing.T) {
 		}
 	}
 }
-
-// One directory that cannot be listed must not have the content of every unwatched
-// one copied again each time it is tried.
-func TestRetryLeavesOutWhatHasNoWatch(t *testing.T) {
-	tr, n := started(t, Config{}, dirEntry("a"), dirEntry("b"))
-	for range 3 {
-		for _, w := range n.take() {
-			l := Listing{Serial: w.Serial, WD: -1}
-			switch {
-			case w.Rel == "b":
-				l.Status = listing.EIO
-			case w.Watch:
-				l.Status = listing.ENOSPC
-			default:
-				l.Entries = []Entry{{Kind: listing.KindFile, Name: "f"}}
-			}
-			tr.Listing(l, start)
-		}
-	}
-	if c := tr.Counters(); c.Unwatched != 1 || c.Failed != 1 || !tr.Idle() {
-		t.Fatalf("%+v", c)
-	}
-	tr.Retry()
-	if w := n.take(); len(w) != 1 || w[0].Rel != "b" {
-		t.Errorf("walks %+v, want b alone", w)
-	}
-	if len(n.dirty) > 0 {
-		t.Errorf("marked: %v", n.dirty)
-	}
-}
