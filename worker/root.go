@@ -52,6 +52,8 @@ type root struct {
 	walked   uint64
 	account  account.Account
 	limit    account.Limit
+	heard    uint64     // events, when
+	hearing  time.Time  // it was last found out up to when all were
 	settling bool       // the event queue is being read until it is empty, for settle
 	refused  omit.Tally // where directories were that could not be listed, since all could
 	names    int        // in links, when it was last made anew
@@ -130,6 +132,7 @@ func (r *root) advance() {
 		t.Advance()
 	}
 	r.settle()
+	r.hear()
 	r.stepPoll()
 	r.stepBusy()
 	r.asks.Send(r.listed) // last: what went before may want something listed
@@ -172,6 +175,19 @@ func (r *root) settle() {
 		r.track.Acknowledged(all)
 	})
 }
+
+// hear finds out, while there are events, up to when all have been heard: were they
+// lost next, what has changed since is in doubt, however long a target is behind.
+func (r *root) hear() {
+	if n := r.track.Counters().Events; n != r.heard && r.e.now.Sub(r.hearing) >= hearEvery {
+		r.heard, r.hearing = n, r.e.now
+		at := r.e.now
+		r.e.barrier(func() { r.track.Heard(at) })
+	}
+}
+
+// hearEvery is how long what an overflow puts in doubt may reach back more than it must.
+const hearEvery = time.Second
 
 // quiet says whether the tracker waits for nothing.
 func (r *root) quiet() bool { return r.track.Idle() && len(r.asks.List) == 0 }
@@ -231,6 +247,7 @@ func (r *root) omitRefused() {
 // is to be left out, the walk finds, and the pass is made again.
 func (r *root) startWalk() {
 	r.began = r.e.now
+	r.track.Heard(r.began)
 	if !r.cfg.Beside || r.inexact {
 		r.track.Start(r.listsAll(), 0)
 		return

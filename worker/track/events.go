@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"lockstep/monitor"
+	"lockstep/worker/clock"
 	"lockstep/worker/listing"
 	"lockstep/worker/tree"
 )
@@ -52,6 +53,7 @@ func (t *Tracker) event(e monitor.Event) {
 // what is asked for from now on shows their effect.
 func (t *Tracker) overflow() {
 	t.count.Overflows++
+	t.unsure = clock.Earlier(t.unsure, t.heard.Since(t.now))
 	t.doubts.Due()
 	t.request(t.tree.Root(), t.all|wantSeen|wantDeep)
 	t.sink.Rescan("overflow")

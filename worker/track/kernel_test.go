@@ -17,6 +17,7 @@ type inode struct {
 	kids map[string]*inode
 	up   *inode // of a directory: where it is; nil: nowhere
 	data int    // of a file: its content
+	look int    // of a file: its size and time, which another content may share
 	attr int    // mode, owner; of a directory: modification time, too
 	wd   int32  // 0: not watched
 	held int    // open descriptors
@@ -68,6 +69,7 @@ func (k *kernel) inode(dir bool) *inode {
 		n.kids = map[string]*inode{}
 	}
 	k.fresh(&n.data)
+	k.fresh(&n.look)
 	k.fresh(&n.attr)
 	k.stamp(n)
 	return n
@@ -202,10 +204,14 @@ func (k *kernel) create(d *inode, name string, dir bool) {
 	}
 }
 
-func (k *kernel) write(d *inode, name string) {
+// write gives a file another content; silent: size and time do not show it.
+func (k *kernel) write(d *inode, name string, silent bool) {
 	n := d.kids[name]
 	k.fresh(&n.data)
-	k.fresh(&n.attr)
+	if !silent {
+		k.fresh(&n.look)
+		k.fresh(&n.attr)
+	}
 	k.stamp(n)
 	k.event(d, monitor.Modify, name, 0)
 }
@@ -320,6 +326,18 @@ func (n *inode) names() []string {
 	}
 	sort.Strings(names)
 	return names
+}
+
+// files in d and everywhere in the tree that is watched.
+func (k *kernel) files(d *inode) (all []*inode) {
+	for _, at := range append(k.root.dirs(nil), d) {
+		for _, name := range at.names() {
+			if !at.kids[name].dir {
+				all = append(all, at.kids[name])
+			}
+		}
+	}
+	return all
 }
 
 // dirs below d, itself first, in a fixed order.

@@ -146,21 +146,22 @@ func (t *Tracker) mend(w *walk) {
 	t.request(w.id, w.mending())
 }
 
-// mending is what a walk that found a surprise asks for next. In the initial
-// walk, and after an overflow, nothing need be marked: a whole pass follows, or
-// what is listed tells by its time that it is to be marked.
+// mending is what a walk that found a surprise asks for next. In the initial walk
+// nothing need be marked: a whole pass follows, or what is listed tells by its time
+// that it is to be marked. After an overflow the pass may have other files there, which
+// are of the same size and time as those that the targets have.
 func (w *walk) mending() uint16 {
-	if w.want&(wantSeen|wantVerify) == wantSeen {
+	if w.initial() {
 		return w.want | wantDeep
 	}
 	return w.want&^wantVerify | wantDirty | wantDeep | wantPrune
 }
 
 // thorough says whether the walk does as much as mending would ask for.
-func (w *walk) thorough() bool {
-	const all = wantDirty | wantDeep | wantPrune
-	return w.want&all == all || w.want&(wantSeen|wantVerify) == wantSeen
-}
+func (w *walk) thorough() bool { return w.initial() || w.mending()&^w.want == 0 }
+
+// initial says whether it is one of the initial walk in which nothing was a surprise.
+func (w *walk) initial() bool { return w.want&(wantSeen|wantVerify|wantDeep) == wantSeen }
 
 // late says whether a time of a status change lies in a pass that began beside
 // the walk.
@@ -311,6 +312,8 @@ func (t *Tracker) listed(w *walk, rel string, e *Entry) {
 		t.count.Repairs++
 		t.vanished(rel)
 		want |= wantDirty | wantPrune
+	case added && w.want&wantDeep != 0 && t.unsure > 0:
+		want |= wantDirty // see mending
 	case added:
 	case w.want&wantDeep != 0:
 		want |= w.want & wantVerify

@@ -15,7 +15,8 @@ import (
 // that are to follow. A new case is a new file. UPDATE=1 writes the output of
 // all anew: read what changed.
 //
-//	mkdir create write chmod rm PATH   what a person does; OUT/… is beside the root
+//	mkdir create chmod rm PATH         what a person does; OUT/… is beside the root
+//	write PATH [silent]                silent: size and time do not show it
 //	mv exchange FROM TO
 //	lose PATH                          the kernel ends the watch
 //	paths                              first: events come by path, as from fanotify's resolver
@@ -261,7 +262,7 @@ func (s *scripted) change(words []string) {
 	case "create":
 		s.k.create(d, name, false)
 	case "write":
-		s.k.write(d, name)
+		s.k.write(d, name, len(words) > 2)
 	case "chmod":
 		s.k.chmod(d, name)
 	case "rm":

@@ -88,8 +88,9 @@ func (s *sim) quieten() {
 			s.deliver()
 		case s.busy():
 		case s.t.Counters().Failed > 0, s.t.Counters().Unwatched > 0 && s.k.maxMarks == 1<<20:
-			s.t.Retry()
-			s.t.Rewatch()
+			if s.t.Retry(); s.k.maxMarks == 1<<20 {
+				s.t.Rewatch()
+			}
 			if s.t.Idle() { // what failed is in limbo
 				s.now = s.now.Add(100 * time.Millisecond)
 				s.t.Tick(s.now)

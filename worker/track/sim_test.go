@@ -33,6 +33,7 @@ type sim struct {
 	cover   *coverage
 	files   int // share of file operations
 	weights [6]int
+	twins   bool // files of the same size and time come to be
 	loses   bool // now and then a watch ends without cause
 	doubts  bool // now and then a verification is asked for
 	names   string
@@ -80,6 +81,7 @@ func newSim(tb testing.TB, next func(int) int) *sim {
 	}
 	s.slower = 1 + next(3)*20
 	s.files = next(3)
+	s.twins = next(2) == 0
 	s.loses = next(6) == 0
 	s.doubts = next(6) == 0
 	s.names = []string{"abcxy", "abc", "ab", "a"}[next(4)]
@@ -294,9 +296,13 @@ func (s *sim) operation() {
 		case there == nil:
 			s.logf("create %s/%s", s.where(d), n)
 			s.k.create(d, n, false)
+			if files := s.k.files(d); s.twins && s.next(2) == 0 { // cp -p
+				d.kids[n].look = files[s.next(len(files))].look
+			}
 		case !there.dir && op%2 == 0:
-			s.logf("write %s/%s", s.where(d), n)
-			s.k.write(d, n)
+			silent := s.next(2) == 0
+			s.logf("write %s/%s silent %v", s.where(d), n, silent)
+			s.k.write(d, n, silent)
 		case !there.dir:
 			s.logf("unlink %s/%s", s.where(d), n)
 			s.k.unlink(d, n)

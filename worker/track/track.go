@@ -39,6 +39,7 @@ import (
 	"cmp"
 	"time"
 
+	"lockstep/worker/clock"
 	"lockstep/worker/count"
 	"lockstep/worker/doubt"
 	"lockstep/worker/fifo"
@@ -75,7 +76,8 @@ type Tracker struct {
 	tree           *tree.Tree
 	mounts         map[string]bool
 	all            uint16 // wantAll, if every entry is to be listed
-	recent, unsure uint64 // until the initial walk has ended
+	recent, unsure uint64 // until the walk of all that is under way has ended
+	heard          clock.Heard
 	now            time.Time
 	count          Counters
 
@@ -130,6 +132,12 @@ func (t *Tracker) Start(all bool, since uint64) {
 	t.request(t.tree.Root(), t.all|wantSeen)
 	t.finish()
 }
+
+// Heard tells that every event of what changed before a time has been applied. When
+// events are lost, the content of files that have changed since is marked: it may be
+// other content of the same size and time, of which a whole pass sees nothing. Without
+// it none is marked.
+func (t *Tracker) Heard(until time.Time) { t.heard = clock.Heard(until) }
 
 // Verify has every directory listed again, reports Seen for what is there, and
 // counts and mends every difference, both ways. Counters.Verified goes up when
