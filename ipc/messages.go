@@ -168,8 +168,8 @@ type WatchAnswer struct {
 // Dir is (part of) one directory's answer. With ENOSPC no watch could be
 // placed (the limit is reached), and the entries are listed nevertheless; any
 // other status than OK says that the listing is missing or not complete; EXDEV,
-// that it is in a mount that is not part of the tree. WD and Ctime are the same
-// in all parts but one that carries such a status.
+// that it is in a mount that is not part of the tree. The last part alone carries a
+// status. WD and Ctime are the same in all parts but one that carries such a status.
 type Dir struct {
 	Index   uint16 // into Watch.Rels
 	Status  Status

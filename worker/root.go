@@ -16,6 +16,7 @@ import (
 	"lockstep/worker/deliver"
 	"lockstep/worker/links"
 	"lockstep/worker/omit"
+	"lockstep/worker/phrase"
 	"lockstep/worker/poll"
 	"lockstep/worker/queue"
 	"lockstep/worker/track"
@@ -51,11 +52,13 @@ type root struct {
 	walked   uint64
 	account  account.Account
 	limit    account.Limit
-	settling bool                // the event queue is being read until it is empty, for settle
-	failing  map[string]struct{} // directories that could not be listed
-	names    int                 // in links, when it was last made anew
-	retryAt  time.Time           // when directories that failed are listed again
-	verified uint64              // verifications ended when the pass's walk began
+	heard    uint64     // events, when
+	hearing  time.Time  // it was last found out up to when all were
+	settling bool       // the event queue is being read until it is empty, for settle
+	refused  omit.Tally // where directories were that could not be listed, since all could
+	names    int        // in links, when it was last made anew
+	retryAt  time.Time  // when directories that failed are listed again
+	verified uint64     // verifications ended when the pass's walk began
 }
 
 func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets map[ipc.TargetID]string) (*root, error) {
@@ -68,7 +71,6 @@ func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets m
 		inexact: !rsync.Covers(c.Exclude) || e.rules.Len() > 0,
 		links:   links.New(),
 		account: account.Account{Every: c.VerifyEvery}, limit: account.Limit{Every: c.UnwatchedEvery, Text: account.WatchLimit(c.WatchLimit, c.UnwatchedEvery)},
-		failing: make(map[string]struct{}),
 	}
 	r.links.Left = r.nameLeft
 	r.track = track.New(track.Config{Excluded: r.excluded, Mounts: c.Mounts, Devices: c.Devices, Paths: c.Monitor.ByPath(), Compared: c.Monitor == settings.MonitorPoll, Unsure: c.Unsure}, (*sink)(r))
@@ -130,6 +132,7 @@ func (r *root) advance() {
 		t.Advance()
 	}
 	r.settle()
+	r.hear()
 	r.stepPoll()
 	r.stepBusy()
 	r.asks.Send(r.listed) // last: what went before may want something listed
@@ -144,8 +147,8 @@ func (r *root) stepFailed() {
 		return
 	}
 	r.retryAt = time.Time{}
-	if len(r.failing) > 0 {
-		clear(r.failing)
+	if r.refused.Count() > 0 {
+		r.refused.Clear()
 		r.demand(account.Refused)
 	}
 }
@@ -172,6 +175,19 @@ func (r *root) settle() {
 		r.track.Acknowledged(all)
 	})
 }
+
+// hear finds out, while there are events, up to when all have been heard: were they
+// lost next, what has changed since is in doubt, however long a target is behind.
+func (r *root) hear() {
+	if n := r.track.Counters().Events; n != r.heard && r.e.now.Sub(r.hearing) >= hearEvery {
+		r.heard, r.hearing = n, r.e.now
+		at := r.e.now
+		r.e.barrier(func() { r.track.Heard(at) })
+	}
+}
+
+// hearEvery is how long what an overflow puts in doubt may reach back more than it must.
+const hearEvery = time.Second
 
 // quiet says whether the tracker waits for nothing.
 func (r *root) quiet() bool { return r.track.Idle() && len(r.asks.List) == 0 }
@@ -201,9 +217,7 @@ func (r *root) stepWhole() {
 	r.ready, r.walking = true, false
 	r.links.Sweep() // of names in trees that left no event tells
 	r.names = r.links.Len()
-	for rel := range r.failing {
-		r.omit.All(rel) // what is below is not known: neither copied nor deleted
-	}
+	r.omitRefused()
 	rules, over := r.omit.Rules()
 	r.omit = omit.List{}
 	again := len(rules) > r.known || over || clock.Stepped(r.began, r.e.now)
@@ -216,12 +230,24 @@ func (r *root) stepWhole() {
 	}
 }
 
+// omitRefused leaves out of the pass what cannot be listed now, where it is now: it
+// is not known what is below, which is neither copied nor deleted. What has failed
+// before and is listed again is in the pass: nothing else shows what was lost there.
+func (r *root) omitRefused() {
+	for _, rel := range r.track.Failing() {
+		if r.omit.All(rel); r.refused.Add(rel) { // it was told of under another name
+			r.e.log.printf(deliver.Warn, "%s: what still cannot be watched or listed is now %s", r.name, phrase.Dir(rel))
+		}
+	}
+}
+
 // startWalk begins the initial walk, and the passes beside it where that is
 // sound: what changes at a place after the pass was there and before the watch
 // is, the listing shows by its time (track.Start); and what the rules do not say
 // is to be left out, the walk finds, and the pass is made again.
 func (r *root) startWalk() {
 	r.began = r.e.now
+	r.track.Heard(r.began)
 	if !r.cfg.Beside || r.inexact {
 		r.track.Start(r.listsAll(), 0)
 		return

@@ -132,7 +132,7 @@ func (s *sink) Failed(rel string, status uint16) {
 	if r.retryAt.IsZero() {
 		r.retryAt = r.e.now.Add(retryWalk)
 	}
-	r.failing[rel] = struct{}{}
+	r.refused.Add(rel)
 	r.e.log.printf(deliver.Warn, "%s: cannot watch or list %s: %s; tried again every %v, nothing below it is deleted meanwhile",
 		r.name, phrase.Dir(rel), phrase.Status(ipc.Status(status)), retryWalk)
 }

@@ -169,8 +169,8 @@ func (k *Keeper) step(d *dir) (done bool) {
 			k.enter(d, resting)
 			k.times++
 			k.say(d.rel, true)
-		case !known && over:
-			return true // it cannot be listed
+		case over && (!known || k.now.Sub(d.since) > longest):
+			return true // it cannot be listed, or has no watch to be given up
 		}
 	case resting:
 		k.rest(d, known && entries <= k.cfg.Rate)

@@ -18,6 +18,27 @@ const slack = 200 * time.Millisecond
 // moment can have, on a file system that keeps them.
 func Since(at time.Time) uint64 { return uint64(max(at.Add(-slack).UnixNano(), 1)) }
 
+// Heard is a moment up to which every change has been heard of; zero: there is none.
+type Heard time.Time
+
+// lag is how far a change may lie before the moment at which it is told: a write(2)
+// sets the file's times, copies the data, and then the kernel tells (ADR 0021).
+const lag = 10 * time.Second
+
+// Since is the least time that a change not heard of by now can have, also when the
+// clock was set back since; 0: there is no such moment.
+func (h Heard) Since(now time.Time) uint64 {
+	if at := time.Time(h); !at.IsZero() {
+		return since(at, now, now.Sub(at))
+	}
+	return 0
+}
+
+// since is Heard.Since, so much later by the monotonic clock.
+func since(at, now time.Time, elapsed time.Duration) uint64 {
+	return min(Since(at.Add(-lag)), Since(now.Add(-elapsed-lag))) // by the clock as it is now
+}
+
 // Earlier is the earlier of two times of which 0 is none.
 func Earlier(a, b uint64) uint64 {
 	if a == 0 || b == 0 {

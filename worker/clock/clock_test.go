@@ -66,3 +66,23 @@ func TestLate(t *testing.T) {
 		}
 	}
 }
+
+func TestHeard(t *testing.T) {
+	at := time.Now()
+	if since := (Heard{}).Since(at); since != 0 {
+		t.Error("never heard of anything:", since)
+	}
+	now := at.Add(time.Hour) // on both clocks
+	want := Since(at.Add(-lag))
+	if since := Heard(at).Since(now); since != want {
+		t.Errorf("since %d, want %d", since, want)
+	}
+	// A clock set back shows an earlier time for what changes after; set forward, not.
+	back, forward := at.Add(-time.Minute), at.Add(time.Hour)
+	if got := since(at, back, time.Second); got != Since(back.Add(-time.Second-lag)) {
+		t.Error("set back:", got)
+	}
+	if got := since(at, forward, time.Second); got != want {
+		t.Error("set forward:", got)
+	}
+}

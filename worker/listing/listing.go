@@ -4,6 +4,14 @@
 // Imports: none.
 package listing
 
+// Join is a name's path in the directory rel.
+func Join(rel, name string) string {
+	if rel == "" {
+		return name
+	}
+	return rel + "/" + name
+}
+
 // Kinds of entries, with the values of package ipc.
 const (
 	KindNone uint8 = iota
@@ -49,7 +57,9 @@ type Walk struct {
 }
 
 // Part is (part of) the answer to the Walk of the same Serial. Parts arrive
-// in order, More set on all but the last; every part carries WD.
+// in order, More set on all but the last; every part carries WD. What went wrong
+// the last part alone says: of a directory that was to be watched and is not, one
+// that is not the last has neither a Status nor a WD.
 type Part struct {
 	Serial  uint64
 	Status  uint16 // 0, an errno, or 1024 and above: the helper's own reasons

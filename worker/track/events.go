@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"lockstep/monitor"
+	"lockstep/worker/clock"
 	"lockstep/worker/listing"
 	"lockstep/worker/tree"
 )
@@ -52,8 +53,9 @@ func (t *Tracker) event(e monitor.Event) {
 // what is asked for from now on shows their effect.
 func (t *Tracker) overflow() {
 	t.count.Overflows++
+	t.unsure = clock.Earlier(t.unsure, t.heard.Since(t.now))
 	t.doubts.Due()
-	t.request(t.tree.Root(), t.listAll()|wantSeen|wantDeep)
+	t.request(t.tree.Root(), t.all|wantSeen|wantDeep)
 	t.sink.Rescan("overflow")
 }
 
@@ -144,7 +146,7 @@ func (t *Tracker) parentOf(dir string, mask monitor.Op) {
 
 // dirEvent is an event about a directory in a watched one.
 func (t *Tracker) dirEvent(parent tree.ID, dir, name string, e monitor.Event) {
-	rel := t.join(dir, name)
+	rel := listing.Join(dir, name)
 	t.parentOf(dir, e.Mask)
 	if t.ignored(rel, listing.KindDir) {
 		t.ignoredDir(rel, name, e)

@@ -221,7 +221,7 @@ func (s *scripted) told(words []string) {
 func newPathSim(tb testing.TB, next func(int) int) *sim {
 	s := newSim(tb, next)
 	s.h.noWatch(tb)
-	s.noMarks, s.loses = 0, false
+	s.noMarks, s.loses, s.twins = 0, false, false // which directory it is nobody tells
 	s.k.fan = &fanotify{k: s.k, next: next, maxQueue: s.k.maxQueue, known: map[*inode]string{}}
 	cfg := s.t.cfg
 	cfg.Paths = true

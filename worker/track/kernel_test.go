@@ -17,6 +17,7 @@ type inode struct {
 	kids map[string]*inode
 	up   *inode // of a directory: where it is; nil: nowhere
 	data int    // of a file: its content
+	look int    // of a file: its size and time, which another content may share
 	attr int    // mode, owner; of a directory: modification time, too
 	wd   int32  // 0: not watched
 	held int    // open descriptors
@@ -68,6 +69,7 @@ func (k *kernel) inode(dir bool) *inode {
 		n.kids = map[string]*inode{}
 	}
 	k.fresh(&n.data)
+	k.fresh(&n.look)
 	k.fresh(&n.attr)
 	k.stamp(n)
 	return n
@@ -202,10 +204,14 @@ func (k *kernel) create(d *inode, name string, dir bool) {
 	}
 }
 
-func (k *kernel) write(d *inode, name string) {
+// write gives a file another content; silent: size and time do not show it.
+func (k *kernel) write(d *inode, name string, silent bool) {
 	n := d.kids[name]
 	k.fresh(&n.data)
-	k.fresh(&n.attr)
+	if !silent {
+		k.fresh(&n.look)
+		k.fresh(&n.attr)
+	}
 	k.stamp(n)
 	k.event(d, monitor.Modify, name, 0)
 }
@@ -322,6 +328,18 @@ func (n *inode) names() []string {
 	return names
 }
 
+// files in d and everywhere in the tree that is watched.
+func (k *kernel) files(d *inode) (all []*inode) {
+	for _, at := range append(k.root.dirs(nil), d) {
+		for _, name := range at.names() {
+			if !at.kids[name].dir {
+				all = append(all, at.kids[name])
+			}
+		}
+	}
+	return all
+}
+
 // dirs below d, itself first, in a fixed order.
 func (d *inode) dirs(all []*inode) []*inode {
 	all = append(all, d)
@@ -375,8 +393,7 @@ func (h *helper) step() {
 		if h.now.Watch {
 			var ok bool
 			if h.wd, ok = h.k.mark(h.at); !ok {
-				h.fail(listing.ENOSPC)
-				return
+				h.status = listing.ENOSPC // it is listed all the same
 			}
 		}
 		h.when = h.at.ctime()
@@ -410,7 +427,7 @@ func (h *helper) open() {
 }
 
 func (h *helper) fail(status uint16) {
-	h.status, h.wd = status, -1
+	h.status, h.wd, h.parts = status, -1, nil
 	h.answer()
 }
 
@@ -439,16 +456,24 @@ func (h *helper) list() bool {
 		}
 	}
 	h.parts = append(h.parts, part)
+	if h.flaky > 0 && h.next(4*h.flaky) == 0 {
+		h.status = listing.EIO // one name could not be looked at, or it broke off
+		return more && h.next(2) == 0
+	}
 	return more
 }
 
+// answer has the parts go out as ipc.DirPacker makes them: the last one alone says
+// what went wrong.
 func (h *helper) answer() {
-	l := Listing{Serial: h.now.Serial, Status: h.status, WD: h.wd, Ctime: h.when}
-	if h.status != 0 || len(h.parts) == 0 {
+	l := Listing{Serial: h.now.Serial, WD: h.wd, Ctime: h.when}
+	if len(h.parts) == 0 {
 		h.parts = [][]Entry{nil}
 	}
 	for i, part := range h.parts {
-		l.Entries, l.More = part, i < len(h.parts)-1
+		if l.Entries, l.More = part, i < len(h.parts)-1; !l.More {
+			l.Status = h.status
+		}
 		h.answers = append(h.answers, l)
 	}
 	if h.at != nil {

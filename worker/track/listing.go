@@ -42,10 +42,10 @@ func (t *Tracker) Listing(l Listing, now time.Time) {
 
 // begin applies what an answer says of the directory itself.
 func (t *Tracker) begin(w *walk, l Listing) {
+	if (w.drop || l.Status != 0) && l.WD >= 0 && t.tree.ByWD(l.WD) == tree.None && !t.dead(l) {
+		t.orphan(l.WD)
+	}
 	if w.drop {
-		if l.WD >= 0 && t.tree.ByWD(l.WD) == tree.None && !t.dead(l) {
-			t.orphan(l.WD)
-		}
 		return
 	}
 	if l.Status != 0 {
@@ -62,6 +62,13 @@ func (t *Tracker) begin(w *walk, l Listing) {
 	}
 	mark := t.tree.Mark(w.id)
 	t.setMark(w.id, mark&^refused)
+	if mark&isFailed != 0 && w.want&wantSeen == 0 && !t.Complete() {
+		// The walk of all that is under way may have been refused here: it is not to
+		// end before what is below has been seen.
+		w.drop = true
+		t.request(w.id, w.mending()|wantSeen)
+		return
+	}
 	if mark&refused != 0 && !w.thorough() {
 		t.mend(w) // what the refused walk was to do is still to be done
 		return
@@ -90,8 +97,9 @@ func (t *Tracker) dead(l Listing) bool { return t.removed.Concern(l.WD, l.Serial
 // place gives the node the descriptor that the answer brings, and says whether
 // what the answer lists can be used.
 func (t *Tracker) place(w *walk, l Listing) bool {
-	if l.WD < 0 {
-		t.fail(w, listing.EIO)
+	if l.WD < 0 { // what the last part says, of whose first this one is
+		w.drop = true
+		t.noWatch(w)
 		return false
 	}
 	if t.dead(l) {
@@ -138,21 +146,22 @@ func (t *Tracker) mend(w *walk) {
 	t.request(w.id, w.mending())
 }
 
-// mending is what a walk that found a surprise asks for next. In the initial
-// walk, and after an overflow, nothing need be marked: a whole pass follows, or
-// what is listed tells by its time that it is to be marked.
+// mending is what a walk that found a surprise asks for next. In the initial walk
+// nothing need be marked: a whole pass follows, or what is listed tells by its time
+// that it is to be marked. After an overflow the pass may have other files there, which
+// are of the same size and time as those that the targets have.
 func (w *walk) mending() uint16 {
-	if w.want&(wantSeen|wantVerify) == wantSeen {
+	if w.initial() {
 		return w.want | wantDeep
 	}
 	return w.want&^wantVerify | wantDirty | wantDeep | wantPrune
 }
 
 // thorough says whether the walk does as much as mending would ask for.
-func (w *walk) thorough() bool {
-	const all = wantDirty | wantDeep | wantPrune
-	return w.want&all == all || w.want&(wantSeen|wantVerify) == wantSeen
-}
+func (w *walk) thorough() bool { return w.initial() || w.mending()&^w.want == 0 }
+
+// initial says whether it is one of the initial walk in which nothing was a surprise.
+func (w *walk) initial() bool { return w.want&(wantSeen|wantVerify|wantDeep) == wantSeen }
 
 // late says whether a time of a status change lies in a pass that began beside
 // the walk.
@@ -254,7 +263,7 @@ func (t *Tracker) fail(w *walk, status uint16) {
 
 // entry applies one name of a listing.
 func (t *Tracker) entry(w *walk, e *Entry) {
-	rel := t.join(w.rel, e.Name)
+	rel := listing.Join(w.rel, e.Name)
 	if t.ignored(rel, e.Kind) {
 		if !t.mounts[rel] {
 			t.sink.Seen(rel, *e, true)
@@ -272,11 +281,10 @@ func (t *Tracker) entry(w *walk, e *Entry) {
 		if kid := t.tree.Child(w.id, e.Name); kid != tree.None {
 			t.setMark(kid, t.tree.Mark(kid)|isListed)
 		}
-	case listing.KindSocket:
-		t.skip(rel, e.Kind)
-	case listing.KindChar, listing.KindBlock:
-		if !t.cfg.Devices {
-			t.skip(rel, e.Kind)
+	case listing.KindSocket, listing.KindChar, listing.KindBlock:
+		if e.Kind == listing.KindSocket || !t.cfg.Devices {
+			t.count.Skipped++
+			t.sink.Skip(rel, e.Kind)
 		}
 	}
 	if w.want&wantMark != 0 || w.want&wantSeen != 0 && t.late(e.Ctime) {
@@ -284,11 +292,6 @@ func (t *Tracker) entry(w *walk, e *Entry) {
 	} else if w.want&wantSeen != 0 && e.Kind == listing.KindFile && t.unsure > 0 && clock.Late(e.Ctime, t.unsure) {
 		t.dirty(rel, Content, e)
 	}
-}
-
-func (t *Tracker) skip(rel string, kind uint8) {
-	t.count.Skipped++
-	t.sink.Skip(rel, kind)
 }
 
 // listed applies a directory's entry in its parent's listing.
@@ -309,6 +312,8 @@ func (t *Tracker) listed(w *walk, rel string, e *Entry) {
 		t.count.Repairs++
 		t.vanished(rel)
 		want |= wantDirty | wantPrune
+	case added && w.want&wantDeep != 0 && t.unsure > 0:
+		want |= wantDirty // see mending
 	case added:
 	case w.want&wantDeep != 0:
 		want |= w.want & wantVerify
@@ -355,7 +360,7 @@ func (t *Tracker) end(w *walk, serial uint64) {
 
 // unlisted removes a directory that its parent's listing does not have.
 func (t *Tracker) unlisted(w *walk, kid tree.ID) {
-	rel := t.join(w.rel, t.tree.Name(kid))
+	rel := listing.Join(w.rel, t.tree.Name(kid))
 	if w.want&wantVerify != 0 {
 		t.count.Stale++
 	}

@@ -13,8 +13,11 @@ import (
 type copied struct {
 	dir        bool
 	data, attr int
+	look       int
 	kids       map[string]*copied
 }
+
+func copyOf(n *inode) *copied { return &copied{data: n.data, look: n.look, attr: n.attr} }
 
 // mirror is a target on which marks are done as rsync does them, strictly: a
 // directory's entry is its attributes only, an Attr mark copies no content,
@@ -135,7 +138,7 @@ func (m *mirror) apply(rel string, c Change) {
 			m.prune(rel, d, src)
 		}
 	case there == nil || there.dir || c&(Name|Content) != 0:
-		at.kids[name] = &copied{data: src.data, attr: src.attr}
+		at.kids[name] = copyOf(src)
 	default:
 		there.attr = src.attr
 	}
@@ -153,10 +156,15 @@ func (m *mirror) prune(rel string, c *copied, src *inode) {
 	}
 }
 
-// begin starts a whole pass: it covers every mark made so far.
+// begin starts a whole pass: it covers every mark made so far, but for content
+// (queue.EndWhole).
 func (m *mirror) begin() {
 	m.due = false
-	clear(m.marks)
+	for rel, c := range m.marks {
+		if m.marks[rel] = Content; c&(Content|Name) == 0 {
+			delete(m.marks, rel)
+		}
+	}
 	m.pass = []string{""}
 }
 
@@ -187,8 +195,10 @@ func (m *mirror) step() {
 		if kid.dir {
 			at.ensure(name, kid)
 			m.pass = append(m.pass, below)
+		} else if there := at.kids[name]; there == nil || there.dir || there.look != kid.look {
+			at.kids[name] = copyOf(kid)
 		} else {
-			at.kids[name] = &copied{data: kid.data, attr: kid.attr}
+			there.attr = kid.attr // as rsync does: content that size and time do not show stays
 		}
 	}
 }

@@ -74,7 +74,7 @@ func (t *Tracker) told(rel string, e monitor.PathEvent) {
 				t.dirEvent(id, rel, name, monitor.Event{Mask: word, Cookie: e.Cookie})
 			}
 		}
-		if !t.cfg.Paths && !t.ignored(t.join(rel, name), listing.KindDir) {
+		if !t.cfg.Paths && !t.ignored(listing.Join(rel, name), listing.KindDir) {
 			t.compared(id, name)
 		}
 	}

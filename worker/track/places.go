@@ -8,14 +8,6 @@ import (
 	"lockstep/worker/tree"
 )
 
-// join is rel + "/" + name; below it, its first len(rel) bytes are the parent.
-func (t *Tracker) join(rel string, name string) string {
-	if rel == "" {
-		return name
-	}
-	return rel + "/" + name
-}
-
 // dirty marks a path, unless it is too long to be named.
 func (t *Tracker) dirty(rel string, c Change, e *Entry) {
 	if len(rel) > maxRel {

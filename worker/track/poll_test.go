@@ -53,7 +53,7 @@ func (s *sim) coarse(next func(int) int) (tick time.Duration) {
 func newPollSim(tb testing.TB, next func(int) int) *sim {
 	s := newSim(tb, next)
 	s.h.noWatch(tb)
-	s.noMarks, s.loses = 0, false
+	s.noMarks, s.loses, s.twins = 0, false, false
 	tick := s.coarse(next)
 	cfg := s.t.cfg
 	cfg.Paths, cfg.Compared = true, true

@@ -15,7 +15,8 @@ import (
 // that are to follow. A new case is a new file. UPDATE=1 writes the output of
 // all anew: read what changed.
 //
-//	mkdir create write chmod rm PATH   what a person does; OUT/… is beside the root
+//	mkdir create chmod rm PATH         what a person does; OUT/… is beside the root
+//	write PATH [silent]                silent: size and time do not show it
 //	mv exchange FROM TO
 //	lose PATH                          the kernel ends the watch
 //	paths                              first: events come by path, as from fanotify's resolver
@@ -23,7 +24,7 @@ import (
 //	limit N                            watches there may be
 //	queue N                            events that fit into the queue
 //	refuse PATH STATUS                 the helper's answer; 0: none
-//	start, verify, retry, pass on|off  what the loop does
+//	start, verify, retry, rewatch, pass on|off  what the loop does
 //	emit N, events N, helper N, answers N   the next steps of each party
 //	tick DURATION                      time goes by
 //	settle                             everything that is left to do is done
@@ -205,6 +206,8 @@ func (s *scripted) command(words []string) {
 		s.t.Verify()
 	case "retry":
 		s.t.Retry()
+	case "rewatch":
+		s.t.Rewatch()
 	case "pass":
 		s.t.Pass(words[1] == "on")
 	case "emit":
@@ -259,7 +262,7 @@ func (s *scripted) change(words []string) {
 	case "create":
 		s.k.create(d, name, false)
 	case "write":
-		s.k.write(d, name)
+		s.k.write(d, name, len(words) > 2)
 	case "chmod":
 		s.k.chmod(d, name)
 	case "rm":

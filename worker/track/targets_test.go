@@ -10,6 +10,7 @@ import (
 
 // empty is reached when the event queue was read until it was empty.
 func (s *sim) empty() {
+	s.heard()
 	for _, m := range s.all {
 		if m.ended {
 			m.ended, m.until = false, s.now
@@ -80,8 +81,18 @@ func (s *sim) work(i int) bool {
 	return true
 }
 
+// heard tells the tracker that all that has changed up to now was told.
+func (s *sim) heard() {
+	at := s.now
+	if s.k.clock == nil {
+		at = time.Unix(0, int64(ctime(s.k.version)))
+	}
+	s.t.Heard(at)
+}
+
 // start begins everything: the passes once the walk has ended, or beside it.
 func (s *sim) start() {
+	s.heard()
 	if s.next(2) == 0 || s.p != nil && s.p.tick > 10*time.Millisecond {
 		s.t.Start(true, 0)
 		s.Rescan("start")

@@ -39,6 +39,7 @@ import (
 	"cmp"
 	"time"
 
+	"lockstep/worker/clock"
 	"lockstep/worker/count"
 	"lockstep/worker/doubt"
 	"lockstep/worker/fifo"
@@ -74,8 +75,9 @@ type Tracker struct {
 	sink           Sink
 	tree           *tree.Tree
 	mounts         map[string]bool
-	all            bool   // Start's arguments
-	recent, unsure uint64 // until the initial walk has ended
+	all            uint16 // wantAll, if every entry is to be listed
+	recent, unsure uint64 // until the walk of all that is under way has ended
+	heard          clock.Heard
 	now            time.Time
 	count          Counters
 
@@ -123,44 +125,63 @@ func New(cfg Config, sink Sink) *Tracker {
 // at since or later, when it is listed: that is marked. A name that vanished, or
 // a directory that was moved, has changed its directory.
 func (t *Tracker) Start(all bool, since uint64) {
-	t.all, t.recent, t.unsure = all, since, t.cfg.Unsure
+	if t.recent, t.unsure = since, t.cfg.Unsure; all {
+		t.all = wantAll
+	}
 	t.doubts.Due()
-	t.request(t.tree.Root(), t.listAll()|wantSeen)
+	t.request(t.tree.Root(), t.all|wantSeen)
 	t.finish()
 }
 
-func (t *Tracker) listAll() uint16 {
-	if t.all {
-		return wantAll
-	}
-	return 0
-}
+// Heard tells that every event of what changed before a time has been applied. When
+// events are lost, the content of files that have changed since is marked: it may be
+// other content of the same size and time, of which a whole pass sees nothing. Without
+// it none is marked.
+func (t *Tracker) Heard(until time.Time) { t.heard = clock.Heard(until) }
 
 // Verify has every directory listed again, reports Seen for what is there, and
 // counts and mends every difference, both ways. Counters.Verified goes up when
 // it has ended. Changes that happen meanwhile may be counted as differences.
 func (t *Tracker) Verify() {
-	t.count.Verifying = true
-	t.count.Stale, t.count.Missing = 0, 0
-	t.request(t.tree.Root(), t.listAll()|wantSeen|wantDeep|wantVerify)
+	t.count.Verifying, t.count.Stale, t.count.Missing = true, 0, 0
+	t.request(t.tree.Root(), t.all|wantSeen|wantDeep|wantVerify)
 	t.finish()
 }
 
-// Retry walks again every directory that was refused.
-func (t *Tracker) Retry() {
-	if t.count.Failed+t.count.Unwatched == 0 {
-		return
-	}
-	var again []tree.ID
-	t.tree.Walk(t.tree.Root(), func(id tree.ID) {
-		if t.tree.Mark(id)&(isFailed|isUnwatched) != 0 {
-			again = append(again, id)
-		}
-	})
-	for _, id := range again {
+// Retry walks again every directory that could not be listed. Not those that are
+// listed without a watch: all that is in them would be marked again each time.
+func (t *Tracker) Retry() { t.redo(isFailed, t.count.Failed) }
+
+// Rewatch walks again every directory that has no watch. A verification tries them, too.
+func (t *Tracker) Rewatch() { t.redo(isUnwatched, t.count.Unwatched) }
+
+func (t *Tracker) redo(state uint16, count uint64) {
+	for _, id := range t.in(state, count) {
 		t.request(id, wantDirty|wantDeep|wantPrune)
 	}
 	t.finish()
+}
+
+// Failing are the paths of the directories that cannot be listed now.
+func (t *Tracker) Failing() (rels []string) {
+	for _, id := range t.in(isFailed, t.count.Failed) {
+		rel, _ := t.tree.Path(id)
+		rels = append(rels, rel)
+	}
+	return rels
+}
+
+// in is the directories that are in a state, which so many are.
+func (t *Tracker) in(state uint16, count uint64) (ids []tree.ID) {
+	if count == 0 {
+		return nil
+	}
+	t.tree.Walk(t.tree.Root(), func(id tree.ID) {
+		if t.tree.Mark(id)&state != 0 {
+			ids = append(ids, id)
+		}
+	})
+	return ids
 }
 
 // Pass tells that a whole pass over one target begins (true), and (false) that

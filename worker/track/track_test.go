@@ -173,7 +173,7 @@ func TestTooLong(t *testing.T) {
 	wd, at := int32(1), ""
 	for len(at) < 4096 {
 		tr.Event(event(wd, monitor.Create|monitor.IsDir, long), start)
-		at = tr.join(at, long)
+		at = listing.Join(at, long)
 		if len(at) > maxRel {
 			break
 		}

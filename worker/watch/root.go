@@ -283,7 +283,7 @@ func (r *Root) stepLimit(now time.Time) {
 	if look {
 		r.unseen++
 		r.rescan("", account.Unwatched)
-		r.track.Retry()
+		r.track.Rewatch()
 	}
 }
 
