@@ -126,7 +126,7 @@ type item struct {
 	big, asap, isHeld bool
 	returned          bool // a batch with it was returned
 	survived          bool // and then a whole pass ended with success
-	passed            bool // and it was returned once more
+	passed            bool // and it was returned once more: the next pass compares its content
 }
 
 const (
