@@ -338,8 +338,8 @@ func (s *sim) drain() {
 	for rel := range s.open {
 		s.t.Errorf("%s is lost", rel)
 	}
-	if s.q.Doubt() != 0 || len(s.q.held) != 0 {
-		s.t.Errorf("doubt %d, held %d", s.q.Doubt(), len(s.q.held))
+	if s.q.Doubt() != 0 || len(s.q.held) != 0 || s.q.bytes != 0 {
+		s.t.Errorf("doubt %d, held %d, %d bytes", s.q.Doubt(), len(s.q.held), s.q.bytes)
 	}
 	if s.acks == 0 {
 		s.t.Error("nothing was done")

@@ -11,6 +11,7 @@ func (q *Queue) collapse(now time.Time) {
 		q.soil(rel, it.change)
 	}
 	q.items = map[string]*item{}
+	q.bytes = 0
 	q.lanes = [2]heap{}
 	q.held = nil
 	q.doubt = 0
