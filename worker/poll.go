@@ -3,6 +3,7 @@ package worker
 import (
 	"time"
 
+	"lockstep/ipc"
 	"lockstep/ipc/settings"
 	"lockstep/monitor"
 	"lockstep/worker/busy"
@@ -22,18 +23,17 @@ func (r *root) startPoll() {
 	if m != settings.MonitorPoll && m != settings.MonitorDnotify {
 		return
 	}
-	cfg := poll.Config{
-		Root: uint32(r.id), Inodes: r.cfg.Inodes,
+	r.poll = poll.New(poll.Config{
+		Root: uint32(r.id), Inodes: r.cfg.Inodes, Every: map[bool]time.Duration{true: r.cfg.PollEvery}[m == settings.MonitorPoll],
 		Dirs: r.Dirs, Known: func(rel string) bool { return r.track.Tree().Find(rel) != tree.None },
 		Emit: func(e monitor.PathEvent) {
 			r.e.events++
 			r.track.Path(e, r.e.now)
 		},
-	}
-	if m == settings.MonitorPoll {
-		cfg.Every = r.cfg.PollEvery
-	}
-	r.poll = poll.New(cfg)
+		Say: func(rel string, status uint16) {
+			r.e.log.printf(deliver.Warn, "%s: cannot list %s just now: %s; it is listed again, and compared with what was there before", r.name, phrase.Dir(rel), phrase.Status(ipc.Status(status)))
+		},
+	})
 }
 
 // listsAll says whether every entry of a directory is of interest: to leave out

@@ -69,7 +69,7 @@ func (r *root) state(t *deliver.Target) status.State {
 	s := t.State()
 	switch {
 	case s != status.StateInStep:
-	case r.track.Counters().Failed > 0:
+	case r.track.Counters().Failed > 0 || r.poll.Stalled():
 		return status.StateRetrying
 	case !r.track.Idle() || len(r.asks.List) > 0:
 		return status.StateSyncing

@@ -180,7 +180,7 @@ func (p *Poller) differ(rel string, before, now *dir) {
 		e := &before.entries[i]
 		if name := string(before.name(e)); old[name] == e {
 			if e.kind == listing.KindDir { // that it cannot be listed is no news
-				delete(p.dirs, strings.TrimPrefix(rel+"/"+name, "/"))
+				p.Drop(strings.TrimPrefix(rel+"/"+name, "/"))
 			}
 			p.emit(rel, name, monitor.Delete|isDir(e))
 		}

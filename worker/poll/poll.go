@@ -12,7 +12,8 @@
 //
 // Invariants: each directory of the tree is listed once a round; what differs from
 // its last listing is told, whoever asked for the listing, and what a time cannot
-// tell apart yet is told again (see late); rounds take a bounded share of the time.
+// tell apart yet is told again (see late); what could not be listed just now is not
+// taken for looked at (see stall); rounds take a bounded share of the time.
 package poll
 
 import (
@@ -32,15 +33,21 @@ type Config struct {
 	// Inodes: a file that is another one has another number, and one that is the
 	// same keeps it. (FUSE may give a file another number whenever it likes.)
 	Inodes bool
-	Own    bool                  // the own time of each directory is told, not of the root only: nobody lists the one above it
-	Dirs   func() []string       // the directories of the tree
-	Known  func(rel string) bool // whether the tree has a directory
-	Emit   func(monitor.PathEvent)
+	// Own: they are some directories, each for itself. The own time of each is told,
+	// not of the root only, since nobody lists the one above it; and that one cannot
+	// be listed is told at once (see stall), since it can be watched instead.
+	Own   bool
+	Dirs  func() []string       // the directories of the tree
+	Known func(rel string) bool // whether the tree has a directory
+	Emit  func(monitor.PathEvent)
+	// Say tells that a directory cannot be listed just now, and is asked for again;
+	// of several at a time one is told, and at most one a minute. May be nil.
+	Say func(rel string, status uint16)
 }
 
 // Counters are a Poller's account of itself.
 type Counters struct {
-	Rounds   uint64
+	Rounds   uint64 // in each of them every directory was listed
 	Listings uint64
 	Changes  uint64        // events that came of them
 	Last     time.Duration // how long the last round took
@@ -71,11 +78,13 @@ type Poller struct {
 	wanted map[string]bool
 	late   time.Time // all that is late by now is so no longer
 	marks  []mark
+	stall  stall
 }
 
-// mark is something that waits for a round.
+// mark is something that waits for rounds.
 type mark struct {
-	round uint64    // the end of this one, or of a later one
+	round uint64    // the first one that counts
+	once  bool      // all was listed once
 	late  time.Time // that begins at this time or later; zero: not known yet
 	f     func()
 }
@@ -85,7 +94,9 @@ func New(cfg Config) *Poller {
 	if cfg.Rest == 0 {
 		cfg.Rest = 4
 	}
-	return &Poller{cfg: cfg, seed: maphash.MakeSeed(), dirs: map[string]*dir{}, wanted: map[string]bool{}}
+	return &Poller{
+		cfg: cfg, seed: maphash.MakeSeed(), dirs: map[string]*dir{}, wanted: map[string]bool{}, stall: stall{window: 1},
+	}
 }
 
 // Counters returns the account as of now.
@@ -97,11 +108,11 @@ func (p *Poller) Counters() Counters { return p.count }
 // listed it: that stands in the listing above, which came before. Without rounds,
 // once what was asked for is listed.
 func (p *Poller) Mark(f func()) {
-	if p.cfg.Every == 0 && p.out == 0 && len(p.asked) == 0 {
+	if p.cfg.Every == 0 && p.out == 0 && len(p.asked) == 0 && !p.Stalled() {
 		f()
 		return
 	}
-	p.marks = append(p.marks, mark{round: p.number + 2, f: f})
+	p.marks = append(p.marks, mark{round: p.number + 1, f: f})
 }
 
 // Ask has one directory listed soon; false: nothing is known of it to compare.
@@ -133,7 +144,10 @@ func (p *Poller) Has(rel string) (entries int, listed bool) {
 func (p *Poller) Self(rel string) bool { return rel == "" || p.cfg.Own }
 
 // Drop forgets what is known of a directory.
-func (p *Poller) Drop(rel string) { delete(p.dirs, rel) }
+func (p *Poller) Drop(rel string) {
+	delete(p.dirs, rel)
+	delete(p.stall.dirs, rel)
+}
 
 // Next is when there is something to list; zero: no time soon.
 func (p *Poller) Next() time.Time {
@@ -142,6 +156,8 @@ func (p *Poller) Next() time.Time {
 		return time.Time{} // the answer comes first
 	case len(p.asked) > 0 || p.inside:
 		return p.now
+	case !p.stall.again.IsZero():
+		return p.stall.again
 	}
 	return p.due
 }
@@ -153,6 +169,7 @@ func (p *Poller) Ahead(now time.Time) []string {
 	if p.out > 0 {
 		return nil
 	}
+	p.askStalled()
 	if len(p.asked) > 0 {
 		return p.asked
 	}
@@ -188,14 +205,13 @@ func (p *Poller) begin() {
 	p.end()
 }
 
-// end follows each answer: the round may be over.
+// end follows each answer: the round may be over, or what marks wait for is listed.
 func (p *Poller) end() {
 	if p.out > 0 || len(p.ahead) > 0 {
 		return
 	}
-	if p.cfg.Every == 0 && len(p.asked) == 0 {
-		p.number += 2
-		p.wake()
+	if p.cfg.Every == 0 && len(p.asked) == 0 && !p.Stalled() {
+		p.wake(func(*mark) bool { return true }) // a late change is told by a signal of its own
 	}
 	if !p.inside {
 		return
@@ -203,28 +219,24 @@ func (p *Poller) end() {
 	p.inside, p.ahead = false, nil
 	for rel, d := range p.dirs {
 		if d.round < p.number {
-			delete(p.dirs, rel) // it is no longer in the tree
+			p.Drop(rel) // it is no longer in the tree
 		}
 	}
-	p.count.Rounds++
+	full := p.full()
 	p.count.Last = p.now.Sub(p.began)
 	p.due = p.began.Add(p.cfg.Every)
 	if rested := p.now.Add(time.Duration(p.cfg.Rest) * p.count.Last); rested.After(p.due) {
 		p.due = rested
 	}
-	p.wake()
+	p.wake(func(m *mark) bool { return m.over(p, full) })
 }
 
-// wake calls what has waited for this round.
-func (p *Poller) wake() {
+// wake calls what has waited for long enough.
+func (p *Poller) wake(over func(*mark) bool) {
 	marks := p.marks
 	p.marks = nil
 	for _, m := range marks {
-		if m.round <= p.number && m.late.IsZero() {
-			m.late = p.late
-		}
-		// Without rounds, a late change is told by a signal of its own.
-		if m.round <= p.number && (p.cfg.Every == 0 || !p.began.Before(m.late)) {
+		if over(&m) {
 			m.f()
 		} else {
 			p.marks = append(p.marks, m)
@@ -247,15 +259,17 @@ func (p *Poller) Listed(rel string, part listing.Part, asked, now time.Time, own
 	}
 	p.parts = false
 	p.count.Listings++
-	if part.Status != 0 {
-		p.refused(rel, part.Status)
-	} else {
+	switch {
+	case part.Status == 0:
+		p.answers(rel, asked)
 		p.compare(rel, part.Ctime, asked)
+	case !p.putOff(rel, part.Status, asked, own):
+		p.refused(rel, part.Status)
 	}
 	if own {
 		p.out--
-		p.end()
 	}
+	p.end()
 }
 
 // refused: nothing is known of the directory any more. Who keeps the tree finds
@@ -263,12 +277,12 @@ func (p *Poller) Listed(rel string, part listing.Part, asked, now time.Time, own
 func (p *Poller) refused(rel string, status uint16) {
 	gone := (status == listing.ENOENT || status == listing.ENOTDIR || status == listing.ELOOP) && p.forget(rel)
 	if gone {
-		delete(p.dirs, rel)
+		p.Drop(rel)
 	}
 	if p.dirs[rel] == nil {
 		return
 	}
-	delete(p.dirs, rel)
+	p.Drop(rel)
 	switch {
 	case rel == "" && (status == listing.ENOENT || status == listing.ESTALE):
 		p.emit(rel, "", monitor.DeleteSelf|monitor.IsDir)

@@ -79,14 +79,16 @@ func (q *Queue) Bisect(b *Batch, failed []Entry, now time.Time, rnd func() float
 
 // Return ends a batch that was not used: its paths wait again as before. What
 // is returned, outlives a whole pass as content and is returned once more
-// cannot be brought up to date but by a pass, and the next one ends it.
+// cannot be brought up to date but by a pass: the next one compares its content
+// (see BeginWhole) and ends it. What has changed since Take has its turns anew.
 func (q *Queue) Return(b *Batch, now time.Time) {
 	if !q.finish(b, now) {
 		return
 	}
 	for _, e := range b.Entries {
+		changed := q.items[e.Rel] != nil
 		q.back(e, b.Big, 0)
-		if it := q.items[e.Rel]; it != nil {
+		if it := q.items[e.Rel]; it != nil && !changed {
 			it.returned, it.survived, it.passed = true, e.survived, e.survived && it.change == Content
 		}
 	}

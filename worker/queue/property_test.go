@@ -23,10 +23,11 @@ type sim struct {
 	acks    int
 	hurried bool // by Retry, perhaps paths that a pass has ended and left waiting
 
-	contents  subtrees        // what the pass under way compares
-	returned  map[string]bool // by Return, so that a pass may end them
-	collapsed int             // paths whose content a pass compared
-	extended  int             // paths that came into a batch later
+	contents  subtrees       // what the pass under way compares
+	returned  map[string]int // how often by Return since the last change
+	collapsed int            // paths whose content a pass compared
+	ended     int            // of them, those that were returned again and again
+	extended  int            // paths that came into a batch later
 }
 
 type pending struct {
@@ -44,6 +45,7 @@ func (s *sim) add() {
 	change := Change(1 + s.r.IntN(15))
 	waits := s.q.Pending(rel) != 0 // what a pass has ended may wait on, to be compared: it is due as it was
 	s.q.Add(rel, change, s.now)
+	delete(s.returned, rel)
 	p := s.open[rel]
 	if p == nil {
 		p = &pending{first: s.now, clean: !waits && s.quiet()}
@@ -179,7 +181,10 @@ func (s *sim) finish(lane int) {
 	case 2:
 		s.reopen(b.Entries)
 		for _, e := range b.Entries {
-			s.returned[e.Rel] = true
+			s.returned[e.Rel]++
+		}
+		if s.r.IntN(2) == 0 {
+			s.q.AddWhole(s.now) // it is why a batch is returned
 		}
 		s.q.Return(b, s.now)
 	default:
@@ -220,13 +225,16 @@ func (s *sim) wholePass() {
 }
 
 // compared: of what a pass has ended, new content is compared by it, or is to be
-// sent all the same.
+// sent all the same, however often it was returned.
 func (s *sim) compared(held map[string]Change, contents subtrees) {
 	for rel, c := range held {
 		switch {
-		case c&(Content|Name) == 0 || s.returned[rel]:
+		case c&(Content|Name) == 0:
 		case contents.covers(rel):
 			s.collapsed++
+			if s.returned[rel] > 1 {
+				s.ended++
+			}
 		case s.q.Pending(rel)&(Content|Name) == 0 && !s.q.dirty.covers(rel):
 			s.t.Fatalf("%s: content that changed is taken for compared", rel)
 		}
@@ -270,10 +278,10 @@ func (s *sim) advance(limit time.Duration) {
 // TestNothingIsLost: whatever fails, every change is acknowledged by a batch
 // taken, or a pass begun, after it; and the queue comes to rest.
 func TestNothingIsLost(t *testing.T) {
-	collapsed, extended := 0, 0
+	collapsed, ended, extended := 0, 0, 0
 	for range 60 {
 		seed := rand.Uint64()
-		s := &sim{t: t, r: rand.New(rand.NewPCG(seed, 3)), now: epoch, open: map[string]*pending{}, returned: map[string]bool{}}
+		s := &sim{t: t, r: rand.New(rand.NewPCG(seed, 3)), now: epoch, open: map[string]*pending{}, returned: map[string]int{}}
 		s.c = Config{
 			Delay: time.Duration(s.r.IntN(300)) * time.Millisecond, MaxDelay: time.Second, BigDelay: 5 * time.Second,
 			RetryMin: 100 * time.Millisecond, RetryMax: 2 * time.Second, MaxPaths: 20 + s.r.IntN(80),
@@ -307,10 +315,11 @@ func TestNothingIsLost(t *testing.T) {
 			return
 		}
 		collapsed += s.collapsed
+		ended += s.ended
 		extended += s.extended
 	}
-	if collapsed == 0 || extended == 0 {
-		t.Errorf("%d paths of queues that collapsed, %d that came into a batch later", collapsed, extended)
+	if collapsed == 0 || ended == 0 || extended == 0 {
+		t.Errorf("%d paths of queues that collapsed, %d that were returned again and again, %d that came into a batch later", collapsed, ended, extended)
 	}
 }
 
@@ -329,8 +338,8 @@ func (s *sim) drain() {
 	for rel := range s.open {
 		s.t.Errorf("%s is lost", rel)
 	}
-	if s.q.Doubt() != 0 || len(s.q.held) != 0 {
-		s.t.Errorf("doubt %d, held %d", s.q.Doubt(), len(s.q.held))
+	if s.q.Doubt() != 0 || len(s.q.held) != 0 || s.q.bytes != 0 {
+		s.t.Errorf("doubt %d, held %d, %d bytes", s.q.Doubt(), len(s.q.held), s.q.bytes)
 	}
 	if s.acks == 0 {
 		s.t.Error("nothing was done")

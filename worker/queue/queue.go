@@ -41,14 +41,17 @@ type Config struct {
 	BigDelay time.Duration // settle time in the lane of big files; its hard limit is twice that
 	RetryMin time.Duration // first back-off; 0: a second
 	RetryMax time.Duration // longest back-off
-	MaxPaths int           // paths that may wait; 0: 250,000
+	MaxPaths int           // paths that may wait, at 200 bytes each or fewer; 0: 250,000
 }
 
 const (
 	// defaultMaxPaths is 50 MB for paths of 60 bytes (BenchmarkMemory): what one
 	// target that is not there may cost.
 	defaultMaxPaths = 250_000
-	defaultRetry    = time.Second
+	// meanPath bounds the bytes of all that wait: paths that are longer than that
+	// are fewer than Config.MaxPaths. 4 kB each, they would be 1 GB.
+	meanPath     = 200
+	defaultRetry = time.Second
 	// slackMax bounds how much earlier than due a path may be taken because
 	// another one is due: one command for both.
 	slackMax = 20 * time.Millisecond
@@ -88,6 +91,7 @@ type Queue struct {
 	base time.Time // times are kept as nanoseconds since then
 
 	items map[string]*item // all that wait, held ones included
+	bytes int              // of their paths
 	lanes [2]heap
 	held  []*item // due, but in the way of a running batch
 	spare []*item // of those that were taken: a path that changes again and again needs no new one
@@ -126,7 +130,7 @@ type item struct {
 	big, asap, isHeld bool
 	returned          bool // a batch with it was returned
 	survived          bool // and then a whole pass ended with success
-	passed            bool // and it was returned once more
+	passed            bool // and it was returned once more: the next pass compares its content
 }
 
 const (
@@ -182,7 +186,7 @@ func (q *Queue) Add(rel string, change Change, now time.Time) {
 		q.merge(it, change, at)
 		return
 	}
-	if len(q.items) >= q.c.MaxPaths {
+	if len(q.items) >= q.c.MaxPaths || q.bytes+len(rel) > meanPath*q.c.MaxPaths {
 		q.collapse(now)
 		q.soil(rel, change)
 		return
@@ -220,6 +224,7 @@ func (q *Queue) merge(it *item, change Change, at int64) {
 
 func (q *Queue) insert(it *item) {
 	q.items[it.rel] = it
+	q.bytes += len(it.rel)
 	if it.attempts > 0 {
 		q.doubt++
 	}
@@ -242,6 +247,7 @@ func (q *Queue) fresh() *item {
 // forget drops an item that is in no heap. It must not be used any more.
 func (q *Queue) forget(it *item) {
 	delete(q.items, it.rel)
+	q.bytes -= len(it.rel)
 	if it.attempts > 0 {
 		q.doubt--
 	}

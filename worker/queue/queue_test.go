@@ -397,31 +397,6 @@ func TestCollapse(t *testing.T) {
 	wantTake(t, q, 700, "late")
 }
 
-// TestWholeEnds: a path of which a plan can only say that a whole pass is
-// needed does not ask for one after the other for ever.
-func TestWholeEnds(t *testing.T) {
-	q := New(testConfig, epoch)
-	q.Add("p", Content, at(0))
-	now := 200
-	for passes := range 3 {
-		b := q.Take(at(now), 0)
-		if b == nil {
-			if passes != 2 || !q.Idle() {
-				t.Fatalf("after %d passes: idle %v", passes, q.Idle())
-			}
-			return
-		}
-		q.AddWhole(at(now))
-		q.Return(b, at(now))
-		if !q.BeginWhole(at(now)) {
-			t.Fatal("begin")
-		}
-		q.EndWhole(true, at(now), half)
-		now++
-	}
-	t.Fatal("it goes on and on")
-}
-
 // BenchmarkMemory measures what a waiting path costs, its own bytes included.
 func BenchmarkMemory(b *testing.B) {
 	paths := make([]string, defaultMaxPaths)

@@ -10,7 +10,12 @@ import (
 // content may differ. There are at most maxSubtrees; of more, the deepest make
 // room for the directories that hold them, down to the root. The zero value is
 // empty.
-type subtrees map[string]struct{}
+//
+// None is below another one, and they are in the order of their names (inOrder),
+// in which what is below a path follows it at once: so a path is covered by the
+// last one that is not after it, or by none. Whatever is done here costs a small
+// multiple of the paths' bytes: who writes in the tree chooses how deep they are.
+type subtrees []string
 
 // maxSubtrees keeps the rules that choose them short; half of it is left when
 // the deepest have made room.
@@ -18,26 +23,27 @@ const maxSubtrees = 1000
 
 // covers says whether the path, or a directory above it, is among them.
 func (s subtrees) covers(rel string) bool {
-	if len(s) == 0 {
-		return false
-	}
-	for {
-		if _, in := s[rel]; in || rel == "" {
-			return in
-		}
-		rel = parent(rel)
-	}
+	_, in := s.find(rel)
+	return in
+}
+
+// find is where a path belongs, and whether it is covered.
+func (s subtrees) find(rel string) (at int, covered bool) {
+	at, same := slices.BinarySearchFunc(s, rel, inOrder)
+	return at, same || at > 0 && within(rel, s[at-1])
 }
 
 // with adds a path.
 func (s subtrees) with(rel string) subtrees {
-	if s.covers(rel) {
+	at, covered := s.find(rel)
+	if covered {
 		return s
 	}
-	if s == nil {
-		s = subtrees{}
+	end := at
+	for end < len(s) && within(s[end], rel) {
+		end++
 	}
-	s[rel] = struct{}{}
+	s = slices.Replace(s, at, end, rel)
 	if len(s) > maxSubtrees {
 		return s.coarser()
 	}
@@ -46,57 +52,83 @@ func (s subtrees) with(rel string) subtrees {
 
 // union adds all of another set.
 func (s subtrees) union(other subtrees) subtrees {
-	for rel := range other {
+	for _, rel := range other {
 		s = s.with(rel)
 	}
 	return s
 }
 
-// coarser cuts all paths at the greatest depth at which few enough are left.
+// coarser cuts all paths at the greatest depth at which few enough are left. Cut
+// at some depth, a path is another one than that before it if they part above.
 func (s subtrees) coarser() subtrees {
-	deepest := 0
-	for rel := range s {
-		deepest = max(deepest, depth(rel))
-	}
-	for d := deepest - 1; d > 0; d-- {
-		if cut := s.cut(d); len(cut) <= maxSubtrees/2 {
-			return cut
+	var part []int // how many part from the one before after so many names
+	for i := range s[1:] {
+		n := strings.Count(s[i][:shared(s[i], s[i+1])], "/")
+		for len(part) <= n {
+			part = append(part, 0)
 		}
+		part[n]++
 	}
-	return subtrees{"": {}}
-}
-
-// cut replaces paths deeper than d by the directories at depth d above them.
-func (s subtrees) cut(d int) subtrees {
-	out := subtrees{}
-	for rel := range s {
-		for depth(rel) > d {
-			rel = parent(rel)
-		}
-		out[strings.Clone(rel)] = struct{}{}
+	d, left := 0, 1
+	for d < len(part) && left+part[d] <= maxSubtrees/2 {
+		left += part[d]
+		d++
 	}
-	for rel := range out {
-		if out.covers(parent(rel)) && rel != "" {
-			delete(out, rel)
+	if d == 0 {
+		return subtrees{""}
+	}
+	out := make(subtrees, 0, left)
+	for _, rel := range s {
+		if top := first(rel, d); len(out) == 0 || out[len(out)-1] != top {
+			out = append(out, strings.Clone(top)) // the long one is to be forgotten
 		}
 	}
 	return out
-}
-
-// depth is how many names rel has; the root has none.
-func depth(rel string) int {
-	if rel == "" {
-		return 0
-	}
-	return strings.Count(rel, "/") + 1
 }
 
 // list is the paths in order.
-func (s subtrees) list() []string {
-	out := make([]string, 0, len(s))
-	for rel := range s {
-		out = append(out, rel)
+func (s subtrees) list() []string { return slices.Clone(s) }
+
+// inOrder compares paths name by name.
+func inOrder(a, b string) int {
+	n := shared(a, b)
+	switch {
+	case n == len(a) || n == len(b):
+		return cmp.Compare(len(a), len(b))
+	case a[n] == '/':
+		return -1
+	case b[n] == '/':
+		return 1
 	}
-	slices.SortFunc(out, cmp.Compare)
-	return out
+	return cmp.Compare(a[n], b[n])
+}
+
+// shared is how many bytes two paths begin with alike.
+func shared(a, b string) (n int) {
+	const step = 64 // compared at once
+	least := min(len(a), len(b))
+	for n+step <= least && a[n:n+step] == b[n:n+step] {
+		n += step
+	}
+	for n < least && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+// within says whether a path is below another one; all are below "".
+func within(rel, dir string) bool {
+	return dir == "" || len(rel) > len(dir) && rel[len(dir)] == '/' && rel[:len(dir)] == dir
+}
+
+// first is the first n names of a path, all of it if there are fewer.
+func first(rel string, n int) string {
+	for i := range len(rel) {
+		if rel[i] == '/' {
+			if n--; n == 0 {
+				return rel[:i]
+			}
+		}
+	}
+	return rel
 }

@@ -31,7 +31,7 @@ func TestSubtreesCoverAllThatWasAdded(t *testing.T) {
 				t.Fatalf("seed %d: %q was added and is not covered", seed, rel)
 			}
 		}
-		for rel := range s {
+		for _, rel := range s.list() {
 			if rel != "" && s.covers(parent(rel)) {
 				t.Errorf("%q is below another one", rel)
 			}
@@ -47,6 +47,60 @@ func TestSubtreesStayNarrow(t *testing.T) {
 	}
 	if s.covers("srv/other") || s.covers("srv/www/31") || !s.covers("srv/www/7/file7") {
 		t.Errorf("%d: %q", len(s), s.list()[:min(len(s), 5)])
+	}
+}
+
+// What there is at one depth, and where it is cut when there are too many.
+func TestSubtreesAreCutWhereFewAreLeft(t *testing.T) {
+	for name, c := range map[string]struct {
+		rel  string // of the i-th path
+		want string
+	}{
+		"first names":     {"%[1]d/a/b", "[]"},
+		"second names":    {"a/%[1]d/b/c", "[a]"},
+		"last names":      {"a/b/c/%[1]d", "[a/b/c]"},
+		"of two":          {"a/%[2]d/c/%[1]d", "[a/0/c a/1/c]"},
+		"with a prefix":   {"a-/%[2]d/%[1]d", "[a-/0 a-/1]"},
+		"one is shallow":  {"x/%[3]s", "[x/b x/shallow]"},
+		"root among them": {"%[4]s", "[]"},
+	} {
+		var s subtrees
+		for i := range maxSubtrees + 1 {
+			shallow, root := "shallow", ""
+			if i > 0 {
+				shallow, root = fmt.Sprintf("b/%d", i), fmt.Sprint(i)
+			}
+			s = s.with(strings.SplitN(fmt.Sprintf(c.rel+"\x00", i, i%2, shallow, root), "\x00", 2)[0])
+		}
+		if got := fmt.Sprint(s.list()); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+// A path that is four times as deep costs four times as much, not 64 times.
+func TestSubtreesCostWhatPathsAreLong(t *testing.T) {
+	cost := func(spec string, depth int) time.Duration {
+		var paths []string
+		for i := range maxSubtrees + 1 {
+			paths = append(paths, fmt.Sprintf(spec, strings.Repeat("d/", depth), i))
+		}
+		least := time.Hour
+		for range 5 {
+			began := time.Now()
+			var s subtrees
+			for _, rel := range paths {
+				s = s.with(rel)
+			}
+			least = min(least, time.Since(began))
+		}
+		return least
+	}
+	for name, spec := range map[string]string{"first names": "%[2]d/%[1]sx", "last names": "%[1]s%[2]d"} {
+		shallow, deep := cost(spec, 40), cost(spec, 160)
+		if ratio := float64(deep) / float64(shallow); ratio > 12 {
+			t.Errorf("%s: at four times the depth %.1f times the time (%v, %v)", name, ratio, shallow, deep)
+		}
 	}
 }
 
@@ -125,5 +179,43 @@ func TestShare(t *testing.T) {
 	q.Share([]string{"a", "c"}, now)
 	if q.Len() != 0 || q.Pending("c") != Content || q.Pending("e") != 0 {
 		t.Errorf("%d wait; c %b e %b", q.Len(), q.Pending("c"), q.Pending("e"))
+	}
+}
+
+// What may wait is bounded by its bytes, too: long paths are fewer.
+func TestCollapseBoundsBytes(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	q := New(Config{MaxPaths: 100}, now)
+	long := func(i int) string { return fmt.Sprintf("%s/%d", strings.Repeat("d", 3998), i) }
+	for i := range 5 {
+		q.Add(long(i), Content, now)
+		q.Add(long(i), Attr, now) // the same one
+	}
+	if q.Len() != 5 || q.Collapses() != 0 {
+		t.Fatalf("%d wait, %d collapses", q.Len(), q.Collapses())
+	}
+	// What was done makes room.
+	b := q.Take(now, 3)
+	q.Done(b, now)
+	for i := range 3 {
+		q.Add(long(5+i), Content, now)
+	}
+	if q.Len() != 5 || q.Collapses() != 0 {
+		t.Fatalf("%d wait, %d collapses", q.Len(), q.Collapses())
+	}
+	q.Add(long(8), Content, now)
+	if q.Len() != 0 || q.Collapses() != 1 || !q.Whole() {
+		t.Fatalf("%d paths of 4 kB wait, %d collapses", q.Len(), q.Collapses())
+	}
+	q.BeginWhole(now)
+	if got := len(q.Contents()); got != 6 {
+		t.Errorf("content is compared in %d places", got)
+	}
+	q.EndWhole(true, now, half)
+	for i := range 5 {
+		q.Add(long(i), Content, now)
+	}
+	if q.Len() != 5 || q.Collapses() != 1 {
+		t.Errorf("after the pass, %d wait, %d collapses", q.Len(), q.Collapses())
 	}
 }

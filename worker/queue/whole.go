@@ -11,6 +11,7 @@ func (q *Queue) collapse(now time.Time) {
 		q.soil(rel, it.change)
 	}
 	q.items = map[string]*item{}
+	q.bytes = 0
 	q.lanes = [2]heap{}
 	q.held = nil
 	q.doubt = 0
@@ -59,20 +60,24 @@ func (q *Queue) Whole() bool { return q.whole }
 
 // BeginWhole begins a whole pass. It answers false when none is needed or one
 // is under way, while a batch runs, and during back-off. Until EndWhole
-// nothing can be taken.
+// nothing can be taken. What it is to end though no batch can copy it, it compares:
+// nobody else ever would.
 func (q *Queue) BeginWhole(now time.Time) bool {
 	if !q.whole || q.passing || q.run[laneSmall] != nil || q.run[laneBig] != nil || q.offset(now) < max(q.gate, q.passAt) {
 		return false
 	}
 	q.passing, q.again, q.absorb = true, false, false
-	q.comparing, q.dirty = q.dirty, nil
 	q.gen++
 	q.pruned = map[string]bool{}
 	for rel, it := range q.items {
 		if it.change&Replaced != 0 {
 			q.pruned[rel] = true
 		}
+		if it.passed {
+			q.soil(rel, it.change)
+		}
 	}
+	q.comparing, q.dirty = q.dirty, nil
 	return true
 }
 
