@@ -89,14 +89,14 @@ func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets m
 	return r, nil
 }
 
-// nameLeft hears that rel is no longer a name of an inode that has others. A
+// nameLeft hears that a name of an inode that has others goes. A
 // write through one of the names was told under that name alone, so that what
 // waits for it is due for all.
-func (r *root) nameLeft(rel string, ino uint64) {
-	names := append(r.links.Names(ino), rel)
-	for _, t := range r.targets {
-		t.Queue.Share(names, r.e.now)
-	}
+func (r *root) nameLeft(_ string, ino uint64) {
+	r.links.Spread(ino, r.e.now, func(yield func(links.Waiting) bool) {
+		for i := 0; i < len(r.targets) && yield(r.targets[i].Queue); i++ {
+		}
+	})
 }
 
 // excluded decides about one name whose parents are known not to be excluded.

@@ -30,6 +30,7 @@ func (s *sink) Dirty(rel string, c track.Change, e *track.Entry) {
 	if e == nil && r.rules.Unheard(rel) {
 		return // an event: the next whole pass copies it. What a listing marks it may not.
 	}
+	r.links.Changed(rel, queue.Change(c))
 	for _, t := range r.targets {
 		t.Queue.Add(rel, queue.Change(c), r.e.now)
 	}

@@ -6,23 +6,27 @@
 //
 // Trust: runs in the worker. Names are hostile, and never looked into here
 // beyond their slashes.
-// Imports: the standard library.
+// Imports: the standard library and the queue's kinds of change.
 //
 // Invariants: only inodes with several links are kept; a name has one inode;
-// moving a directory moves one node.
+// moving a directory moves one node. A file may have any number of names (ext4
+// allows 65,000, tmpfs has no limit), and all may go one after the other: what
+// one name's going takes does not depend on how many others there are.
 package links
 
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // Index is of one root. It is not safe for concurrent use.
 type Index struct {
-	// Left, if set, is told that rel is no longer a name of ino, which has
-	// others. A change made through one name, of which the kernel told under
-	// that name alone, concerns the others: who has such a change of any of them
-	// or of rel waiting must queue it for all of them, rel included.
+	// Left, if set, is told that rel is about to be no name of ino any more,
+	// which has others; of those that go with it at the end of a walk it is told
+	// together, under one. A change made through one name, of which the kernel
+	// told under that name alone, concerns the others: who has such a change of
+	// any of them waiting must queue it for all of them, rel included (Spread).
 	Left func(rel string, ino uint64)
 
 	root   node
@@ -31,13 +35,20 @@ type Index struct {
 	names  int
 	shared map[string]uint64 // see Share
 	full   bool              // shared could not take all
+
+	at    time.Time       // the step that given is of
+	given map[share]given // see Spread
 }
 
+// inode has what a name has of it that has one other: 16 bytes.
 type inode struct {
+	// names are in no order, but that the even ones come first: what waits for
+	// one of these was given to all of these when it came (Spread).
 	names []*node
+	even  uint32
 	// away is how many links have names outside this root (or in what is
-	// excluded), by the last search; -1 before one.
-	away int64
+	// excluded), by the last search; 0 before one.
+	away uint32
 }
 
 // node is a path component: a directory on the way to a name, or a name.
@@ -47,6 +58,7 @@ type node struct {
 	kids   map[string]*node
 	ino    uint64 // 0: not a name
 	seen   uint32 // the walk in which it was set last
+	pos    uint32 // in its inode's names
 }
 
 // New makes an empty index.
@@ -55,8 +67,7 @@ func New() *Index { return &Index{inos: map[uint64]*inode{}, shared: map[string]
 // Walk begins a walk that shows all names again by Set. See Sweep.
 func (x *Index) Walk() { x.walk++ }
 
-// Sweep ends the walk: names that were not set since it began are gone. Of each
-// Left is told while it still is a name.
+// Sweep ends the walk: names that were not set since it began are gone.
 func (x *Index) Sweep() {
 	for ino, in := range x.inos {
 		var gone []*node
@@ -65,17 +76,16 @@ func (x *Index) Sweep() {
 				gone = append(gone, n)
 			}
 		}
-		in.away = -1
-		for _, n := range gone {
-			if x.Left != nil && len(in.names) > 1 {
-				x.Left(n.path(), ino)
-			}
+		in.away = 0
+		if len(gone) > 0 {
+			x.leaves(gone[0], ino)
 		}
 		for _, n := range gone {
 			x.remove(n)
 			prune(n)
 		}
 	}
+	x.given = nil // it may be of many
 }
 
 // Share notes that rel, which is no regular file, is one of several names of
@@ -118,10 +128,10 @@ func (x *Index) Set(rel string, ino uint64, nlink uint32) {
 	x.unname(n)
 	in := x.inos[ino]
 	if in == nil {
-		in = &inode{away: -1}
+		in = &inode{}
 		x.inos[ino] = in
 	}
-	n.ino = ino
+	n.ino, n.pos = ino, uint32(len(in.names))
 	in.names = append(in.names, n)
 	x.names++
 }
@@ -172,8 +182,13 @@ func (x *Index) Names(ino uint64) []string {
 	if in == nil {
 		return nil
 	}
-	names := make([]string, len(in.names))
-	for i, n := range in.names {
+	return paths(in.names)
+}
+
+// paths of nodes, sorted.
+func paths(nodes []*node) []string {
+	names := make([]string, len(nodes))
+	for i, n := range nodes {
 		names[i] = n.path()
 	}
 	slices.Sort(names)
@@ -204,7 +219,7 @@ func (x *Index) Complete(ino uint64, nlink uint32) bool {
 	if in == nil {
 		return nlink < 2
 	}
-	return int64(nlink)-int64(len(in.names)) <= max(0, in.away)
+	return int64(nlink)-int64(len(in.names)) <= int64(in.away)
 }
 
 // Searched notes that the whole root has been listed and Set was called for
@@ -214,7 +229,7 @@ func (x *Index) Searched(ino uint64, nlink uint32) {
 	if in == nil {
 		return // every name has gone: nothing to complete
 	}
-	in.away = max(0, int64(nlink)-int64(len(in.names)))
+	in.away = uint32(max(0, int64(nlink)-int64(len(in.names))))
 }
 
 // Len counts the names.
@@ -246,10 +261,14 @@ func (n *node) add(kid *node) {
 	n.kids[kid.name] = kid
 }
 
-// unname takes a node's inode away, and tells if that has other names.
+// unname takes a node's inode away, and tells before if that has other names.
 func (x *Index) unname(n *node) {
-	ino := n.ino
-	if x.remove(n); x.Left != nil && x.inos[ino] != nil {
+	x.leaves(n, n.ino)
+	x.remove(n)
+}
+
+func (x *Index) leaves(n *node, ino uint64) {
+	if in := x.inos[ino]; in != nil && len(in.names) > 1 && x.Left != nil {
 		x.Left(n.path(), ino)
 	}
 }
@@ -260,10 +279,11 @@ func (x *Index) remove(n *node) {
 	if in == nil {
 		return
 	}
-	if i := slices.Index(in.names, n); i >= 0 {
-		in.names = slices.Delete(in.names, i, i+1)
-	}
-	if len(in.names) == 0 {
+	in.odd(n)
+	last := len(in.names) - 1
+	in.swap(n.pos, uint32(last))
+	in.names[last] = nil
+	if in.names = in.names[:last]; last == 0 {
 		delete(x.inos, n.ino)
 	}
 	n.ino = 0

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"lockstep/worker/queue"
 )
 
 func check(t *testing.T, x *Index, ino uint64, want ...string) {
@@ -81,9 +84,24 @@ func TestLeft(t *testing.T) {
 	x.Forget("nothing")
 	x.ForgetTree("d")
 	x.Forget("b") // the last one: nobody is left to be told of
-	want := []string{"a 7 [b d/c]", "d/c 7 [b]"}
+	want := []string{"a 7 [a b d/c]", "d/c 7 [b d/c]"}
 	if !slices.Equal(told, want) {
 		t.Fatalf("told %q, want %q", told, want)
+	}
+}
+
+// sound checks what the positions of names say.
+func sound(t *testing.T, x *Index) {
+	t.Helper()
+	for ino, in := range x.inos {
+		if int(in.even) > len(in.names) {
+			t.Fatalf("%d even ones of %d names of %d", in.even, len(in.names), ino)
+		}
+		for i, n := range in.names {
+			if n.ino != ino || int(n.pos) != i {
+				t.Fatalf("name %d of %d: %q is name %d of %d", i, ino, n.path(), n.pos, n.ino)
+			}
+		}
 	}
 }
 
@@ -103,7 +121,11 @@ func TestModel(t *testing.T) {
 	under := func(p, dir string) bool { return p == dir || strings.HasPrefix(p, dir+"/") }
 	for range 20_000 {
 		p := path()
-		switch r.IntN(6) {
+		switch r.IntN(8) {
+		case 6:
+			x.Changed(p, queue.Content)
+		case 7:
+			x.Spread(uint64(1+r.IntN(9)), time.Time{}, func(func(Waiting) bool) {})
 		case 0, 1, 2:
 			ino := uint64(1 + r.IntN(9))
 			x.Set(p, ino, 2)
@@ -142,6 +164,7 @@ func TestModel(t *testing.T) {
 		if x.Len() != len(model) {
 			t.Fatalf("%d names, want %d", x.Len(), len(model))
 		}
+		sound(t, x)
 	}
 	x.ForgetTree("")
 	if x.Len() != 0 || len(x.inos) != 0 || x.root.kids != nil {
