@@ -107,7 +107,7 @@ func TestANameThatGoesLeavesNoChangeBehind(t *testing.T) {
 		r, names := namesOf(t, 20)
 		waits := func(i int, rel string) bool { return r.targets[i].Queue.Pending(rel)&queue.Content != 0 }
 		r.links.Set("first", 7, 21)
-		r.links.Forget("first") // all have been looked at, and nothing waits
+		r.links.Forget("first")                               // all have been looked at, and nothing waits
 		r.targets[1].Queue.Add(names[3], queue.Name, r.e.now) // no change of the file
 		(*sink)(r).Dirty(names[5], track.Content, nil)
 		c.leave(r, names)
