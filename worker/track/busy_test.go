@@ -233,3 +233,20 @@ func TestBusyStrays(t *testing.T) {
 		s.check()
 	})
 }
+
+// A directory that is new when another one is watched again is new to everybody: no
+// comparison that follows finds it missing in the tree.
+func TestNewWhenWatchedAgain(t *testing.T) {
+	s, d := newHot(t)
+	id := s.t.tree.Find("a")
+	if !s.t.Rest(id) {
+		t.Fatal("it does not rest")
+	}
+	s.told()
+	s.k.create(d, "new", true)
+	s.k.create(d.kids["new"], "f", false)
+	s.t.Wake(id)
+	s.t.Path(monitor.PathEvent{Mask: monitor.Attrib | monitor.IsDir, Name: []byte("a")}, s.now) // which a comparison tells
+	s.settle()
+	s.check()
+}

@@ -312,8 +312,8 @@ func (t *Tracker) listed(w *walk, rel string, e *Entry) {
 		t.count.Repairs++
 		t.vanished(rel)
 		want |= wantDirty | wantPrune
-	case added && w.want&wantDeep != 0 && t.unsure > 0:
-		want |= wantDirty // see mending
+	case added && (want == 0 || w.want&wantDeep != 0 && t.unsure > 0):
+		want |= wantDirty // nobody has told of it: a walk for the watch alone; or see mending
 	case added:
 	case w.want&wantDeep != 0:
 		want |= w.want & wantVerify
