@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"lockstep/internal/testenv"
+	"lockstep/ipc"
 	"lockstep/monitor"
 	"lockstep/worker/busy"
 	"lockstep/worker/poll"
@@ -108,6 +109,9 @@ func (s *sim) askBusy() {
 func (s *sim) listedBusy(l Listing) bool {
 	if s.b == nil || l.Serial < ownSerial {
 		return false
+	}
+	if !l.More && s.h.flaky > 0 && s.next(4) == 0 {
+		l.Status, l.Entries = uint16(ipc.StatusTimeout), nil
 	}
 	s.b.poll.Listed(s.b.asked[l.Serial].rel, l, s.b.asked[l.Serial].at, s.now, true)
 	return true
