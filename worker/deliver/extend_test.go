@@ -53,8 +53,8 @@ func (h *asker) answer(t *testing.T, between func()) (rels []string) {
 	return rels
 }
 
-// A batch that was long in the planning takes in what has come meanwhile, twice by
-// half of it at most, and asks for that alone.
+// A batch takes in what has come while it was planned, up to one request's paths,
+// and asks for that alone.
 func TestBatchGrowsWhilePlanned(t *testing.T) {
 	_, h := reviewTarget()
 	host := &asker{reviewHost: h}
@@ -65,23 +65,17 @@ func TestBatchGrowsWhilePlanned(t *testing.T) {
 			tg.Queue.Add(fmt.Sprintf("d/%05d", i), queue.Name|queue.Content, h.now)
 		}
 	}
-	add(0, 4000)
+	add(0, 100)
 	tg.Advance()
-	var asked []string
-	const come = 6000
-	first := host.answer(t, func() { add(4000, 4000+come) })
-	asked = append(asked, first...)
+	asked := host.answer(t, func() { add(100, 100+extendTo) })
 	slices.Sort(asked)
-	if n := len(slices.Compact(slices.Clone(asked))); n != len(asked) {
-		t.Errorf("%d paths were asked for twice", len(asked)-n)
-	}
-	if n := len(asked); n != 9000 {
-		t.Errorf("%d paths were asked for", n)
+	if n := len(slices.Compact(slices.Clone(asked))); n != len(asked) || n != extendTo {
+		t.Errorf("%d paths were asked for, %d of them different; want %d", len(asked), n, extendTo)
 	}
 	if len(host.lists) != 1 {
 		t.Fatalf("%d commands", len(host.lists))
 	}
-	if waiting := tg.Queue.Len(); waiting != 1000 {
-		t.Errorf("%d paths wait, want 1000: a batch grows by half, twice", waiting)
+	if waiting := tg.Queue.Len(); waiting != 100 {
+		t.Errorf("%d paths wait, want 100", waiting)
 	}
 }

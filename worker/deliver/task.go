@@ -138,12 +138,11 @@ const (
 
 // extend has the batch take in what has come since: one change by a person is
 // often several events, and the command that begins now would be the first of
-// two. So it is with many changes: by as much as half of it a batch grows, which
-// takes less time than another command.
+// two.
 func (k *Task) extend() bool {
-	limit := 0
-	if k.extended < maxExtends {
-		limit = min(max(extendTo, len(k.batch.Entries)*3/2), maxBatch)
+	limit := extendTo
+	if k.extended >= maxExtends {
+		limit = 0
 	}
 	k.extended++
 	fresh := k.t.Queue.Extend(k.batch, k.t.host.Now(), limit)
