@@ -40,6 +40,8 @@ type Service struct {
 	AllowMissing []string
 	MonitorRules []string // lines that choose.ParseRule reads
 
+	PIDFile string // "": none
+
 	MaxJobs        uint32 // commands at a time, in all
 	MaxJobsPerHost uint32 // and to one remote host
 }
@@ -86,9 +88,17 @@ type Sync struct {
 	PollEvery   time.Duration // 0: as suits the file system
 	AllowBlind  bool
 
+	Mode        string   // ModeRsync, or a mode of package handler
+	Handler     string   // the program; absolute and without symbolic links after Resolve
+	HandlerArgs []string // its words, with macros; none: the mode's own
+	IgnoreExit  []uint8  // its exit codes that are no failure
+
 	RsyncPath string   // absolute and without symbolic links after Resolve
 	RsyncArgs []string // words of the list in package keys
 	BWLimit   uint64   // bytes a second; 0: no limit
+
+	StatusFile  string // in which the state is written; "": none
+	StandbyFile string // that holds commands back while it is there; "": none
 
 	RunAs        string // the command's user for remote targets; "": a free uid
 	SSH          SSH

@@ -41,7 +41,7 @@ func Several(parts []Part) string {
 	}
 	line := []string{fmt.Sprintf("%d syncs", len(parts))}
 	// In the order of how much a person wants to know.
-	for _, state := range []string{"held", "ended", "waiting to start again", "retrying", "starting", "walking", "whole sync", "syncing", "in step", "stopping"} {
+	for _, state := range []string{"held", "held back", "ended", "waiting to start again", "retrying", "starting", "walking", "whole sync", "syncing", "in step", "stopping"} {
 		if n := counts[state]; n > 0 {
 			line = append(line, fmt.Sprintf("%d %s", n, state))
 		}

@@ -116,20 +116,28 @@ type Options struct {
 	Values      map[string]string // what other lower-case macros become, by the option's name
 
 	PreferInclude bool // rsync: every path is listed, and there is no exclude list
-	Simplify      bool // shell: lines are names alone
-	Limit         int  // rsync: lines of a list, but for the last path's; 0: none
+	// Excludes are rules of rsync's ("- PATTERN", "+ PATTERN") that stand in each
+	// exclude list before what is rejected: they hold for what nobody has seen yet.
+	Excludes []string
+	Simplify bool // shell: lines are names alone
+	Limit    int  // rsync: lines of a list, but for the last path's; 0: none
 
 	// Bounds of one call where names are words: words in all, as clsync's 256, and
 	// bytes as the kernel counts them for execve(2), without the environment. 0:
 	// none. A single name goes whatever MaxWords says.
 	MaxWords, MaxBytes int
+	// MaxList is how many bytes of lines a list of one call has; 0: no bound. What a
+	// single path needs goes whatever it says: rsync's lists have a line for each
+	// directory above it. What is rejected is not among them.
+	MaxList int
 }
 
 // excludes says that there are exclude lists.
 func (o Options) excludes() bool { return o.Mode.rsync() && !o.PreferInclude }
 
-// protects says that what is rejected reaches the handler.
-func (m *Maker) protects() bool {
+// Protects says that what is rejected reaches the handler, so that a line may have all
+// that is below a directory.
+func (m *Maker) Protects() bool {
 	return m.opt.excludes() && (m.opt.Mode.function() || has(m.list, slotExclude))
 }
 
@@ -151,6 +159,8 @@ func New(o Options) (*Maker, error) {
 		return nil, fmt.Errorf("the watched directory %q must be an absolute path", o.Watch)
 	case o.Simplify && o.Mode.rsync():
 		return nil, fmt.Errorf("synclist-simplify means nothing in mode %s: its lists are rsync's; leave it out", o.Mode)
+	case strings.ContainsAny(strings.Join(o.Excludes, ""), "\r\n\x00"):
+		return nil, errors.New("a rule that is to be in each exclude list must be one line")
 	case strings.ContainsAny(o.Label, "\n\x00"):
 		return nil, fmt.Errorf("the label %q must be one line", o.Label)
 	}

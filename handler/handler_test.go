@@ -1,6 +1,8 @@
 package handler_test
 
 import (
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -298,6 +300,60 @@ func TestMacros(t *testing.T) {
 		got := handler.Fill(r.Runs[0].Argv, func(handler.ListName) string { return "/list" })
 		if !slices.Equal(got, []string{"/h", "/list", want}) {
 			t.Errorf("%q: %q, want %q", template, got, want)
+		}
+	}
+}
+
+// A list is cut where it would be longer than it may be; every path is in one, and
+// one path that is longer by itself goes alone.
+func TestListsAreCut(t *testing.T) {
+	const most = 1000
+	deep := strings.TrimSuffix(strings.Repeat("d/", 100), "/") // 100 lines, 10,000 bytes
+	var entries []handler.Entry
+	for i := range 200 {
+		entries = append(entries, handler.Entry{Path: fmt.Sprintf("file%03d", i), Mask: 8, New: handler.File})
+	}
+	entries = append(entries, handler.Entry{Path: deep, Mask: 8, New: handler.File}, handler.Entry{Path: deep + "x", Mask: 8, New: handler.File})
+	for _, mode := range []handler.Mode{handler.Shell, handler.RsyncShell} {
+		m, err := handler.New(handler.Options{Mode: mode, Path: "/h", Label: "l", Watch: "/w", Destination: "/d", MaxList: most})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]int{}
+		calls := 0
+		left, err := m.Each(handler.Batch{Entries: entries}, func(r handler.Run) error {
+			calls++
+			for _, e := range r.Entries {
+				got[e.Path]++
+			}
+			if n := len(r.Lists[0].Content); n > most && len(r.Entries) > 1 {
+				t.Errorf("%v: a list of %d bytes for %d paths", mode, n, len(r.Entries))
+			}
+			return nil
+		})
+		if err != nil || len(left) > 0 || len(got) != len(entries) || calls < 3 || calls > 10 {
+			t.Errorf("%v: %d calls, %d paths, %v %v", mode, calls, len(got), left, err)
+		}
+		for path, n := range got {
+			if n != 1 {
+				t.Errorf("%v: %s is in %d calls", mode, path, n)
+			}
+		}
+	}
+}
+
+// An error of who makes the calls ends them.
+func TestEachEnds(t *testing.T) {
+	entries := []handler.Entry{{Path: "a", Mask: 8, New: handler.File}, {Path: "b", Mask: 8, New: handler.File}, {Path: "c", Mask: 8, New: handler.File}}
+	boom := errors.New("boom")
+	for _, mode := range []handler.Mode{handler.Simple, handler.Direct, handler.Shell, handler.RsyncShell, handler.RsyncDirect} {
+		m, err := handler.New(handler.Options{Mode: mode, Path: "/h", Label: "l", Watch: "/w", Destination: "/d", MaxList: 1, MaxWords: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		calls := 0
+		if _, err := m.Each(handler.Batch{Entries: entries}, func(handler.Run) error { calls++; return boom }); !errors.Is(err, boom) || calls != 1 {
+			t.Errorf("%v: %d calls, %v", mode, calls, err)
 		}
 	}
 }

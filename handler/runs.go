@@ -33,23 +33,40 @@ type Result struct {
 // making is the making of one batch's runs.
 type making struct {
 	*Maker
-	Result
+	left     []Left
 	env      []string
 	excludes []byte
+	run      func(Run) error
+	err      error // the first of run
 }
 
 // Make makes the calls for a batch.
 func (m *Maker) Make(b Batch) (Result, error) {
-	if err := m.check(b); err != nil {
+	var r Result
+	left, err := m.Each(b, func(one Run) error {
+		r.Runs = append(r.Runs, one)
+		return nil
+	})
+	if err != nil {
 		return Result{}, err
 	}
-	k := &making{Maker: m, env: []string{
+	r.Left = left
+	return r, nil
+}
+
+// Each makes the calls for a batch one after the other, so that the lists of one
+// alone are there at a time, until run has an error. It returns what none has.
+func (m *Maker) Each(b Batch, run func(Run) error) ([]Left, error) {
+	if err := m.check(b); err != nil {
+		return nil, err
+	}
+	k := &making{run: run, Maker: m, env: []string{
 		"CLSYNC_STATUS=" + b.Status, "CLSYNC_ITERATION=" + strconv.FormatUint(b.Iteration, 10)}}
 	if m.opt.Mode == Simple {
 		for _, e := range b.Entries {
 			k.one(m.list, "sync", e)
 		}
-		return k.Result, nil
+		return k.left, k.err
 	}
 	entries := merge(b.Entries)
 	switch {
@@ -57,13 +74,23 @@ func (m *Maker) Make(b Batch) (Result, error) {
 		k.function(entries)
 	case m.opt.Mode.function(), m.opt.Mode.rsync() && has(m.list, slotInclude, slotExclude):
 		if m.opt.excludes() {
-			k.excludes, k.Left = excludes(b.Rejected, b.Below)
+			k.excludes, k.left = excludes(b.Rejected, b.Below)
+			k.excludes = append(m.rules(), k.excludes...)
 		}
 		k.rsync(entries)
 	default:
 		k.plain(entries)
 	}
-	return k.Result, nil
+	return k.left, k.err
+}
+
+// rules are the lines of the exclude list that are always there.
+func (m *Maker) rules() []byte {
+	content := []byte{}
+	for _, rule := range m.opt.Excludes {
+		content = append(append(content, rule...), '\n')
+	}
+	return content
 }
 
 // check refuses a batch that could not be handed over safely.
@@ -78,7 +105,7 @@ func (m *Maker) check(b Batch) error {
 		switch {
 		case strings.ContainsRune(e.Path, 0):
 			return errors.New("a path has a NUL")
-		case m.opt.Mode.rsync() && (e.Recursive || e.Content) && rejects && !m.protects():
+		case m.opt.Mode.rsync() && (e.Recursive || e.Content) && rejects && !m.Protects():
 			return fmt.Errorf("%q is to be copied with all below but for what is rejected, and no exclude list is handed over (rsync-prefer-include, or arguments without %%EXCLUDE-LIST-PATH%%): list it path by path", e.Path)
 		}
 	}
@@ -86,8 +113,11 @@ func (m *Maker) check(b Batch) error {
 }
 
 func (k *making) add(r Run) {
+	if k.err != nil {
+		return
+	}
 	r.Env = k.env
-	k.Runs = append(k.Runs, r)
+	k.err = k.run(r)
 }
 
 // function makes the calls of mode so, in the order of plain.
@@ -116,9 +146,12 @@ func (m *Maker) absolute(rel string) string {
 
 // one is a call for one path alone.
 func (k *making) one(template []word, kind string, e Entry) {
+	if k.err != nil {
+		return
+	}
 	name := k.absolute(e.Path)
 	if k.opt.MaxBytes > 0 && k.cost(template)+copies(template)*weigh(name) > k.opt.MaxBytes {
-		k.Left = append(k.Left, Left{Path: e.Path, Why: TooLong})
+		k.left = append(k.left, Left{Path: e.Path, Why: TooLong})
 		return
 	}
 	each := &e
@@ -178,34 +211,45 @@ func (k *making) together(entries []Entry) {
 	copies := copies(k.list)
 	wordsEach := max(k.opt.MaxWords-1-(len(k.list)-copies), copies) // one name goes always
 	bytesEach := k.opt.MaxBytes - k.cost(k.list)
+	listed := has(k.list, slotInclude)
 	var names []string
 	var part []Entry
+	var lines []byte
 	size := 0
 	flush := func() {
 		if len(part) == 0 {
 			return
 		}
 		r := Run{Argv: k.call(k.list, kind, names, nil), Entries: part}
-		if has(k.list, slotInclude) {
-			r.Lists = append(r.Lists, List{Include, k.lines(part)})
+		if listed {
+			r.Lists = append(r.Lists, List{Include, lines})
 		}
 		k.add(r)
-		names, part, size = nil, nil, 0
+		names, part, lines, size = nil, nil, nil, 0
 	}
 	for _, e := range entries {
+		if k.err != nil {
+			return
+		}
+		line := ""
+		if listed {
+			line = k.line(e)
+		}
 		name := k.relative(e.Path)
 		cost := weigh(name) * copies
 		switch {
-		case has(k.list, slotInclude) && strings.Contains(e.Path, "\n"):
-			k.Left = append(k.Left, Left{Path: e.Path, Why: Newline})
+		case listed && strings.Contains(e.Path, "\n"):
+			k.left = append(k.left, Left{Path: e.Path, Why: Newline})
 			continue
 		case copies > 0 && k.opt.MaxBytes > 0 && cost > bytesEach:
-			k.Left = append(k.Left, Left{Path: e.Path, Why: TooLong})
+			k.left = append(k.left, Left{Path: e.Path, Why: TooLong})
 			continue
 		case copies > 0 && k.opt.MaxWords > 0 && (len(names)+1)*copies > wordsEach,
-			copies > 0 && k.opt.MaxBytes > 0 && size+cost > bytesEach:
+			copies > 0 && k.opt.MaxBytes > 0 && size+cost > bytesEach,
+			k.opt.MaxList > 0 && len(lines)+len(line) > k.opt.MaxList:
 			flush()
 		}
+		lines = append(lines, line...)
 		names, part, size = append(names, name), append(part, e), size+cost
 	}
 	flush()
@@ -222,20 +266,12 @@ func (m *Maker) relative(rel string) string {
 	return rel
 }
 
-func (k *making) lines(entries []Entry) []byte {
-	content := []byte{}
-	for _, e := range entries {
-		content = append(content, k.line(e)...)
-	}
-	return content
-}
-
 // rsync makes calls with lists of rsync's. Each has all that is rejected: what
 // one list permits with all below may hold it.
 func (k *making) rsync(entries []Entry) {
 	lines := map[string]bool{}
 	var part []Entry
-	count := 0 // as clsync counts: with what is there already
+	count, size := 0, 0 // count as clsync does: with what is there already
 	flush := func() {
 		if len(part) == 0 {
 			return
@@ -248,19 +284,31 @@ func (k *making) rsync(entries []Entry) {
 			r.Argv = k.call(k.list, "rsynclist", nil, nil)
 		}
 		k.add(r)
-		lines, part, count = map[string]bool{}, nil, 0
+		lines, part, count, size = map[string]bool{}, nil, 0, 0
 	}
 	for _, e := range entries {
+		if k.err != nil {
+			return
+		}
 		own := patterns(e)
 		if own == nil {
-			k.Left = append(k.Left, Left{Path: e.Path, Why: TooLong})
+			k.left = append(k.left, Left{Path: e.Path, Why: TooLong})
 			continue
 		}
-		if k.opt.Limit > 0 && count >= k.opt.Limit {
+		more := 0
+		for _, l := range own {
+			if !lines[l] {
+				more += len(l) + 1
+			}
+		}
+		if k.opt.Limit > 0 && count >= k.opt.Limit || k.opt.MaxList > 0 && size+more > k.opt.MaxList {
 			flush()
 		}
 		for _, l := range own {
-			lines[l] = true
+			if !lines[l] {
+				lines[l] = true
+				size += len(l) + 1
+			}
 		}
 		part, count = append(part, e), count+len(own)
 	}

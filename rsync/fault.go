@@ -58,6 +58,8 @@ const (
 	FaultNotStarted
 	FaultHeld
 
+	FaultHandler // a person's program, with whatever code
+
 	numFaults
 )
 
@@ -173,6 +175,8 @@ func faults() [numFaults]fault {
 			advice: "read the reason; when rsync was upgraded, restart lockstep"},
 		FaultHeld: {name: "held", class: Person, text: "a guard holds the whole pass; nothing is deleted",
 			advice: "look at the source; if the deletions are wanted, start once with --accept-root"},
+		FaultHandler: {name: "handler failed", class: Retry, text: "the handler ended with a failure; what it was told is told again",
+			advice: "read what it printed; codes that are no failure belong in ignore_exit_codes"},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -13,8 +14,8 @@ import (
 
 	"lockstep/ipc"
 	"lockstep/rsync"
-	"lockstep/runner/lines"
 	"lockstep/runner/nudge"
+	"lockstep/runner/pipes"
 )
 
 // job is one run of the target's command, with its guard before it.
@@ -23,6 +24,7 @@ type job struct {
 	id   ipc.JobID
 	kind ipc.JobKind
 	list *os.File
+	env  []string // of the command, beside the runner's settings
 
 	stopOnce  sync.Once
 	stopped   chan struct{} // closed by stop
@@ -56,6 +58,9 @@ func (j *job) run() ipc.RunExited {
 }
 
 func (j *job) guarded() ipc.RunExited {
+	if j.r.cfg.Handler.Mode != "" {
+		return j.handled()
+	}
 	if int(j.kind) >= len(j.r.cfg.Argv) || len(j.r.cfg.Argv[j.kind]) == 0 {
 		return refused(j.id, fmt.Errorf("there is no command for job kind %d", j.kind))
 	}
@@ -119,7 +124,7 @@ func (j *job) command(argv []string, show bool) ipc.RunExited {
 type child struct {
 	pid    int
 	end    <-chan status
-	output *output
+	output *pipes.Output
 }
 
 // begin starts a command line. On an error nothing of it is left.
@@ -127,16 +132,25 @@ func (j *job) begin(argv []string, show bool, stdin int) (*child, error) {
 	if err := j.r.checkProgram(); err != nil {
 		return nil, err
 	}
-	o, err := j.r.newOutput(show)
+	o, err := pipes.NewOutput(j.r.shown(show))
 	if err != nil {
 		return nil, err
 	}
-	pid, end, err := j.r.procs.start(j.r.cfg.Program, argv, j.r.cfg.Env, [3]int{stdin, o.stdout, o.stderr})
+	pid, end, err := j.r.procs.start(j.r.cfg.Program, argv, slices.Concat(j.r.cfg.Env, j.env), [3]int{stdin, o.Stdout, o.Stderr})
 	c := &child{pid, end, o}
-	if err = errors.Join(err, o.started()); err != nil {
+	if err = errors.Join(err, o.Started()); err != nil {
 		return nil, errors.Join(err, j.kill(c))
 	}
 	return c, nil
+}
+
+// shown is what is done with the lines of a command's stdout: nil, it is kept with
+// the rest.
+func (r *Runner) shown(show bool) func(line []byte) {
+	if !show {
+		return nil
+	}
+	return func(line []byte) { r.logf("<6>%s", line) }
 }
 
 // kill ends a command at once, if there is one, and waits for its end.
@@ -146,14 +160,14 @@ func (j *job) kill(c *child) error {
 		err = j.r.procs.signal(c.pid, syscall.SIGKILL)
 		<-c.end
 	}
-	c.output.finish()
+	c.output.Finish()
 	return err
 }
 
 // await waits for the end of a command.
 func (j *job) await(c *child) ipc.RunExited {
 	s, why := j.wait(c.pid, c.end)
-	return account(s, why, c.output.finish())
+	return account(s, why, c.output.Finish())
 }
 
 func (j *job) rewind() error {
@@ -173,6 +187,9 @@ func (j *job) wait(pid int, end <-chan status) (status, ipc.End) {
 		deadline = timer.C
 	}
 	begin, nudges := time.Now(), nudge.Next(j.kind, 0)
+	if j.r.teller != nil {
+		nudges = nil // a handler is no rsync
+	}
 	stopped, aborted := j.stopped, j.aborted
 	why := ipc.EndNone
 	ask := func(reason ipc.End) {
@@ -252,66 +269,4 @@ func (r *Runner) checkProgram() error {
 		return fmt.Errorf("%s is not the file it was at start: restart lockstep", r.cfg.Program)
 	}
 	return nil
-}
-
-// output is the two pipes of one command.
-type output struct {
-	stdout, stderr int // writing ends, for the child
-	readers        []*os.File
-	done           []<-chan struct{}
-	tail           *lines.Tail
-	lines          *lines.Writer
-}
-
-// newOutput makes the pipe that both stdout and stderr go to, so that their
-// order is kept; with show, stdout has one of its own and goes to the log.
-func (r *Runner) newOutput(show bool) (*output, error) {
-	reader, writer, err := outlet()
-	if err != nil {
-		return nil, err
-	}
-	o := &output{stdout: writer, stderr: writer, tail: &lines.Tail{}}
-	o.readers = append(o.readers, reader)
-	if show {
-		shown, end, err := outlet()
-		if err != nil {
-			return nil, errors.Join(err, unix.Close(writer), reader.Close())
-		}
-		o.stdout = end
-		o.readers = append(o.readers, shown)
-		o.lines = &lines.Writer{Emit: func(line []byte) { r.logf("<6>%s", line) }}
-		o.done = append(o.done, collect(shown, o.lines))
-	}
-	o.done = append(o.done, collect(reader, o.tail))
-	return o, nil
-}
-
-// started closes the writing ends, which the child has now: else the output
-// would never end.
-func (o *output) started() error {
-	err := unix.Close(o.stderr)
-	if o.stdout != o.stderr {
-		err = errors.Join(err, unix.Close(o.stdout))
-	}
-	if err != nil {
-		return fmt.Errorf("close a pipe: %w", err)
-	}
-	return nil
-}
-
-// finish waits for the rest of the output, but not longer than drainTime, and
-// returns the end of it. The command's group must be dead.
-func (o *output) finish() []byte {
-	until := time.Now().Add(drainTime)
-	for _, reader := range o.readers {
-		// The error is ErrClosed when the reader has come to the end.
-		_ = reader.SetReadDeadline(until)
-	}
-	for _, done := range o.done {
-		<-done
-	}
-	if o.lines != nil {
-		o.lines.Flush()
-	}
-	return o.tail.Bytes()
 }

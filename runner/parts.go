@@ -10,6 +10,7 @@ import (
 
 	"lockstep/ipc"
 	"lockstep/runner/cut"
+	"lockstep/runner/pipes"
 )
 
 // part is one of several commands of a job that run side by side, each with a
@@ -60,7 +61,7 @@ func (j *job) wide(argv []string, show bool) ipc.RunExited {
 // pipe: a part of a memfd cannot be handed over, and memfd_create(2) is denied to
 // what shares its filter with rsync (docs/adr/0004).
 func (j *job) beginPart(argv []string, show bool, list []byte) (*part, error) {
-	ours, stdin, err := inlet()
+	ours, stdin, err := pipes.Inlet()
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,8 @@ type procs struct {
 
 	mu      sync.Mutex
 	leaders map[int]chan<- status // process groups that are alive, by their leader
+
+	dir string // where commands start
 }
 
 // reaping says that this process has its reaper. A second one would take the
@@ -36,7 +38,7 @@ func newProcs() *procs {
 	if reaping.Swap(true) {
 		panic("runner: a process can have one runner at a time")
 	}
-	p := &procs{children: make(chan os.Signal, 1), leaders: make(map[int]chan<- status)}
+	p := &procs{children: make(chan os.Signal, 1), leaders: make(map[int]chan<- status), dir: "/"}
 	signal.Notify(p.children, syscall.SIGCHLD)
 	return p
 }
@@ -47,7 +49,7 @@ func (p *procs) close() {
 	close(p.children)
 }
 
-// start runs the program as the leader of a new process group, in /, with the
+// start runs the program as the leader of a new process group, in dir, with the
 // three descriptors as its 0, 1 and 2 and no other. Its end comes on the
 // channel, once, when the rest of its group has been killed.
 func (p *procs) start(program string, argv, env []string, fds [3]int) (int, <-chan status, error) {
@@ -60,7 +62,7 @@ func (p *procs) start(program string, argv, env []string, fds [3]int) (int, <-ch
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pid, err := syscall.ForkExec(program, argv, &syscall.ProcAttr{
-		Dir:   "/",
+		Dir:   p.dir,
 		Env:   env,
 		Files: []uintptr{uintptr(fds[0]), uintptr(fds[1]), uintptr(fds[2])},
 		Sys:   &syscall.SysProcAttr{Setpgid: true},

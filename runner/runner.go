@@ -10,8 +10,8 @@
 // Invariants: a job is answered exactly once; its process groups are dead
 // before it is answered; of its output at most ipc.MaxTail bytes are kept; no
 // word that it did not get from the supervisor reaches a command line, but for
-// --max-delete and a number of its own; to a list it adds only rules that leave
-// directories out.
+// --max-delete and a number of its own, and for what package told says of handlers;
+// to a list it adds only rules that leave directories out.
 package runner
 
 import (
@@ -26,6 +26,7 @@ import (
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
 	"lockstep/runner/same"
+	"lockstep/runner/told"
 )
 
 // Exit codes of the program.
@@ -54,6 +55,9 @@ type Runner struct {
 	gate  gate
 	crew  *same.Crew // compares the trees; nil: nothing does
 
+	teller    *told.Teller // of a handler; nil: there is none, or, with tellerErr, it cannot be told
+	tellerErr error
+
 	mu       sync.Mutex
 	jobs     map[ipc.JobID]*job // running ones
 	accepted bool               // the person's consent has been used up
@@ -75,6 +79,10 @@ func New(cfg settings.Runner, link Link, log io.Writer) *Runner {
 		jobs:  make(map[ipc.JobID]*job),
 	}
 	r.crew = r.newCrew()
+	if cfg.Handler.Mode != "" {
+		r.teller, r.tellerErr = told.New(cfg.Handler, cfg.Program, cfg.Source)
+		r.procs.dir = cfg.Source
+	}
 	return r
 }
 

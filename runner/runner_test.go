@@ -20,6 +20,7 @@ import (
 
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
+	"lockstep/runner/pipes"
 )
 
 const (
@@ -293,7 +294,7 @@ func TestNudge(t *testing.T) {
 
 func TestGroupDiesWithItsLeader(t *testing.T) {
 	b := script(t, "sleep 1000 & echo $!; exit 3", nil)
-	// A busy machine may take drainTime for the shell alone, but not each time.
+	// A busy machine may take pipes.DrainTime for the shell alone, but not each time.
 	for range 5 {
 		begin := time.Now()
 		got := b.run(ipc.JobList, "")
@@ -306,7 +307,7 @@ func TestGroupDiesWithItsLeader(t *testing.T) {
 			t.Fatal(err)
 		}
 		waitGone(t, pid)
-		if took < drainTime {
+		if took < pipes.DrainTime {
 			return
 		}
 	}
@@ -341,8 +342,8 @@ func TestEscapeeDoesNotHoldTheJob(t *testing.T) {
 	begin := time.Now()
 	got := b.run(ipc.JobList, "")
 	// run itself bounds it from above, far below the escapee's 1000 s: a machine
-	// that is busy may take longer than drainTime to start a shell.
-	if took := time.Since(begin); got.End != ipc.EndExited || took < drainTime {
+	// that is busy may take longer than pipes.DrainTime to start a shell.
+	if took := time.Since(begin); got.End != ipc.EndExited || took < pipes.DrainTime {
 		t.Errorf("%+v after %v", got, took)
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(got.Tail)))

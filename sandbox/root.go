@@ -43,6 +43,9 @@ func (s *stage) cloneSources() error {
 // cloneSource opens a bind's source, checks that it is the object that is
 // meant, and returns a protected, detached copy of its mount.
 func cloneSource(b Bind) (int, error) {
+	if b.Scratch > 0 {
+		return newTmpfs(b.Scratch/os.Getpagesize(), b.Scratch/os.Getpagesize(), int(bindAttrs(b)))
+	}
 	fd, err := unix.Openat2(unix.AT_FDCWD, b.Source, &unix.OpenHow{
 		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS})
 	if err != nil {

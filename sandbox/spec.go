@@ -88,6 +88,9 @@ type Bind struct {
 	Devices        bool // device nodes work (the device filter still decides)
 	Recursive      bool
 	File           bool // Source is a file, not a directory
+	// Scratch, when not 0, is the size in bytes of an empty directory of the jail's
+	// own, in memory, that takes Source's place: nothing of the host.
+	Scratch int
 	// Dev and Ino (st_dev, st_ino) are what Source was found to be; 0: not
 	// compared. Another object, or none, ends stage one with 75.
 	Dev, Ino uint64
@@ -226,7 +229,9 @@ func (s *Spec) checkPaths() error {
 		below = append(below, f.Path)
 	}
 	for _, b := range s.Binds {
-		below, clean = append(below, b.Target), append(clean, b.Source)
+		if below = append(below, b.Target); b.Scratch == 0 {
+			clean = append(clean, b.Source)
+		}
 	}
 	if s.Image != "" {
 		below = append(below, s.Image, path.Dir(s.Image))

@@ -21,6 +21,7 @@ const (
 	Worker     = role.Worker
 	Runner     = role.Runner
 	Remote     = role.Remote
+	Handler    = role.Handler
 	Resolver   = role.Resolver
 	Dnotify    = role.Dnotify
 	UserWorker = role.UserWorker
@@ -118,7 +119,9 @@ func not(arg uint, v uint64) Cond { return Cond{Arg: arg, Value: v, Not: true} }
 func when(c ...Cond) []Cond { return c }
 
 // Roles are all roles that have a table.
-func Roles() []Role { return []Role{Helper, Worker, Runner, Remote, Resolver, Dnotify, UserWorker} }
+func Roles() []Role {
+	return []Role{Helper, Worker, Runner, Remote, Handler, Resolver, Dnotify, UserWorker}
+}
 
 // Table returns the filter of a role. For an unknown role or architecture it
 // has no rules, and Compile refuses it.
@@ -146,6 +149,10 @@ func Table(role Role, arch string) Filter {
 		// by an older kernel; what serves an attacker kills.
 		f.Default = NoSys
 		f.Allow = merge(arch, goRuntime(), runner(), command())
+		f.Deny = merge(arch, denied())
+	case Handler:
+		f.Default = NoSys
+		f.Allow = merge(arch, goRuntime(), runner(), command(), programs())
 		f.Deny = merge(arch, denied())
 	case Remote:
 		f.Default = NoSys

@@ -173,7 +173,7 @@ func graver(a, b error) error {
 // look takes the sessions' snapshots.
 func (s *service) look(now time.Time) {
 	for i, one := range s.sessions {
-		n := one.Snapshot()
+		n := s.marks[i].show(one.Snapshot(), s.asked)
 		s.lives[i].Expected = n.Expected
 		if n.Report != s.shown[i].Report {
 			s.lives[i].Update(n.Report, now)

@@ -48,7 +48,7 @@ func TestUnfit(t *testing.T) {
 	s := &service{log: slog.New(slog.NewTextHandler(&log, nil)), host: session.Host{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Changed: func() {}}}
 	for i := range 3 {
 		cfg := config.Config{Sync: config.Sync{Name: fmt.Sprint(i)}}
-		s.sessions = append(s.sessions, session.New(&s.host, cfg, host.Command{}, t.TempDir()))
+		s.sessions = append(s.sessions, session.New(&s.host, cfg, host.Command{}, nil, t.TempDir()))
 		s.set.Syncs = append(s.set.Syncs, cfg.Sync)
 	}
 	s.shown, s.lives = []console.Part{{Ready: true}, {Ready: true}, {Ready: true}}, make([]console.Live, 3)

@@ -60,6 +60,7 @@ type service struct {
 	mounts   *rootid.Watcher         // of the host's mount table
 	commands map[string]host.Command // by the path of rsync
 	sessions []*session.Session
+	marks    []*marks // one a session
 	host     session.Host
 	trials   trials
 
@@ -112,6 +113,7 @@ func (s *service) setUp() error {
 		s.checkKernel,  // what confinement stands on
 		s.sweep,        // what a killed supervisor left
 		s.makeScratch,  // the same
+		s.writePID,     // whoever reads it finds a process that has the lock
 		s.sealPrograms, // from here on no upgrade can mix versions
 		s.compile,      // filters, once for all restarts
 		s.beginTrials,  // of rsync, in the real jail, beside all that follows but copying
@@ -197,6 +199,12 @@ func (s *service) resolve() error {
 		return err
 	}
 	for _, one := range set.Syncs {
+		if one.Handled() {
+			if _, err := host.InspectHandler(one.Handler); err != nil {
+				return exit.Refuse(err)
+			}
+			continue
+		}
 		if _, known := s.commands[one.RsyncPath]; known {
 			continue
 		}
@@ -413,7 +421,13 @@ func (s *service) prepare() error {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return fmt.Errorf("scratch directory: %w", err)
 		}
-		one := session.New(&s.host, cfg, s.commands[cfg.RsyncPath], dir)
+		m, standby, err := s.openMarks(cfg)
+		if err != nil {
+			return err
+		}
+		m.show(console.Part{}, false)
+		s.marks = append(s.marks, m)
+		one := session.New(&s.host, cfg, s.commands[cfg.RsyncPath], standby, dir)
 		s.later(one.Close)
 		s.sessions = append(s.sessions, one)
 		if !cfg.DryRun && slices.ContainsFunc(cfg.Targets, func(t config.Target) bool { return t.Missing }) {

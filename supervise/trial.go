@@ -64,6 +64,9 @@ func (s *service) tryAll(ctx context.Context) (map[trialKey]rsync.Options, error
 	all := map[trialKey]rsync.Options{}
 	for i := range s.set.Syncs {
 		cfg := s.set.Config(i)
+		if cfg.Handled() {
+			continue
+		}
 		key := trialOf(cfg)
 		if _, known := all[key]; known {
 			continue

@@ -42,10 +42,11 @@ const wideFrom = 2048
 
 func (r *root) Options() plan.Options {
 	opt := plan.Options{
-		Devices: r.cfg.Devices, BigSize: r.cfg.BigSize,
-		InexactExcludes: r.inexact, Mounts: r.cfg.Mounts,
+		Devices: r.cfg.Devices, BigSize: r.cfg.BigSize, InexactExcludes: r.inexact, Mounts: r.cfg.Mounts,
 		Keep: r.cfg.Delete != settings.DeleteAlways,
-		Wide: wideFrom,
+		Wide: wideFrom, Tell: plan.Telling(r.cfg.Tell),
+		// Below which nothing is known now: they cannot be named, or not be listed.
+		Unknown: func() []string { return append(r.unnamed(), r.track.Failing()...) },
 	}
 	if !r.rules.Empty() {
 		opt.Excluded = r.rules.Excluded

@@ -12,20 +12,19 @@ import (
 	"lockstep/worker/phrase"
 	"lockstep/worker/poll"
 	"lockstep/worker/track"
-	"lockstep/worker/tree"
 )
 
 // Where changes are found by comparing listings (worker/poll), all of them or, with
 // dnotify, those in a directory of which no more is told.
 
 func (r *root) startPoll() {
-	m := r.cfg.Monitor
-	if m != settings.MonitorPoll && m != settings.MonitorDnotify {
+	every, compares := r.cfg.Monitor.Compares(r.cfg.PollEvery)
+	if !compares {
 		return
 	}
 	r.poll = poll.New(poll.Config{
-		Root: uint32(r.id), Inodes: r.cfg.Inodes, Every: map[bool]time.Duration{true: r.cfg.PollEvery}[m == settings.MonitorPoll],
-		Dirs: r.Dirs, Known: func(rel string) bool { return r.track.Tree().Find(rel) != tree.None },
+		Root: uint32(r.id), Inodes: r.cfg.Inodes, Every: every,
+		Dirs: r.Dirs, Known: r.track.Tree().Has,
 		Emit: func(e monitor.PathEvent) {
 			r.e.events++
 			r.track.Path(e, r.e.now)

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"lockstep/worker/listing"
 	"slices"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"lockstep/worker/clock"
 	"lockstep/worker/deliver"
 	"lockstep/worker/links"
+	"lockstep/worker/listing"
 	"lockstep/worker/omit"
 	"lockstep/worker/phrase"
 	"lockstep/worker/poll"
@@ -36,6 +36,7 @@ type root struct {
 	busy    *busy.Keeper // nil: of everything, however much it is
 	links   *links.Index
 	targets []*deliver.Target
+	waiting []links.Waiting // their queues
 	asks    walks.Queue
 	ready   bool
 
@@ -76,7 +77,7 @@ func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets m
 	r.track = track.New(track.Config{Excluded: r.excluded, Mounts: c.Mounts, Devices: c.Devices, Paths: c.Monitor.ByPath(), Compared: c.Monitor == settings.MonitorPoll, Unsure: c.Unsure}, (*sink)(r))
 	r.startPoll()
 	r.startBusy()
-	if r.inexact && c.Delete != settings.DeleteNever {
+	if r.inexact && c.Delete != settings.DeleteNever && c.Tell == settings.TellNothing {
 		e.log.printf(deliver.Warn, "%s: rsync does not know rules, nor all exclude patterns (not those with ?, [, \\ or !): "+
 			"what they match in the source is left out as it should be, but what they match on the target alone is deleted", r.name)
 	}
@@ -85,6 +86,7 @@ func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets m
 			Delay: c.Delay, MaxDelay: c.MaxDelay, BigDelay: c.BigDelay,
 			RetryMin: c.RetryMin, RetryMax: c.RetryMax,
 		}))
+		r.waiting = append(r.waiting, r.targets[len(r.targets)-1].Queue)
 	}
 	return r, nil
 }
@@ -93,10 +95,7 @@ func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets m
 // write through one of the names was told under that name alone, so that what
 // waits for it is due for all.
 func (r *root) nameLeft(_ string, ino uint64) {
-	r.links.Spread(ino, r.e.now, func(yield func(links.Waiting) bool) {
-		for i := 0; i < len(r.targets) && yield(r.targets[i].Queue); i++ {
-		}
-	})
+	r.links.Spread(ino, r.e.now, r.waiting)
 }
 
 // excluded decides about one name whose parents are known not to be excluded.
@@ -241,6 +240,12 @@ func (r *root) omitRefused() {
 	}
 }
 
+// unnamed are the paths that are too long: directories as they are now, and whatever
+// else was told of, as long as its directory is there.
+func (r *root) unnamed() []string {
+	return append(r.tooLong.In(r.track.Tree().Has), r.track.TooLong()...)
+}
+
 // startWalk begins the initial walk, and the passes beside it where that is
 // sound: what changes at a place after the pass was there and before the watch
 // is, the listing shows by its time (track.Start); and what the rules do not say
@@ -276,10 +281,9 @@ func (r *root) beginWalk() {
 	r.walking, r.walked = true, 0
 	r.links.Walk()
 	r.special.Clear()
-	for _, m := range r.cfg.Mounts {
-		r.omit.All(m)
+	for _, rel := range slices.Concat(r.cfg.Mounts, r.unnamed()) {
+		r.omit.All(rel)
 	}
-	r.tooLong.Each(r.omit.All)
 	if !r.ready {
 		r.startWalk()
 		return

@@ -2,12 +2,14 @@ package worker
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"lockstep/internal/escape"
 	"lockstep/ipc"
+	"lockstep/ipc/settings"
 	"lockstep/rsync"
 	"lockstep/worker/account"
 	"lockstep/worker/deliver"
@@ -144,7 +146,7 @@ const retryWalk = 5 * time.Second
 // learn keeps the index of names that share an inode.
 func (r *root) learn(rel string, e *track.Entry) {
 	switch {
-	case r.skips(ipc.Kind(e.Kind)):
+	case r.skips(ipc.Kind(e.Kind)), r.cfg.Tell == settings.TellLines && strings.Contains(rel, "\n"): // no list can say it
 		r.special.Add(rel)
 	case ipc.Kind(e.Kind) == ipc.KindDir:
 	case e.Nlink > 1:

@@ -15,7 +15,6 @@ package compile
 import (
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -39,12 +38,17 @@ type Result struct {
 func Compile(o *options.Options, readFile func(path string) ([]byte, error)) (Result, error) {
 	c := &compiler{o: o, read: readFile, warnings: slices.Clone(o.Warnings)}
 	c.outcomes()
-	if c.engine() {
-		c.words()
-		c.places()
+	if handled := byHandler(o); handled || c.engine() {
+		if handled {
+			c.handler()
+		} else {
+			c.words()
+			c.places()
+		}
 		c.ids()
 		c.times()
 		c.rules()
+		c.files()
 	}
 	c.once()
 	result := Result{Run: c.run, Warnings: c.warnings}
@@ -132,14 +136,14 @@ func option(at config.Pos, name string) string {
 
 // engine says whether it is lockstep's own rsync that is asked for.
 func (c *compiler) engine() bool {
-	const others = "programs and modules that clsync's users wrote are not started by lockstep yet"
+	const others = "modules that clsync's users wrote are not started by lockstep yet, nor programs with the words of rsync"
 	switch m := c.o.Mode; {
 	case m != options.RsyncDirect && m != options.RsyncShell:
-		c.fail("mode", "mode "+string(m)+" is not built yet: "+others, "use mode rsyncdirect, or keep clsync for this one")
+		c.fail("mode", "mode "+string(m)+" is not built yet: "+others, "use another mode, or keep clsync for this one")
 		return false
 	case c.o.SyncHandler == "rsync":
 		return true
-	case !strings.HasPrefix(c.o.SyncHandler, "/") || !isRsync(path.Base(c.o.SyncHandler)):
+	case !strings.HasPrefix(c.o.SyncHandler, "/") || !isRsync(pathBase(c.o.SyncHandler)):
 		c.fail("sync-handler", escape.Name(c.o.SyncHandler)+" is not called rsync, and "+others,
 			"name an rsync by its absolute path, or keep clsync for this one")
 		return false
@@ -217,6 +221,21 @@ func (c *compiler) once() {
 			c.run.Once = true
 			c.remark("--" + one.name + ": as lockstep run --once: it ends when the target is in step, with 1 when something was left out, is held or failed")
 		}
+	}
+}
+
+// files are those by which other programs know it, or hold it back.
+func (c *compiler) files() {
+	o := c.o
+	if o.StatusFile != "" {
+		c.put("status_file", c.quote("status-file", o.StatusFile),
+			`lastsync, preexit, rehashing and "thread gc" are never said: there are no such states; and the file is removed at the end`)
+	}
+	if o.StandbyFile != "" {
+		c.put("standby_file", c.quote("standby-file", o.StandbyFile), "looked for before a command begins, and each second while one waits")
+	}
+	if o.PIDFile != "" {
+		c.service = append(c.service, entry{key: "pid_file", value: c.quote("pid-file", o.PIDFile)})
 	}
 }
 

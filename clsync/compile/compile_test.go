@@ -93,6 +93,11 @@ func TestGolden(t *testing.T) {
 			"-- -vaAXzc --exclude=*.tmp --include-from %INCLUDE-LIST-PATH% --exclude-from=%EXCLUDE-LIST-PATH% --exclude=* --exclude a/b/ --bwlimit=10m --compress-level=3 --no-devices --max-delete 7 --stats /srv/www/ %destination-dir%/",
 		"ssh": "-H /NULL/ -W /srv/www -D mirror@web2:/srv/www -M rsyncdirect --sync-handler-uid sync " +
 			"-- %RSYNC-ARGS% -e 'ssh -i /etc/id -p 2222 -o UserKnownHostsFile=/etc/known -oBatchMode=yes' %watch-dir%/ %destination-dir%/",
+		"shell": "-H /NULL/ -W /srv/www -D /backup/www -M shell -S /usr/local/lib/h.sh -l lab -x 23,24,23",
+		"rsyncshell": "-H /NULL/ -W /srv/www -D /backup/www -M rsyncshell -S /usr/local/lib/h.sh -R /etc/same.rules -X -x 5 " +
+			"-- rsynclist %label% 100%% %INCLUDE-LIST-PATH% %EXCLUDE-LIST-PATH% '%destination-dir% x'",
+		"simple": "-H /NULL/ -W /srv/www -D /backup/www -M simple -S /bin/echo",
+		"direct": "-H /NULL/ -W /srv/www -D /backup/www -M direct -S /bin/cp --only-initialsync -- -a %INCLUDE-LIST% %destination-dir%/",
 		"daemon": "-H /NULL/ -W /srv/www -M rsyncshell -S /usr/bin/rsync -- %RSYNC-ARGS% --password-file /etc/pw -x --no-delete /srv/www/ rsync://me@nas/mod/",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -176,38 +181,64 @@ func TestKnownLines(t *testing.T) {
 	}
 }
 
+// The words of a handler are those that clsync gives it.
+func TestHandlerWords(t *testing.T) {
+	f := files{}
+	for args, want := range map[string]config.Sync{
+		"-M shell -S /h -D /to":                   {Name: "nolabel", Mode: "shell", HandlerArgs: []string{"synclist", "nolabel", "%INCLUDE-LIST-PATH%"}},
+		"-M shell -S /h -D /to -l lab -x 7 -x 24": {Name: "lab", Mode: "shell", HandlerArgs: []string{"synclist", "lab", "%INCLUDE-LIST-PATH%"}, IgnoreExit: []uint8{7, 24}},
+		"-M rsyncshell -S /h -D /to -x 24":        {Name: "nolabel", Mode: "rsyncshell", HandlerArgs: []string{"rsynclist", "nolabel", "%INCLUDE-LIST-PATH%", "%EXCLUDE-LIST-PATH%"}},
+		"-M simple -S /h -D /to":                  {Name: "nolabel", Mode: "simple", HandlerArgs: []string{"sync", "nolabel", "%EVENT-MASK%", "%INCLUDE-LIST%"}},
+		"-M direct -S /h -D /to":                  {Name: "nolabel", Mode: "direct", HandlerArgs: []string{"%INCLUDE-LIST%", "/to/"}},
+		"-M direct -S /h -D /to -- a%%b %PID%":    {Name: "nolabel", Mode: "direct", HandlerArgs: []string{"a%%b", "42"}},
+	} {
+		r, err := Compile(read(t, shell("-H /NULL/ -W /srv/www "+args), f), f.read)
+		if err != nil {
+			t.Errorf("%s: %v", args, err)
+			continue
+		}
+		s := set(t, r).Syncs[0]
+		if s.Name != want.Name || s.Mode != want.Mode || s.Handler != "/h" || !slices.Equal(s.HandlerArgs, want.HandlerArgs) || s.Targets[0].Path != "/to" || !s.Devices {
+			t.Errorf("%s: %+v\n%s", args, s, r.Text)
+		}
+		if want.IgnoreExit != nil && !slices.Equal(s.IgnoreExit, want.IgnoreExit) {
+			t.Errorf("%s: ignores %v", args, s.IgnoreExit)
+		}
+	}
+}
+
 // What is refused says the option, the reason and the remedy, all at once.
 func TestRefused(t *testing.T) {
 	f := files{"/root": "+f\\.txt$\n-*\n", "/bad": "x y\n-f(\n", "/plain": "-f\\.bak$\n"}
 	const end = " %watch-dir%/ %destination-dir%/"
 	for args, want := range map[string]string{
-		"-s /run/x --status-file /s":    "--socket: asks for a control socket, which is not built yet; take it out; the process is asked by signals: USR1 writes the state to the log, USR2 starts a whole pass\n--status-file: asks for a file with the state, which is not built yet; take it out; ",
-		"-M simple -S /bin/x":           "--mode: mode simple is not built yet: programs and modules that clsync's users wrote are not started by lockstep yet; use mode rsyncdirect, or keep clsync for this one",
-		"-M rsyncso -S /x.so":           "--mode: mode rsyncso is not built yet",
-		"-M rsyncshell -S /opt/handler": "--sync-handler: /opt/handler is not called rsync",
-		"-M rsyncshell -S rsync":        "--mode: mode rsyncshell calls its handler as HANDLER rsynclist …",
-		"-S my-rsync":                   "--sync-handler: my-rsync is not called rsync",
-		"--skip-initialsync":            "--skip-initialsync: asks for a start without a first pass",
-		"-F -R /plain":                  "--full-initialsync: asks for a first pass that takes no notice of the rules, which is not built yet; take it out, or the rules",
-		"-R /root":                      "--rules-file: /root:2: \"-*\" rejects going into the root",
-		"-R /bad":                       "--rules-file: /bad:1: clsync refused a file with such a line",
-		"-R /none":                      "--rules-file: /none: file does not exist; name a file that is there and that only root can write",
-		"-u root":                       "--uid: the process that decides is never root; take it out",
-		"-u 1000":                       "--uid: 1000 is no name of a user",
-		"-g root":                       "--gid: the process that decides is never in root's group",
-		"--privileged-uid 5":            "--privileged-uid: the helper that watches",
-		"--sync-handler-uid sync":       "--sync-handler-uid: rsync to a directory of this host has root's uid",
-		"--sync-handler-gid 7":          "--sync-handler-gid: a group of its own is not built yet",
-		"--chroot /jail":                "--chroot: asks for another root directory",
+		"-s /run/x --dump-dir /d": "--socket: asks for a control socket, which is not built yet; take it out; the process is asked by signals: USR1 writes the state to the log, USR2 starts a whole pass\n--dump-dir: asks for a directory of dumps, which is not built yet; take it out; ",
+		"-M so -S /x.so":          "--mode: mode so is not built yet: modules that clsync's users wrote are not started by lockstep yet, nor programs with the words of rsync; use another mode, or keep clsync for this one",
+		"-M rsyncso -S /x.so":     "--mode: mode rsyncso is not built yet",
+		"-S /opt/handler":         "--sync-handler: /opt/handler is not called rsync",
+		"-M rsyncshell -S rsync":  "--mode: mode rsyncshell calls its handler as HANDLER rsynclist …",
+		"-S my-rsync":             "--sync-handler: my-rsync is not called rsync",
+		"--skip-initialsync":      "--skip-initialsync: asks for a start without a first pass",
+		"-F -R /plain":            "--full-initialsync: asks for a first pass that takes no notice of the rules, which is not built yet; take it out, or the rules",
+		"-R /root":                "--rules-file: /root:2: \"-*\" rejects going into the root",
+		"-R /bad":                 "--rules-file: /bad:1: clsync refused a file with such a line",
+		"-R /none":                "--rules-file: /none: file does not exist; name a file that is there and that only root can write",
+		"-u root":                 "--uid: the process that decides is never root; take it out",
+		"-u 1000":                 "--uid: 1000 is no name of a user",
+		"-g root":                 "--gid: the process that decides is never in root's group",
+		"--privileged-uid 5":      "--privileged-uid: the helper that watches",
+		"--sync-handler-uid sync": "--sync-handler-uid: the command to a directory of this host has root's uid",
+		"--sync-handler-gid 7":    "--sync-handler-gid: a group of its own is not built yet",
+		"--chroot /jail":          "--chroot: asks for another root directory",
 		"-D rsync://nas/m --detach-network everywhere": "--detach-network: rsync reaches rsync://nas/m by the network; write --detach-network=non-privileged",
-		"-t 90000":                              "--delay-collect: 25h is more than lockstep waits; write 86400 at most",
-		"-k 0.5":                                "--timeout-sync: 500ms is less than lockstep lets rsync run",
-		"-k 40000000":                           "--timeout-sync: 11111h6m40s is more than",
-		"-T 3000000":                            "--delay-collect-bigfile: 833h20m is more than",
-		"-D user@host:/x":                       "--destination-dir: user@host:/x is reached by ssh, and no key",
-		"-D user@host:~/x":                      "--destination-dir: user@host:~/x: the path \"~/x\" begins with ~",
-		"-D rsync://nas/m --sync-handler-uid 0": "--sync-handler-uid: rsync to another host is never root here",
-		"-z /p -q -d -Y syslog --standby-file /s":          "--pid-file: ",
+		"-t 90000":                                         "--delay-collect: 25h is more than lockstep waits; write 86400 at most",
+		"-k 0.5":                                           "--timeout-sync: 500ms is less than lockstep lets a command run",
+		"-k 40000000":                                      "--timeout-sync: 11111h6m40s is more than",
+		"-T 3000000":                                       "--delay-collect-bigfile: 833h20m is more than",
+		"-D user@host:/x":                                  "--destination-dir: user@host:/x is reached by ssh, and no key",
+		"-D user@host:~/x":                                 "--destination-dir: user@host:~/x: the path \"~/x\" begins with ~",
+		"-D rsync://nas/m --sync-handler-uid 0":            "--sync-handler-uid: rsync to another host is never root here",
+		"-q -d -Y syslog":                                  "--output: asks for another place for messages",
 		"--custom-signals 28:a -H /blocks":                 "custom-signals",
 		"-- -aH --delete" + end:                            "the words for rsync: there are no lists of clsync's among them",
 		"-- %RSYNC-ARGS% --inplace" + end:                  `the words for rsync: "--inplace" is refused: it writes into files that are in use`,
@@ -233,6 +264,15 @@ func TestRefused(t *testing.T) {
 		"-- %RSYNC-ARGS% %watch-dir%/ /elsewhere":          "--destination-dir: is /backup/www, and the words of rsync name /elsewhere",
 		"-- %RSYNC-ARGS% %watch-dir%/":                     "they name 1 places",
 		"-- -rlt --include-from=%INCLUDE-LIST-PATH%" + end: "there is no --perms --group --owner, and lockstep always keeps these; write -a",
+		"-M direct -S cp":                                  "--sync-handler: cp is not looked for in PATH; name the program by its absolute path",
+		"-M shell -S /h -D u@host:/x":                      "--destination-dir: u@host:/x is on another host, and a handler has no network",
+		"-M shell -S /h -D rsync://nas/m":                  "is on another host, and a handler has no network",
+		"-M shell -S /h -l 'a b'":                          `--label: "a b" cannot be the name of a sync, which the handler is told in its place`,
+		"-M shell -S /h --have-recursive-sync":             "--have-recursive-sync: asks for calls for whole directories",
+		"-M shell -S /h --synclist-simplify -L /l":         "--synclist-simplify: asks for lists of clsync's",
+		"-M rsyncshell -S /h --rsync-prefer-include":       "--rsync-prefer-include: asks for lists without excludes",
+		"-M simple -S /h --sync-handler-uid sync":          "--sync-handler-uid: the command to a directory of this host has root's uid",
+		"-M shell -S /h -U":                                "--dont-unlink-lists: asks for lists that are kept",
 	} {
 		f["/blocks"] = "[default]\n[a]\n"
 		r, err := Compile(read(t, append(shell(least), shell(args)...), f), f.read)

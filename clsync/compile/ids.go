@@ -56,7 +56,7 @@ func (c *compiler) handlerIDs() {
 	} else {
 		switch {
 		case !c.target.Remote():
-			c.fail("sync-handler-uid", "rsync to a directory of this host has root's uid, to keep owners, in a jail; another is not built yet", "take it out")
+			c.fail("sync-handler-uid", "the command to a directory of this host has root's uid, to keep owners, in a jail; another is not built yet", "take it out")
 		case !config.IsUser(o.HandlerUID) || number(o.HandlerUID) || nobody(o.HandlerUID):
 			c.fail("sync-handler-uid", escape.Name(o.HandlerUID)+" is no name of a user of its own", "write one, or take it out: then it is a free uid")
 		default:

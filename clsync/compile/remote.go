@@ -12,8 +12,8 @@ import (
 // words reads the words for rsync.
 func (c *compiler) words() {
 	if c.o.Mode == options.RsyncShell && !c.o.OwnArguments {
-		c.fail("mode", "mode rsyncshell calls its handler as HANDLER rsynclist …, which no rsync understands; scripts are not started by lockstep yet",
-			"use mode rsyncdirect, or keep clsync for this one")
+		c.fail("mode", "mode rsyncshell calls its handler as HANDLER rsynclist …, which no rsync understands",
+			"use mode rsyncdirect, or name a handler that is a program of its own")
 		return
 	}
 	asked, faults := transfer.Read(c.o.Arguments, c.o.WatchDir, c.o.DestinationDir != "")

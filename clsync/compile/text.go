@@ -66,7 +66,7 @@ func (c *compiler) write() []byte {
 		p.Pos = config.Pos{}
 		comment(&b, p.Error())
 	}
-	for _, text := range append(c.remarks, differences()...) {
+	for _, text := range append(c.remarks, differences(byHandler(c.o))...) {
 		comment(&b, text)
 	}
 	section(&b, "[service]", c.service)
@@ -83,7 +83,14 @@ func (c *compiler) origin() string {
 }
 
 // differences hold whatever the options say.
-func differences() []string {
+func differences(handled bool) []string {
+	if handled {
+		return []string{
+			"Other than clsync: what fails is tried again until it works, and ends nothing; lost events cause all to be told again; " +
+				"marks of what happened are IN_CREATE, IN_DELETE, IN_CLOSE_WRITE and IN_ATTRIB alone (docs/adr/0022); " +
+				"at SIGTERM what waits is left to the first pass of the next start; SIGUSR2 asks for a whole pass, as before, and SIGHUP reloads nothing.",
+		}
+	}
 	return []string{
 		"Other than clsync: what fails is tried again until it works, and ends nothing; lost events cause the tree to be compared whole; " +
 			"owners are numbers (--numeric-ids) and times exact to the nanosecond on the target; " +

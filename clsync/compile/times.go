@@ -68,10 +68,10 @@ func (c *compiler) timeout() {
 	case k == 0:
 		c.put("timeout", duration(longestRun), "--timeout-sync=0: none; this is the longest")
 	case k < time.Second:
-		c.fail("timeout-sync", keys.FormatDuration(k)+" is less than lockstep lets rsync run", "write 1 at least, or 0 for no limit")
+		c.fail("timeout-sync", keys.FormatDuration(k)+" is less than lockstep lets a command run", "write 1 at least, or 0 for no limit")
 	case k > longestRun:
-		c.fail("timeout-sync", keys.FormatDuration(k)+" is more than lockstep lets rsync run", "write 31536000 at most, or 0 for no limit")
+		c.fail("timeout-sync", keys.FormatDuration(k)+" is more than lockstep lets a command run", "write 31536000 at most, or 0 for no limit")
 	default:
-		c.put("timeout", duration(k), "--timeout-sync: rsync is killed and what it had is tried again; clsync ended, with 0")
+		c.put("timeout", duration(k), "--timeout-sync: the command is killed and what it had is tried again; clsync ended, with 0")
 	}
 }

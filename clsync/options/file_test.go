@@ -259,6 +259,7 @@ func FuzzRead(f *testing.F) {
 	f.Add("[default]\nconfig-block-inherits=%label%\nlabel=default", "--\n%%%a%TYPE%\n%")
 	f.Add("", "") // one word, which is empty
 	f.Add("[default]\nmode=%sync-handler%\nsync-handler=%mode%", "-v\n-b1\n--lenient")
+	f.Add("", "-l\na\x00b") // the default of dump-dir holds it, too
 	f.Fuzz(func(t *testing.T, text, line string) {
 		e := env(map[string]string{"/conf": text})
 		sound(t, e, strings.Split(line, "\n"))

@@ -25,6 +25,8 @@ func (in *input) options() (*Options, config.Problems) {
 		g, isGiven := in.find(opt.Name)
 		if isGiven {
 			o.Given[opt.Name] = g.at
+		} else {
+			g.thing = opt.Name // what it is instead may hold the values of others
 		}
 		if isGiven && opt.Instead != "" {
 			in.warn(g.at, g.thing, "is read for the sake of old files", opt.Instead)

@@ -93,7 +93,7 @@ const overview = `lockstep keeps directory trees in step, live.
   lockstep check -c FILE            tell all that is wrong with a file, or what it does
   lockstep explain -c FILE PATH…    tell which pattern or rule decides for each path
   lockstep watch [flags] DIR…       tell what changes in each DIR, a line a change
-  lockstep clsync [options]         do what clsync's options and files say, in modes of rsync
+  lockstep clsync [options]         do what clsync's options and files say
   lockstep lrsync [words] SRC DST   the same with the words of rsync, as lrsync did
   lockstep help COMMAND             the flags of any command above
   lockstep version                  version and build

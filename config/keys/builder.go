@@ -237,6 +237,7 @@ func (b *Builder) sync(in config.Section) config.Sync {
 	if !s.Has(config.Daemon) && !s.Has(config.SSHTarget) && !own["run_as"] {
 		s.RunAs = ""
 	}
+	s = s.WithoutRsync(b.base().Sync)
 	for i := range s.Targets {
 		if s.Targets[i].Kind == config.SSHTarget {
 			s.Targets[i].Port = s.SSH.Port

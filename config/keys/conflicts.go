@@ -18,6 +18,12 @@ func (b *Builder) conflict(in config.Section, name, reason, advice string) {
 // is told once.
 func (b *Builder) conflicts(in config.Section, s config.Sync) {
 	b.missing(in)
+	own := b.at(in)
+	for _, m := range s.Misfits(func(key string) bool { return own.seen[key] && !own.bad[key] }) {
+		if m.Key != "handler" || b.good(in, m.Key) {
+			b.conflict(in, m.Key, m.Reason, m.Advice)
+		}
+	}
 	b.order(in, "delay", s.Delay, "max_delay", s.MaxDelay)
 	b.order(in, "retry.initial", s.RetryInitial, "retry.max", s.RetryMax)
 	if b.good(in, "targets") && len(s.Targets) > 0 {

@@ -30,22 +30,11 @@ func ParseSize(v string) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%q is not a size", v)
 	}
-	var unit uint64
-	switch v[len(digits):] {
-	case "", "B":
-		unit = 1
-	case "KiB":
-		unit = 1 << 10
-	case "MiB":
-		unit = 1 << 20
-	case "GiB":
-		unit = 1 << 30
-	case "TiB":
-		unit = 1 << 40
-	default:
+	shift, known := map[string]uint{"": 0, "B": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}[v[len(digits):]]
+	if !known {
 		return 0, fmt.Errorf("%q has an unknown unit", v)
 	}
-	high, low := bits.Mul64(n, unit)
+	high, low := bits.Mul64(n, 1<<shift)
 	if high != 0 || low > 1<<62 {
 		return 0, fmt.Errorf("%q is too large", v)
 	}

@@ -28,15 +28,17 @@ const (
 	GroupWatch   Group = "what is watched"
 	GroupTiming  Group = "when it is copied"
 	GroupCopy    Group = "how it is copied"
+	GroupHandler Group = "who copies it"
 	GroupDelete  Group = "what may be deleted"
 	GroupRemote  Group = "remote targets"
+	GroupFiles   Group = "files for other programs"
 	GroupRun     Group = "this run"
 	GroupService Group = "service"
 )
 
 // Groups lists the groups in the order of the help text.
 func Groups() []Group {
-	return []Group{GroupSync, GroupWatch, GroupTiming, GroupCopy, GroupDelete, GroupRemote, GroupRun, GroupService}
+	return []Group{GroupSync, GroupWatch, GroupTiming, GroupCopy, GroupHandler, GroupDelete, GroupRemote, GroupFiles, GroupRun, GroupService}
 }
 
 // Scope says where a key belongs.
@@ -107,7 +109,7 @@ const (
 
 // Table is every key there is.
 func Table() []Key {
-	return slices.Concat(syncKeys(), copyKeys(), runKeys(), serviceKeys())
+	return slices.Concat(syncKeys(), copyKeys(), handlerKeys(), fileKeys(), runKeys(), serviceKeys())
 }
 
 // either is "a, b or c".
@@ -199,6 +201,18 @@ func copyKeys() []Key {
 			field: absolute(func(c *config.Config) *string { return &c.PasswordFile })},
 		{Name: "run_as", Group: GroupRemote, Unit: "NAME", Advice: "name a user that is not root",
 			Help: "the user of commands to remote targets (default: a free uid)", field: user(func(c *config.Config) *string { return &c.RunAs })},
+	}
+}
+
+func fileKeys() []Key {
+	const advice = "name a file by its absolute path, in a directory that is there and that only root can write"
+	return []Key{
+		{Name: "status_file", Group: GroupFiles, Unit: "FILE", Advice: advice,
+			Help: "a file that says in a word where the sync stands, as clsync's: starting, initsync, running, synchandler error, hold on, terminating, exiting; it is removed at the end", field: absolute(func(c *config.Config) *string { return &c.StatusFile })},
+		{Name: "standby_file", Group: GroupFiles, Unit: "FILE", Advice: advice,
+			Help: "begin no command while this file is there: what has begun goes on to its end, and what changes is gathered", field: absolute(func(c *config.Config) *string { return &c.StandbyFile })},
+		{Name: "pid_file", Group: GroupFiles, Scope: ScopeService, Unit: "FILE", Advice: advice,
+			Help: "a file with the process id; it is removed at the end", field: absolute(func(c *config.Config) *string { return &c.PIDFile })},
 	}
 }
 

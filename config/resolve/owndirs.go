@@ -49,18 +49,9 @@ func (r *resolver) ownPath(key, path string) string {
 // be deleted, and what is written in the source at run time is a change. The
 // state directory is for root alone, and so is no place for a tree either.
 func (r *resolver) ownDirs(s config.Sync) {
-	trees := []struct{ key, path, what string }{{"source", s.Source, "source"}}
-	for _, t := range s.Targets {
-		if t.Kind == config.Local {
-			trees = append(trees, struct{ key, path, what string }{"targets", t.Path, "target"})
-		}
-	}
 	for _, d := range []struct{ key, dir string }{{"runtime_dir", r.RuntimeDir}, {"state_dir", r.StateDir}} {
-		for _, tree := range trees {
-			if tree.path == "" {
-				continue
-			}
-			what := r.treeName(tree.what, tree.path)
+		for _, tree := range r.trees(s) {
+			what := tree.name
 			switch how := r.mounts.Overlap(d.dir, tree.path); {
 			case how == rootid.FirstInside || how == rootid.Equal:
 				r.addOwn(d.key, tree.key, show(d.dir)+" is inside the "+what, "name a directory outside it")
@@ -71,12 +62,27 @@ func (r *resolver) ownDirs(s config.Sync) {
 	}
 }
 
-// treeName is a tree in a message: of several syncs, with its path.
-func (r *resolver) treeName(what, path string) string {
-	if r.Path == "" {
-		return what
+// tree is a directory of this host that belongs to a sync: its source, or a target.
+type tree struct{ key, path, name string } // in a message, of several syncs, with its path
+
+// trees are those of a sync that could be resolved.
+func (r *resolver) trees(s config.Sync) (out []tree) {
+	add := func(key, what, path string) {
+		if path == "" {
+			return
+		}
+		if r.Path != "" {
+			what += " " + show(path)
+		}
+		out = append(out, tree{key, path, what})
 	}
-	return what + " " + show(path)
+	add("source", "source", s.Source)
+	for _, t := range s.Targets {
+		if t.Kind == config.Local {
+			add("targets", "target", t.Path)
+		}
+	}
+	return out
 }
 
 // addOwn blames the directory, or the tree when the directory is the default.

@@ -46,6 +46,7 @@ func Set(s config.Set) (config.Set, error) {
 		r.ownDirs(r.Syncs[i])
 	}
 	r.between()
+	r.files()
 	if s.Path != "" {
 		r.problems.Sort(s.Files)
 	}
@@ -62,6 +63,9 @@ func asWritten(s *config.Sync, old config.Sync) {
 	}
 	if s.RsyncPath == "" {
 		s.RsyncPath = old.RsyncPath
+	}
+	if s.Handler == "" {
+		s.Handler = old.Handler
 	}
 	for i := range s.Targets {
 		if s.Targets[i].Path == "" {
@@ -101,7 +105,11 @@ func (r *resolver) sync(s *config.Sync) {
 			r.overlap(s.Source, t.Path, s.CrossMounts)
 		}
 	}
-	s.RsyncPath = r.rsync(s.RsyncPath)
+	if s.Handled() {
+		r.handler(s)
+	} else {
+		s.RsyncPath = r.rsync(s.RsyncPath)
+	}
 	if s.Source != "" {
 		r.blind(*s)
 	}

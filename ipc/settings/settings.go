@@ -81,7 +81,21 @@ type Sync struct {
 	// BusyRate is how many events a second in one directory are too many to hear of
 	// each; 0: none are.
 	BusyRate uint32
+	// Tell: the targets' commands are handlers.
+	Tell Tell
 }
+
+// Tell says what a target's command is told, in the order of plan.Telling.
+type Tell uint8
+
+// The choices.
+const (
+	TellNothing Tell = iota // it is rsync, which gets paths
+	TellPaths               // what happened to which path
+	TellRsync               // the same, for lists in rsync's language
+	TellLines               // as TellPaths, in lines: no name with a newline
+	numTells
+)
 
 // Monitor is a way to hear of changes.
 type Monitor uint8
@@ -113,6 +127,19 @@ func (m Monitor) String() string {
 // ByPath says whether events name their directory by its path, so that no
 // directory has a watch of its own.
 func (m Monitor) ByPath() bool { return m != MonitorInotify }
+
+// Compares says whether listings are compared; where it is in rounds, one begins so
+// long after its last; else (0) when a directory is told to have changed.
+func (m Monitor) Compares(every time.Duration) (rounds time.Duration, compares bool) {
+	switch m {
+	case MonitorPoll:
+		return every, true
+	case MonitorDnotify:
+		return 0, true
+	case MonitorInotify, MonitorFanotify:
+	}
+	return 0, false
+}
 
 // Delete says what is deleted on the targets, in the order of rsync.Delete. What
 // is of another type in the source by now is replaced all the same: a directory
@@ -174,10 +201,36 @@ type Runner struct {
 	// then run only where they differ.
 	Compare Compare
 
+	// Handler, if it has a mode, is what Program is: then there is no Argv.
+	Handler Handler
+
 	Accept     bool          // a person accepted the root: no guard until ipc.JobInitial has succeeded once
 	ShowOutput bool          // pass the command's stdout on to stderr (dry run)
 	Timeout    time.Duration // of one command
 	Grace      time.Duration // between SIGTERM and SIGKILL
+}
+
+// Handler is how a program of a person's is told what has changed.
+type Handler struct {
+	Mode        string   // of package handler; "": there is no handler
+	Arguments   []string // words with macros; none: the mode's own
+	Label       string
+	Destination string   // what the words call the target
+	PID         uint32   // what %PID% becomes
+	Lists       string   // directory inside the jail for files that it reads
+	Ignore      string   // exit codes, a byte each, that are no failure
+	Excludes    []string // rules of rsync's for each exclude list
+}
+
+func (h *Handler) layout(c *wire.Codec) {
+	wire.Blob(c, &h.Mode, 64)
+	wire.List(c, &h.Arguments, maxItems, text(maxWord))
+	wire.Blob(c, &h.Label, maxPath)
+	wire.Blob(c, &h.Destination, maxPath)
+	wire.U32(c, &h.PID)
+	wire.Blob(c, &h.Lists, maxPath)
+	wire.Blob(c, &h.Ignore, 256)
+	wire.List(c, &h.Excludes, maxItems, text(maxPath))
 }
 
 func (w *Worker) Layout(c *wire.Codec) {
@@ -205,6 +258,7 @@ func (w *Worker) Layout(c *wire.Codec) {
 		wire.Span(c, &s.PollEvery)
 		wire.Flag(c, &s.Inodes)
 		wire.U32(c, &s.BusyRate)
+		wire.Enum(c, &s.Tell, numTells)
 	})
 	wire.List(c, &w.Watches, ipc.MaxRoots, func(c *wire.Codec, s *Watch) {
 		wire.Handle(c, &s.Root)
@@ -237,6 +291,7 @@ func (r *Runner) Layout(c *wire.Codec) {
 	wire.U64(c, &r.Entries)
 	wire.U32(c, &r.Split)
 	wire.Enum(c, &r.Compare, numCompares)
+	r.Handler.layout(c)
 	wire.Flag(c, &r.Accept)
 	wire.Flag(c, &r.ShowOutput)
 	wire.Span(c, &r.Timeout)

@@ -15,6 +15,8 @@ const (
 	Runner Role = "runner"
 	// Remote is a runner whose target is reached by TCP.
 	Remote Role = "remote"
+	// Handler is a runner whose command is a person's program.
+	Handler Role = "handler"
 	// Resolver reads the events of a whole file system.
 	Resolver Role = "resolver"
 	// Dnotify is the same program where it holds a descriptor of each directory.

@@ -55,7 +55,7 @@ func Limits(role string, targets int, mknod bool) cgroup.Limits {
 		ram = int64(info.Totalram) * int64(info.Unit)
 	}
 	switch role {
-	case "runner":
+	case "runner", "handler":
 		return cgroup.Limits{Devices: cgroup.DevicesBasic, Mknod: mknod, Memory: ram / 4 * 3, Pids: 128}
 	case "helper":
 		return cgroup.Limits{Devices: cgroup.DevicesNone, Memory: ram / 2, Pids: 64 + 2*int64(targets)}
@@ -87,6 +87,10 @@ func Worker(cfg config.Config, o rsync.Options, roots rootid.Roots, c choose.Cho
 		Delete: settings.Delete(cfg.Delete), FullSyncEvery: cfg.FullSyncEvery,
 		VerifyEvery: cfg.VerifyEvery, UnwatchedEvery: cfg.UnwatchedEvery, WatchLimit: host.WatchLimit(), BusyRate: cfg.BusyRate,
 		Monitor: monitor(c.Monitor), PollEvery: c.Every, Inodes: c.Inodes, Unsure: unsure,
+		Tell: tell(cfg),
+	}
+	if sync.Tell == settings.TellPaths || sync.Tell == settings.TellLines {
+		sync.BusyRate = 0 // of a directory that is only compared, nobody knows which names are gone
 	}
 	for i := range cfg.Targets {
 		sync.Targets = append(sync.Targets, TargetID(i))
@@ -94,8 +98,9 @@ func Worker(cfg config.Config, o rsync.Options, roots rootid.Roots, c choose.Cho
 	if !cfg.CrossMounts {
 		sync.Mounts = roots.SourceRels()
 		// A dry run prints: it is made once. Where deletions are not made at any
-		// time, those that happened beside the walk could not be.
-		sync.Beside = roots.Source.KeepsCtime() && !cfg.DryRun && sync.Delete == settings.DeleteAlways
+		// time, those that happened beside the walk could not be. Of a handler
+		// it is not known that it bears being told again.
+		sync.Beside = roots.Source.KeepsCtime() && !cfg.DryRun && sync.Delete == settings.DeleteAlways && !cfg.Handled()
 	}
 	return settings.Worker{Syncs: []settings.Sync{sync}}
 }

@@ -1,6 +1,9 @@
 package generation
 
 import (
+	"errors"
+
+	"lockstep/config"
 	"lockstep/sandbox"
 	"lockstep/seccomp"
 	"lockstep/supervise/brief"
@@ -9,6 +12,9 @@ import (
 
 // dnotify starts the process that holds a descriptor of each directory.
 func (m *Maker) dnotify(g *Generation, plan Plan, files *proc.Files) error {
+	if plan.Config.Handled() && !plan.Config.ToldByLists() {
+		return errors.New(config.NoNames + "; use another monitor")
+	}
 	ours, theirs, err := proc.Pair("resolver")
 	files.Take(theirs, err)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"lockstep/internal/sys"
 	"lockstep/supervise/proc"
+	"lockstep/supervise/slots"
 )
 
 // guard serves a runner that asks for leave to start commands: conn is ours. A
@@ -18,8 +19,10 @@ func (m *Maker) guard(p *proc.Process, conn *os.File, host string) {
 		}
 	})
 	p.Refuse = client.Refuse
+	standby := m.Standby.Join(client.Hold, client.Waits)
 	p.Go(func() {
 		defer client.Leave()
+		defer standby.Leave()
 		defer conn.Close()
 		word := make([]byte, 2)
 		for {
@@ -27,10 +30,13 @@ func (m *Maker) guard(p *proc.Process, conn *os.File, host string) {
 			if err != nil {
 				return // it has gone
 			}
-			if n != 1 {
+			switch hear := func() error { return client.Hear(word[0]) }; {
+			case n != 1:
 				err = fmt.Errorf("a packet of %d bytes", n)
-			} else {
-				err = client.Hear(word[0])
+			case word[0] == slots.Done:
+				err = hear()
+			default:
+				err = standby.Ask(hear)
 			}
 			if err != nil {
 				m.stray(p, err)

@@ -42,6 +42,7 @@ import (
 	"lockstep/supervise/jail"
 	"lockstep/supervise/proc"
 	"lockstep/supervise/slots"
+	"lockstep/supervise/standby"
 	"lockstep/supervise/words"
 )
 
@@ -56,6 +57,7 @@ type Maker struct {
 	UID, GID int    // the worker's
 	Inbox    *Inbox
 	Slots    *slots.Pool // of the commands of all sessions
+	Standby  *standby.File
 	Log      *slog.Logger
 	Calm     *calm.Collector // of this process
 }
@@ -302,14 +304,9 @@ func (m *Maker) named(spec *sandbox.Spec, words ...string) {
 
 // Runner starts a runner and hands its socket to the generation's helper.
 func (m *Maker) Runner(g *Generation, cfg config.Config, plan RunnerPlan) (p *proc.Process, err error) {
-	told := brief.Runner(cfg, plan.Target, plan.Options, plan.Command, plan.Accept, plan.Passed)
-	told.Entries = plan.Entries
-	var spec sandbox.Spec
-	filter := seccomp.Runner
-	if plan.Remote != nil {
-		spec, filter = jail.RemoteRunner(m.Machine, plan.Source, *plan.Remote), seccomp.Remote
-	} else {
-		spec = jail.Runner(m.Machine, plan.Source, plan.Tree, plan.Command, plan.Rights)
+	told, spec, filter, err := m.outfit(cfg, plan)
+	if err != nil {
+		return nil, err
 	}
 	m.named(&spec, m.Name, plan.Label)
 	var files proc.Files

@@ -105,6 +105,9 @@ func (c Command) with(paths ...string) (Command, error) {
 // Refresh inspects the program again if it is not the file that Inspect saw: a
 // package's upgrade puts another in its place, while jails keep the old one.
 func (c Command) Refresh() (now Command, changed bool, err error) {
+	if c.Program == "" { // of a sync that has none
+		return c, false, nil
+	}
 	var st syscall.Stat_t
 	if syscall.Stat(c.Program, &st) == nil && st.Dev == c.Dev && st.Ino == c.Ino {
 		return c, false, nil

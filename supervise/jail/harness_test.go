@@ -148,12 +148,18 @@ func (r *remote) start(t *testing.T) *running {
 	if r.spec != nil {
 		r.spec(&spec)
 	}
+	return launch(t, spec, r.filter, r.cfg)
+}
+
+// launch has the launcher build a jail and start a runner in it.
+func launch(t *testing.T, spec sandbox.Spec, table seccomp.Filter, cfg settings.Runner) *running {
+	t.Helper()
 	image, err := runnerImage()
 	must(t, err)
-	filter, err := seccomp.Compile(r.filter)
+	filter, err := seccomp.Compile(table)
 	must(t, err)
 	defer filter.Close()
-	encoded, err := wire.Append(nil, &r.cfg)
+	encoded, err := wire.Append(nil, &cfg)
 	must(t, err)
 	config, err := memfd.Sealed("config", encoded)
 	must(t, err)

@@ -5,7 +5,8 @@
 // Trust: linked into the supervisor; pure.
 //
 // Invariants: nothing of the host is in a jail but what is named here; only a
-// runner's target is writable; only a runner's command can be executed.
+// runner's target is writable, and a handler's own scratch directory; only a
+// runner's command can be executed, and what a handler may start.
 package jail
 
 import (

@@ -183,6 +183,9 @@ func Make(set config.Set, m Machine) Plan {
 	if slices.ContainsFunc(p.Syncs, func(s Sync) bool { return s.Watching.Monitor == choose.Fanotify }) {
 		roles = append(roles, seccomp.Resolver)
 	}
+	if slices.ContainsFunc(set.Syncs, config.Sync.Handled) {
+		roles = append(roles, seccomp.Handler)
+	}
 	for _, role := range roles {
 		p.Roles = append(p.Roles, makeRole(role, m.Limits(string(role), most)))
 	}
@@ -218,6 +221,10 @@ func makeSync(cfg config.Config, m Machine) Sync {
 // says: what the trial at start finds this rsync unable to do is left out.
 func commands(cfg config.Config, t config.Target) map[string][]string {
 	out := map[string][]string{}
+	if cfg.Handled() {
+		out["handler"] = append([]string{cfg.Handler}, cfg.HandlerArgs...)
+		return out
+	}
 	o := brief.Options(cfg, t, brief.Want(cfg))
 	for kind, name := range map[ipc.JobKind]string{ipc.JobInitial: "initial", ipc.JobPrune: "prune", ipc.JobList: "list", ipc.JobAttr: "attributes",
 		ipc.JobContent: "content", ipc.JobKnock: "knock"} {
@@ -281,6 +288,12 @@ func Programs(set config.Set) config.Problems {
 	var p config.Problems
 	seen := map[string]bool{}
 	for i, s := range set.Syncs {
+		if s.Handled() {
+			if _, err := host.InspectHandler(s.Handler); err != nil && s.Handler != "" {
+				p = append(p, config.Problem{Pos: set.Places.Find(config.Section(i), "handler"), Thing: "handler", Reason: err.Error()})
+			}
+			continue
+		}
 		if seen[s.RsyncPath] {
 			continue
 		}

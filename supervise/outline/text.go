@@ -65,7 +65,7 @@ func (s Sync) write(b *strings.Builder) {
 		for _, one := range []struct{ name, when string }{
 			{"initial", "a whole pass"}, {"count", "what it would delete, before it"}, {"prune", "deletions of a whole pass"},
 			{"list", "paths that changed"}, {"attributes", "paths whose attributes changed"},
-			{"content", "after a queue had grown too long"}, {"knock", "is a target that was away there again?"},
+			{"content", "after a queue had grown too long"}, {"knock", "is a target that was away there again?"}, {"handler", "what changed, and at the start all; its own words if none are shown"},
 		} {
 			if argv := t.Commands[one.name]; argv != nil {
 				fmt.Fprintf(b, "    %-12s (%s)\n       %s\n", one.name, one.when, words.Shell(argv))

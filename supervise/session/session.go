@@ -30,6 +30,7 @@ import (
 	"lockstep/supervise/jail"
 	"lockstep/supervise/pair"
 	"lockstep/supervise/proc"
+	"lockstep/supervise/standby"
 	"lockstep/uidpool"
 )
 
@@ -74,9 +75,9 @@ type Session struct {
 	loop
 }
 
-// New makes a session that has taken nothing yet. scratch is a directory of its
-// own.
-func New(h *Host, cfg config.Config, command host.Command, scratch string) *Session {
+// New makes a session that has taken nothing yet. standby holds it back (nil: nothing
+// does), scratch is a directory of its own.
+func New(h *Host, cfg config.Config, command host.Command, standby *standby.File, scratch string) *Session {
 	s := &Session{
 		Signals: make(chan os.Signal, 8), Mounts: make(chan struct{}, 1), Beat: make(chan struct{}, 1), Tried: make(chan Tried, 1),
 		cfg: cfg, host: h, log: h.Log, maker: h.Maker, command: command, options: brief.Want(cfg), consent: "--accept-root", scratch: scratch,
@@ -85,11 +86,10 @@ func New(h *Host, cfg config.Config, command host.Command, scratch string) *Sess
 	if h.Named {
 		s.consent += " " + cfg.Name
 		s.log = h.Log.With("sync", cfg.Name)
-		s.maker.Starter.Prefix = cfg.Name + "."
-		s.maker.Name = cfg.Name
+		s.maker.Starter.Prefix, s.maker.Name = cfg.Name+".", cfg.Name
 	}
 	s.news = console.Limited(s.log)
-	s.maker.Inbox, s.maker.Log = generation.NewInbox(), s.log
+	s.maker.Inbox, s.maker.Log, s.maker.Standby = generation.NewInbox(), s.log, standby
 	s.maker.Starter.Exits = s.exits
 	s.maker.Starter.Lines = s.lines
 	s.maker.Starter.Lost = func(role string, err error) {

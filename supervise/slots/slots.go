@@ -66,6 +66,7 @@ type Client struct {
 	host  string          // "" is this one, which has no limit of its own
 	grant func(word byte) // must not wait
 	wants int             // unanswered
+	held  bool            // it gets nothing for now
 	end   bool            // it gets nothing more
 	has   []*slot
 }
@@ -107,6 +108,22 @@ func (c *Client) Hear(word byte) error {
 	}
 	p.serve()
 	return nil
+}
+
+// Waits says whether the client wants what it has not got.
+func (c *Client) Waits() bool {
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	return c.wants > 0
+}
+
+// Hold has the client get nothing for now, or again (false).
+func (c *Client) Hold(held bool) {
+	p := c.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.held = held
+	p.serve()
 }
 
 // Refuse has the client get nothing more.
@@ -204,7 +221,7 @@ func (p *Pool) grown(h *slot) {
 
 func (p *Pool) free(w want) bool {
 	l := p.limits
-	return (l.All == 0 || p.all < l.All) &&
+	return !w.client.held && (l.All == 0 || p.all < l.All) &&
 		(l.Passes == 0 || !w.local() || p.passes < l.Passes) &&
 		(l.PerHost == 0 || w.client.host == "" || p.hosts[w.client.host] < l.PerHost)
 }

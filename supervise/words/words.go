@@ -230,7 +230,7 @@ func NotInStep(r status.Report) []string {
 		n    uint64
 		what string
 	}{
-		{r.Skipped, "sockets or devices were not copied"},
+		{r.Skipped, "sockets, devices or names with a newline were not copied"},
 		{r.TooLong, "paths are too long to be named"},
 		{r.Doubt, "paths are in doubt"},
 	} {

@@ -85,7 +85,7 @@ func TestNotInStep(t *testing.T) {
 	if bad := NotInStep(status.Report{Dirs: 3, Queue: 1}); bad != nil {
 		t.Errorf("%q", bad)
 	}
-	if bad := NotInStep(status.Report{Skipped: 1200, TooLong: 1, Doubt: 2, Held: 1}); len(bad) != 4 || bad[0] != "1,200 sockets or devices were not copied" {
+	if bad := NotInStep(status.Report{Skipped: 1200, TooLong: 1, Doubt: 2, Held: 1}); len(bad) != 4 || bad[0] != "1,200 sockets, devices or names with a newline were not copied" {
 		t.Errorf("%q", bad)
 	}
 }

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,10 +79,13 @@ func TestClsync(t *testing.T) {
 
 // What is not built is refused, with the option, the reason and the remedy.
 func TestClsyncRefuses(t *testing.T) {
-	for _, words := range [][]string{{"--mode=so"}, {"--mode=direct"}, {"--socket=/x"}, {"--no-such-option"}} {
+	for _, words := range [][]string{{"--mode=so"}, {"--skip-initialsync"}, {"--socket=/x"}, {"--no-such-option"}} {
 		all := append([]string{"clsync", "-W", t.TempDir(), "-D", t.TempDir(), "-S", "/usr/bin/rsync", "-M", "rsyncdirect"}, words...)
-		cmd := exec.Command(program(t, "lockstep"), all...)
+		ctx, stop := context.WithTimeout(t.Context(), limit) // what is not refused runs
+		cmd := exec.CommandContext(ctx, program(t, "lockstep"), all...)
+		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 		out, err := cmd.CombinedOutput()
+		stop()
 		option, _, _ := strings.Cut(words[0], "=")
 		if cmd.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), option) {
 			t.Errorf("%q: %v\n%s", words, err, out)

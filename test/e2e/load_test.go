@@ -95,6 +95,7 @@ func TestStream(t *testing.T) {
 func TestDirectoryChurn(t *testing.T) {
 	s := scaled()
 	seeded(t, s.churnSeeds, func(t *testing.T, seed uint64) {
+		t.Parallel()
 		m := newMirror(t).start().ready()
 		m.churn(seed)
 		m.stop()

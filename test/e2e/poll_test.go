@@ -81,6 +81,7 @@ func TestPollFindsEveryKindOfChange(t *testing.T) {
 func TestPollInChurn(t *testing.T) {
 	s := scaled()
 	seeded(t, s.churnSeeds, func(t *testing.T, seed uint64) {
+		t.Parallel()
 		m := newMirror(t, "--monitor", "poll", "--poll-every", "100ms")
 		outside := m.src + "-outside"
 		if err := os.Mkdir(outside, 0o755); err != nil {

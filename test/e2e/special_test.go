@@ -117,6 +117,33 @@ func TestTooDeep(t *testing.T) {
 	m.stop()
 }
 
+// rsync deletes nothing at all where it cannot read something: trees that are too
+// deep change places, and what is not in them any more goes all the same.
+func TestTooDeepChangesPlaces(t *testing.T) {
+	m := newMirror(t, "--exclude", "*.tmp") // then what is gone is pruned as well
+	for _, d := range []string{"a", "b"} {
+		mkdir(t, m.src+"/"+d+"/only-in-"+d)
+		deep(t, m.src+"/"+d, 40)
+	}
+	m.opts.Skip = func(rel string, kind uint32) bool { return len(rel) > 3500 || unmirrored(rel, kind) }
+	m.start().ready()
+	m.equal()
+	rename(t, m.src+"/a", m.src+"/c")
+	rename(t, m.src+"/b", m.src+"/a")
+	m.equal()
+	absent(t, m.dst+"/a/only-in-a")
+	m.inStep(limit)
+	// What was too deep is so no more: nothing spares what is left of it.
+	rename(t, m.src+"/c", m.src+"/e")
+	mkdir(t, m.src+"/c")
+	if err := os.RemoveAll(m.src + "/a"); err != nil {
+		t.Fatal(err)
+	}
+	m.equal()
+	m.inStep(limit)
+	m.stop()
+}
+
 // deep makes n directories of 120 bytes below each other, with a file in each.
 func deep(t *testing.T, root string, n int) {
 	t.Helper()

@@ -22,6 +22,7 @@ import (
 func TestStartInChurn(t *testing.T) {
 	s := scaled()
 	seeded(t, s.churnSeeds, func(t *testing.T, seed uint64) {
+		t.Parallel()
 		m := newMirror(t)
 		outside := m.src + "-outside"
 		if err := os.Mkdir(outside, 0o755); err != nil {

@@ -386,7 +386,7 @@ func noListFiles(t *testing.T) {
 		}
 	}
 	r, err := compiled(nil, least("-L", "/dev/shm/x")...)
-	if err != nil || strings.Contains(string(r.Text), "/dev/shm/x") || !strings.Contains(r.Warnings.Error(), "no file is written") {
+	if err != nil || strings.Contains(string(r.Text), "/dev/shm/x") || !strings.Contains(r.Warnings.Error(), "lists go through pipes") {
 		t.Errorf("%v, %v\n%s", r.Warnings, err, r.Text)
 	}
 }

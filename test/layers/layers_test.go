@@ -132,9 +132,9 @@ func TestProgramsLinkOnly(t *testing.T) {
 	}{
 		"lockstep-helper": {[]string{"privileged", "ipc", "internal", "sandbox/lock"},
 			[]string{"ipc/settings", "ipc/status", "ipc/polled"}, sys},
-		"lockstep-runner":   {[]string{"runner", "rsync", "ipc", "internal", "sandbox/lock"}, []string{"ipc/status"}, sys},
+		"lockstep-runner":   {[]string{"runner", "rsync", "handler", "ipc", "internal", "sandbox/lock"}, []string{"ipc/status"}, sys},
 		"lockstep-resolver": {[]string{"resolver", "monitor", "internal", "sandbox/lock"}, nil, sys},
-		"lockstep-worker": {[]string{"worker", "monitor", "rules", "rsync", "ipc", "internal", "sandbox/lock"}, []string{"ipc/polled"},
+		"lockstep-worker": {[]string{"worker", "monitor", "rules", "rsync", "handler", "ipc", "internal", "sandbox/lock"}, []string{"ipc/polled"},
 			append(sys, "github.com/bmatcuk/doublestar/v4")},
 	}
 	for program, c := range cases {

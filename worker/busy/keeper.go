@@ -89,7 +89,7 @@ func New(cfg Config, track Tracker) *Keeper {
 	k := &Keeper{cfg: cfg, track: track, meter: Meter{Rate: cfg.Rate}}
 	k.poll = poll.New(poll.Config{
 		Root: cfg.Root, Every: every, Inodes: true, Own: true, Dirs: k.listed,
-		Known: func(rel string) bool { return track.Tree().Find(rel) != tree.None },
+		Known: track.Tree().Has,
 		Emit: func(e monitor.PathEvent) {
 			k.changed(string(e.Dir))
 			cfg.Emit(e)

@@ -83,8 +83,12 @@ func (t *Target) isBack() {
 	if !t.live || left.IsZero() || !doubted && now.Sub(left) < longAway {
 		return
 	}
-	if next := t.compared.Add(compareGap); !t.compared.IsZero() && next.After(now) {
-		t.redoAt = Earlier(t.redoAt, next)
+	switch next := t.compared.Add(compareGap); {
+	case t.compared.After(now): // it is put off till then
+		t.redoAt = Earlier(t.redoAt, t.compared)
+		return
+	case !t.compared.IsZero() && next.After(now):
+		t.compared, t.redoAt = next, Earlier(t.redoAt, next)
 		return
 	}
 	t.compared = now

@@ -61,6 +61,27 @@ func judge(x *ipc.Exited, f rsync.Fault) (v verdict, debris bool) {
 	return verdictFailed, m.Debris
 }
 
+// judged is judge, of what the target's command is: of a handler's exit codes
+// nothing is known but that 0 is success, and it cleans up after itself.
+func (k *Task) judged(x *ipc.Exited) (verdict, rsync.Fault, bool) {
+	f := rsync.Diagnose(x.End, int(x.Code), x.Tail)
+	if !k.told() {
+		v, debris := judge(x, f)
+		return v, f, debris
+	}
+	v, _ := judge(x, f)
+	if x.End == ipc.EndExited && x.Code != 0 {
+		v, f = verdictFailed, rsync.FaultHandler
+	}
+	if k.whole && v == verdictFailed && (x.End == ipc.EndExited || x.End == ipc.EndSignalled || x.End == ipc.EndTimeout) {
+		v = verdictPartial // all was told, and one path is enough to fail at
+	}
+	return v, f, false
+}
+
+// told says that the target's command is a handler.
+func (k *Task) told() bool { return k.t.host.Options().Tell != plan.TellNothing }
+
 // exitFileIO is rsync(1)'s "error in file I/O": most often a file that does not
 // fit on the target, at which rsync gives up although others would fit.
 const exitFileIO = 11
@@ -85,8 +106,7 @@ func (k *Task) Exited(x ipc.Exited) {
 		k.repeat()
 		return
 	}
-	f := rsync.Diagnose(x.End, int(x.Code), x.Tail)
-	v, debris := judge(&x, f)
+	v, f, debris := k.judged(&x)
 	if k.whole && v == verdictBroken && f == rsync.FaultDiskFull && x.Code != exitFileIO {
 		v = verdictPartial // it went on, and did all that there was room for
 	}
@@ -115,7 +135,7 @@ func (k *Task) Exited(x ipc.Exited) {
 		t.Queue.Bisect(k.batch, k.batch.Entries, t.host.Now(), t.host.Random)
 		k.leave()
 	default:
-		if ownFault(f, x.End) && tried(k.batch.Entries) {
+		if k.ownFault(f, x.End) && tried(k.batch.Entries) {
 			t.Queue.Bisect(k.batch, k.batch.Entries, t.host.Now(), t.host.Random)
 			k.leave()
 			return
@@ -125,9 +145,12 @@ func (k *Task) Exited(x ipc.Exited) {
 }
 
 // ownFault says that a failure can be one path's, and not the target's: the
-// command ran and was ended in the middle.
-func ownFault(f rsync.Fault, end ipc.End) bool {
+// command ran and was ended in the middle. A handler's list is made of its paths by
+// the runner, which can refuse it for what they are.
+func (k *Task) ownFault(f rsync.Fault, end ipc.End) bool {
 	switch end {
+	case ipc.EndRefused:
+		return k.told()
 	case ipc.EndExited, ipc.EndSignalled, ipc.EndTimeout:
 		return !f.Away() || f == rsync.FaultTimeout
 	}
@@ -166,7 +189,7 @@ func (k *Task) passEnded(v verdict) {
 	// What vanished was there when the walk began and has its own event since,
 	// unless its directory has no watch: then the next rescan, due within
 	// limitEvery, finds it. Warnings were told; every path was compared.
-	fine := v == verdictDone || v == verdictVanished || v == verdictPartial && t.last.Code == 0
+	fine := v == verdictDone || v == verdictVanished || v == verdictPartial && t.last.End == ipc.EndExited && t.last.Code == 0
 	switch content := k.jobs[0].Kind == ipc.JobContent; {
 	case !fine && v != verdictPartial && !content:
 		k.leave()

@@ -89,7 +89,7 @@ type Target struct {
 
 	left     time.Time // since when it is away for what a command met
 	doubted  bool      // and it may be another one when it is back
-	compared time.Time // when the last pass for that reason was asked for
+	compared time.Time // when the last pass for that reason was due, or is
 
 	fullAt time.Time // when the next whole pass is due without a reason
 

@@ -125,7 +125,7 @@ func TestModel(t *testing.T) {
 		case 6:
 			x.Changed(p, queue.Content)
 		case 7:
-			x.Spread(uint64(1+r.IntN(9)), time.Time{}, func(func(Waiting) bool) {})
+			x.Spread(uint64(1+r.IntN(9)), time.Time{}, nil)
 		case 0, 1, 2:
 			ino := uint64(1 + r.IntN(9))
 			x.Set(p, ino, 2)

@@ -1,7 +1,6 @@
 package links
 
 import (
-	"iter"
 	"sync"
 	"time"
 
@@ -50,7 +49,7 @@ func (x *Index) Changed(rel string, c queue.Change) {
 // in which nothing is taken to be brought over between one call and the next,
 // the others are asked, and given anything, once. So of many names that come and
 // go together each costs what is its own.
-func (x *Index) Spread(ino uint64, now time.Time, targets iter.Seq[Waiting]) {
+func (x *Index) Spread(ino uint64, now time.Time, targets []Waiting) {
 	in := x.inos[ino]
 	if in == nil || int(in.even) == len(in.names) {
 		return
@@ -61,8 +60,8 @@ func (x *Index) Spread(ino uint64, now time.Time, targets iter.Seq[Waiting]) {
 	if x.given == nil || !x.at.Equal(now) {
 		x.at, x.given = now, map[share]given{}
 	}
-	to := share{ino, 0}
-	for q := range targets {
+	for i, q := range targets {
+		to := share{ino, i}
 		g, asked := x.given[to]
 		if !asked {
 			g.one = pending(q, even())
@@ -75,7 +74,6 @@ func (x *Index) Spread(ino uint64, now time.Time, targets iter.Seq[Waiting]) {
 		g.one |= c
 		add(q, odd, g.one, now)
 		x.given[to] = g
-		to.target++
 	}
 }
 

@@ -72,6 +72,10 @@ func TestSpread(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 7))
 	x, targets := New(), []*waits{newWaits(), newWaits(), newWaits()}
+	var waiting []Waiting
+	for _, w := range targets {
+		waiting = append(waiting, w)
+	}
 	left := 0
 	x.Left = func(rel string, ino uint64) {
 		names := x.Names(ino)
@@ -82,10 +86,7 @@ func TestSpread(t *testing.T) {
 		for _, w := range targets {
 			last = append(last, w.last(names, queue.Attr), w.last(names, queue.Content))
 		}
-		x.Spread(ino, time.Unix(int64(targets[0].step), 0), func(yield func(Waiting) bool) {
-			for i := 0; i < len(targets) && yield(targets[i]); i++ {
-			}
-		})
+		x.Spread(ino, time.Unix(int64(targets[0].step), 0), waiting)
 		for i, w := range targets {
 			for k, bit := range bits() {
 				told := last[2*i+k]
@@ -145,12 +146,42 @@ func TestSpread(t *testing.T) {
 	}
 }
 
+// What waits for one name of a file is due for all, in a queue that has collapsed, too.
+func TestSpreadInAQueue(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	q := queue.New(queue.Config{MaxPaths: 4}, now)
+	spread := func(names ...string) {
+		x := New()
+		for _, rel := range names {
+			x.Set(rel, 7, 2)
+		}
+		x.Spread(7, now, []Waiting{q})
+	}
+	q.Add("a", queue.Name, now)
+	spread("a", "b")
+	if q.Len() != 1 {
+		t.Error("a name is not the file's own")
+	}
+	q.Add("a", queue.Content, now)
+	spread("a", "b")
+	if q.Pending("b") != queue.Content {
+		t.Errorf("%b", q.Pending("b"))
+	}
+	for i := range 5 {
+		q.Add(fmt.Sprintf("d/%d", i), queue.Content, now)
+	}
+	spread("a", "c")
+	if q.Len() != 0 || q.Pending("c") != queue.Content || q.Pending("e") != 0 {
+		t.Errorf("%d wait; c %b e %b", q.Len(), q.Pending("c"), q.Pending("e"))
+	}
+}
+
 // What Spread asks of the queues, and adds, is in proportion to the names, also
 // when each of them comes with a change of its own while another one goes.
 func TestSpreadCountsSteps(t *testing.T) {
 	calls := func(n int) int {
 		x, w := New(), newWaits()
-		x.Left = func(_ string, ino uint64) { x.Spread(ino, time.Time{}, func(yield func(Waiting) bool) { yield(w) }) }
+		x.Left = func(_ string, ino uint64) { x.Spread(ino, time.Time{}, []Waiting{w}) }
 		for i := range n {
 			x.Set(fmt.Sprint("old", i), 7, 2)
 		}

@@ -32,8 +32,15 @@ const (
 	ENOTDIR      uint16 = 20
 	ENAMETOOLONG uint16 = 36
 	ELOOP        uint16 = 40
+	EINTR        uint16 = 4
 	EIO          uint16 = 5
+	ETIMEDOUT    uint16 = 110
+	EHOSTDOWN    uint16 = 112
 	ESTALE       uint16 = 116
+
+	// Own is where the helper's own reasons begin: it had no answer within its
+	// time, or too many wait for one.
+	Own uint16 = 1024
 )
 
 // Entry is one name in a directory.
@@ -62,7 +69,7 @@ type Walk struct {
 // that is not the last has neither a Status nor a WD.
 type Part struct {
 	Serial  uint64
-	Status  uint16 // 0, an errno, or 1024 and above: the helper's own reasons
+	Status  uint16 // 0, an errno, or Own and above
 	WD      int32  // -1 when there is no watch
 	Ctime   uint64 // of the directory, nanoseconds since 1970
 	More    bool

@@ -20,7 +20,8 @@ import (
 // List grows into the stdin of one whole pass, for all targets that make it.
 type List struct {
 	rules []byte
-	over  bool // they would exceed ipc.MaxList
+	last  string // of them
+	over  bool   // they would exceed ipc.MaxList
 }
 
 // Leave adds rules for one name. rsync drops a rule that is too long without a
@@ -31,11 +32,14 @@ func (l *List) Leave(rel string, rules ...string) {
 		rules = []string{rsync.Rule(rsync.Exclude, rel, rsync.Itself)}
 	}
 	for _, rule := range rules {
+		if rule == l.last && rule != "" {
+			continue // of names beside each other the same directory was left out instead
+		}
 		if rule == "" || len(l.rules)+len(rule)+1 > ipc.MaxList {
 			l.over = true
 			return
 		}
-		l.rules = append(append(l.rules, rule...), 0)
+		l.rules, l.last = append(append(l.rules, rule...), 0), rule
 	}
 }
 

@@ -1,5 +1,11 @@
 package omit
 
+import (
+	"maps"
+	"path"
+	"slices"
+)
+
 // Tally counts names once each. A user of the tree can make up any number of
 // them, so that it remembers only so many and counts the others as they come.
 type Tally struct {
@@ -32,9 +38,7 @@ func (t *Tally) Count() uint64 { return uint64(len(t.names)) + t.more }
 // Clear forgets all names.
 func (t *Tally) Clear() { t.names, t.more = nil, 0 }
 
-// Each calls f for every name that is remembered.
-func (t *Tally) Each(f func(name string)) {
-	for name := range t.names {
-		f(name)
-	}
+// In are the names that are remembered, sorted, of which the directory is known.
+func (t *Tally) In(known func(dir string) bool) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(t.names)), func(name string) bool { return !known(path.Dir(name)) })
 }

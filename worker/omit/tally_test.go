@@ -1,6 +1,7 @@
 package omit
 
 import (
+	"slices"
 	"strconv"
 	"testing"
 )
@@ -17,5 +18,15 @@ func TestTallyIsBounded(t *testing.T) {
 	}
 	if x.Clear(); x.Count() != 0 || !x.Add("0") {
 		t.Error("not empty after clear")
+	}
+}
+
+func TestTallyIn(t *testing.T) {
+	var x Tally
+	for _, name := range []string{"d/f", "gone/f", "d/e", "top"} {
+		x.Add(name)
+	}
+	if got := x.In(func(dir string) bool { return dir == "d" || dir == "." }); !slices.Equal(got, []string{"d/e", "d/f", "top"}) {
+		t.Errorf("%q", got)
 	}
 }

@@ -16,6 +16,7 @@ type draft struct {
 	root     []queue.Entry // of the root itself
 	ops      map[string]*op
 	groups   map[uint64]*group
+	told     map[string]*tale
 	clears   map[string]*prune // run before the lists
 	prunes   map[string]*prune // run after them
 	deferred []string
@@ -72,7 +73,7 @@ const (
 func (p *Plan) build() {
 	p.draft = draft{
 		unknown: map[string]bool{}, search: map[uint64]bool{},
-		ops: map[string]*op{}, groups: map[uint64]*group{},
+		ops: map[string]*op{}, groups: map[uint64]*group{}, told: map[string]*tale{},
 		clears: map[string]*prune{}, prunes: map[string]*prune{},
 		skipped: map[string]bool{},
 	}
@@ -133,6 +134,8 @@ func (p *Plan) place(e queue.Entry, own bool) {
 		change = change&^queue.Replaced | queue.Content
 	}
 	switch {
+	case p.opt.Tell != TellNothing:
+		p.tell(e, w, change, entries)
 	case p.excluded(w, change, entries):
 	case w.missing:
 		p.absent(e, w, change, entries)

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 
 	"lockstep/ipc"
 	"lockstep/rsync"
+	"lockstep/worker/omit"
 	"lockstep/worker/queue"
 )
 
@@ -20,6 +22,10 @@ type unit struct {
 func (p *Plan) pack() {
 	d := &p.draft
 	if len(d.search) > 0 || d.whole {
+		return
+	}
+	if p.opt.Tell != TellNothing {
+		p.toldJobs()
 		return
 	}
 	var force, linked, attr []unit
@@ -214,14 +220,10 @@ func (p *Plan) pruneJobs(prunes map[string]*prune) []Job {
 	if len(prunes) == 0 {
 		return nil
 	}
-	var head []byte
-	for _, m := range slices.Sorted(slices.Values(p.opt.Mounts)) {
-		rule := rsync.Rule(rsync.Exclude, m, rsync.Itself)
-		if rule == "" {
-			d.whole = true // the mount could not be protected
-			return nil
-		}
-		head = append(append(head, rule...), 0)
+	head, ok := p.spared(slices.Sorted(maps.Keys(prunes)))
+	if !ok {
+		d.whole = true
+		return nil
 	}
 	var jobs []Job
 	set := &ruleSet{seen: map[string]bool{}}
@@ -261,6 +263,42 @@ func (p *Plan) pruneJobs(prunes map[string]*prune) []Job {
 	}
 	flush()
 	return jobs
+}
+
+// spared are the rules for what no prune of some sorted paths touches; false says
+// that there are none that are exact enough, or too many.
+func (p *Plan) spared(pruned []string) (rules []byte, ok bool) {
+	var l omit.List
+	for _, m := range slices.Sorted(slices.Values(p.opt.Mounts)) {
+		rule := rsync.Rule(rsync.Exclude, m, rsync.Itself)
+		if rule == "" {
+			return nil, false
+		}
+		l.Leave(m, rule)
+	}
+	if p.opt.Unknown != nil {
+		for _, rel := range p.opt.Unknown() {
+			if near(rel, pruned) { // into all else rsync does not look
+				l.All(rel)
+			}
+		}
+	}
+	rules, over := l.Rules()
+	return rules, !over && len(rules) <= ipc.MaxList/2
+}
+
+// near says whether rel, or what is above or below it, is one of some sorted paths.
+func near(rel string, sorted []string) bool {
+	for at := rel; ; at = at[:max(strings.LastIndexByte(at, '/'), 0)] {
+		if _, found := slices.BinarySearch(sorted, at); found {
+			return true
+		}
+		if at == "" {
+			break
+		}
+	}
+	i, _ := slices.BinarySearch(sorted, rel+"/")
+	return i < len(sorted) && strings.HasPrefix(sorted[i], rel+"/")
 }
 
 // rules of one prune; false when one is too long for rsync.

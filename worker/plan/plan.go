@@ -2,8 +2,8 @@
 // paths are now and makes the canonical lists that rsync needs to be right.
 //
 // Trust: runs in the worker. Paths and stats are hostile.
-// Imports: the standard library, ipc's types, rsync's filter syntax, and the
-// queue and links packages. It makes no call: the loop stats what Need names.
+// Imports: the standard library, ipc's types, rsync's filter syntax, the lists of
+// handlers, and the queue and links packages. It makes no call: the loop stats what Need names.
 //
 // Invariants of a list: of a tree that is gone only its topmost missing path is
 // listed (a path below a missing one makes rsync exit with 24, below a
@@ -11,7 +11,8 @@
 // another non-directory (rsync would follow it); a deletion brings its parent's
 // attributes along; all names of a file with several links are in one list,
 // which is no ipc.JobWide; sockets are never listed, devices only if they are copied; what is
-// excluded is never listed; parents come before children.
+// excluded is never listed; parents come before children. A list for a handler
+// tells what happened as well (told.go), and is no command of rsync's.
 package plan
 
 import (
@@ -42,6 +43,11 @@ type Options struct {
 	// second command costs more than it saves below; 0: none is.
 	Wide   int
 	Mounts []string // mounts inside the root: never listed, protected on the target
+	Tell   Telling
+	// Unknown are the paths that rsync cannot read, with all below: one of them, and
+	// it deletes nothing at all. So each prune leaves them out, as a whole pass does.
+	// Nil: there are none. It is asked only for a prune.
+	Unknown func() []string
 }
 
 // Job is one command.

@@ -142,6 +142,11 @@ func TestPlan(t *testing.T) {
 			"list ./a/d for a/d; prune + /a/,+ /a/d/***,- * for a/d"},
 		{"replaced directories and a mount", tree{"a": dirStat, "a/d": dirStat, "b": dirStat}, marks{"a/d": replaced, "a": replaced, "b": replaced, "a/m/x": content},
 			Options{Mounts: []string{"a/m"}}, "list ./a,./a/d,./b for a,a/d,b; prune - /a/m,+ /a/***,+ /a/,+ /a/d/***,+ /b/***,- * for a,a/d,b"},
+		{"a replaced directory and what cannot be read", tree{"a": dirStat}, marks{"a": replaced},
+			Options{Mounts: []string{"m"}, Unknown: func() []string {
+				return []string{"elsewhere", "a.", "a/b*", "a/l/" + strings.Repeat("l", rsync.MaxRel)}
+			}},
+			`list ./a for a; prune - /m,- /a/b\*,- /a/l,+ /a/***,- * for a`},
 		{"wildcards in a rule", tree{"[a]*": dirStat}, marks{"[a]*": replaced}, Options{}, `list ./[a]* for [a]*; prune + /\[a]\*/***,- * for [a]*`},
 		{"the root with others", tree{"a": fileStat}, marks{"": attr, "a": content}, Options{}, "list ./a for ,a"},
 		{"the root alone", tree{}, marks{"": attr}, Options{}, "attr ./.lockstep-none for "},

@@ -73,9 +73,7 @@ func newWorldOf(t *testing.T, seed uint64, excludes []string, maxPaths int) *wor
 	must(t, err)
 	t.Cleanup(func() { _ = unix.Close(w.root) })
 	w.q = queue.New(queue.Config{Delay: 100 * time.Millisecond, MaxDelay: time.Second, RetryMin: time.Second, RetryMax: time.Minute, MaxPaths: maxPaths}, w.now)
-	w.idx.Left = func(rel string, ino uint64) {
-		w.q.Share(append(w.idx.Names(ino), rel), w.now)
-	}
+	w.idx.Left = func(_ string, ino uint64) { w.idx.Spread(ino, w.now, []links.Waiting{w.q}) }
 	w.rules, err = rules.New(excludes)
 	must(t, err)
 	exact := rsync.Exact(excludes)
@@ -100,6 +98,7 @@ func (w *world) mark(rel string, c queue.Change) {
 		w.now = w.now.Add(time.Duration(w.r.IntN(200)) * time.Millisecond) // the next one may miss a batch
 	}
 	w.note("mark %q %b", rel, c)
+	w.idx.Changed(rel, c)
 	w.q.Add(rel, c, w.now)
 }
 

@@ -3,6 +3,8 @@ package poll
 import (
 	"slices"
 	"time"
+
+	"lockstep/worker/listing"
 )
 
 // stall is what a Poller knows of a server that does not answer, or cannot just now.
@@ -38,15 +40,14 @@ const (
 	sayEvery = time.Minute
 )
 
-// Linux's error numbers (errno(3)), and where those of the helper itself begin: it
-// had no answer within its time, or too many wait for one.
-const (
-	eintr, eio, etimedout, ehostdown = 4, 5, 110, 112 // those of soft mounts
-	helpers                          = 1024
-)
-
+// passing says whether a refusal tells of the server alone; the numbers are those of
+// soft mounts.
 func passing(status uint16) bool {
-	return status >= helpers || status == eintr || status == eio || status == etimedout || status == ehostdown
+	switch status {
+	case listing.EINTR, listing.EIO, listing.ETIMEDOUT, listing.EHOSTDOWN:
+		return true
+	}
+	return status >= listing.Own
 }
 
 // putOff says whether a refusal is one after which the last listing is kept.

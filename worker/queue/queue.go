@@ -463,21 +463,6 @@ func (q *Queue) Pending(rel string) Change {
 	return c
 }
 
-// Share adds, for names of one file, what waits or is under way for one of them
-// and is the file's own: its content and its attributes.
-func (q *Queue) Share(names []string, now time.Time) {
-	var c Change
-	for _, name := range names {
-		c |= q.Pending(name) & (Content | Attr)
-	}
-	if c == 0 {
-		return
-	}
-	for _, name := range names {
-		q.Add(name, c, now)
-	}
-}
-
 // Idle says that nothing waits, nothing runs and no whole pass is needed.
 func (q *Queue) Idle() bool {
 	return len(q.items) == 0 && q.run[laneSmall] == nil && q.run[laneBig] == nil && !q.whole

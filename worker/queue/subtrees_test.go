@@ -159,29 +159,6 @@ func TestCollapseKeepsContent(t *testing.T) {
 	}
 }
 
-// What waits for one name of a file is due for all, collapsed or not.
-func TestShare(t *testing.T) {
-	now := time.Unix(1e9, 0)
-	q := New(Config{MaxPaths: 4}, now)
-	q.Add("a", Name, now)
-	q.Share([]string{"a", "b"}, now)
-	if q.Len() != 1 {
-		t.Error("a name is not the file's own")
-	}
-	q.Add("a", Content, now)
-	q.Share([]string{"a", "b"}, now)
-	if q.Pending("b") != Content {
-		t.Errorf("%b", q.Pending("b"))
-	}
-	for i := range 5 {
-		q.Add(fmt.Sprintf("d/%d", i), Content, now)
-	}
-	q.Share([]string{"a", "c"}, now)
-	if q.Len() != 0 || q.Pending("c") != Content || q.Pending("e") != 0 {
-		t.Errorf("%d wait; c %b e %b", q.Len(), q.Pending("c"), q.Pending("e"))
-	}
-}
-
 // What may wait is bounded by its bytes, too: long paths are fewer.
 func TestCollapseBoundsBytes(t *testing.T) {
 	now := time.Unix(1e9, 0)

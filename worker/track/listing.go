@@ -256,6 +256,9 @@ func (t *Tracker) fail(w *walk, status uint16) {
 	w.drop = true
 	mark := t.tree.Mark(w.id)
 	t.setMark(w.id, mark&^isResting|isFailed)
+	if mark&isResting != 0 {
+		t.tree.SetWD(w.id, tree.NoWD) // its Ignored, if it is still to come, is no news
+	}
 	if mark&isFailed == 0 {
 		t.sink.Failed(w.rel, status)
 	}

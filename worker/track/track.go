@@ -156,32 +156,24 @@ func (t *Tracker) Retry() { t.redo(isFailed, t.count.Failed) }
 func (t *Tracker) Rewatch() { t.redo(isUnwatched, t.count.Unwatched) }
 
 func (t *Tracker) redo(state uint16, count uint64) {
-	for _, id := range t.in(state, count) {
+	for _, id := range t.tree.Marked(state, count) {
 		t.request(id, wantDirty|wantDeep|wantPrune)
 	}
 	t.finish()
 }
 
 // Failing are the paths of the directories that cannot be listed now.
-func (t *Tracker) Failing() (rels []string) {
-	for _, id := range t.in(isFailed, t.count.Failed) {
+func (t *Tracker) Failing() []string { return t.paths(isFailed, t.count.Failed) }
+
+// TooLong are those of the directories that cannot be named now.
+func (t *Tracker) TooLong() []string { return t.paths(isTooLong, t.count.TooLong) }
+
+func (t *Tracker) paths(state uint16, count uint64) (rels []string) {
+	for _, id := range t.tree.Marked(state, count) {
 		rel, _ := t.tree.Path(id)
 		rels = append(rels, rel)
 	}
 	return rels
-}
-
-// in is the directories that are in a state, which so many are.
-func (t *Tracker) in(state uint16, count uint64) (ids []tree.ID) {
-	if count == 0 {
-		return nil
-	}
-	t.tree.Walk(t.tree.Root(), func(id tree.ID) {
-		if t.tree.Mark(id)&state != 0 {
-			ids = append(ids, id)
-		}
-	})
-	return ids
 }
 
 // Pass tells that a whole pass over one target begins (true), and (false) that

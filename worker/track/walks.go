@@ -119,8 +119,12 @@ func (t *Tracker) hand(id tree.ID) {
 
 // underway counts walks that something waits for.
 func (t *Tracker) underway(want uint16, delta int) {
-	t.pending += delta * int(want&wantVerify/wantVerify)
-	t.seeing += delta * int(want&wantSeen/wantSeen)
+	if want&wantVerify != 0 {
+		t.pending += delta
+	}
+	if want&wantSeen != 0 {
+		t.seeing += delta
+	}
 }
 
 // tooLong gives a directory up as long as its path is what it is.

@@ -58,6 +58,9 @@ func (t *Tree) Find(rel string) ID {
 	return at
 }
 
+// Has says whether a directory is known at a path.
+func (t *Tree) Has(rel string) bool { return t.Find(rel) != None }
+
 func (t *Tree) child(parent int32, name []byte) int32 {
 	for s := *t.nameBucket(parent, name); s != nilSlot; s = t.at(s).hashNext {
 		if t.at(s).parent == parent && string(t.nameOf(s)) == string(name) {

@@ -233,6 +233,17 @@ func (t *Tree) Paths(most int) []string {
 	return out
 }
 
+// Marked lists the nodes below the root, and itself, that have one of the marks, which
+// so many have at most.
+func (t *Tree) Marked(marks uint16, most uint64) (ids []ID) {
+	for s := int32(rootSlot); s != nilSlot && uint64(len(ids)) < most; s = t.following(s, rootSlot) {
+		if t.at(s).mark&marks != 0 {
+			ids = append(ids, t.id(s))
+		}
+	}
+	return ids
+}
+
 // following is the node after s in the walk of top: its first child, else the
 // next sibling of it or of the nearest ancestor that has one.
 func (t *Tree) following(s, top int32) int32 {

@@ -2,34 +2,28 @@ package watch
 
 import (
 	"lockstep/ipc"
-	"lockstep/ipc/settings"
 	"lockstep/monitor"
 	"lockstep/worker/poll"
-	"lockstep/worker/tree"
 )
 
 // Where changes are found by comparing listings: all of them or, with dnotify,
 // those in a directory of which no more is told.
 
 func (r *Root) startPoll() {
-	m := r.cfg.Monitor
-	if m != settings.MonitorPoll && m != settings.MonitorDnotify {
+	every, compares := r.cfg.Monitor.Compares(r.cfg.PollEvery)
+	if !compares {
 		return
 	}
-	cfg := poll.Config{
-		Root: uint32(r.cfg.Root), Inodes: r.cfg.Inodes, Dirs: r.dirs,
-		Known: func(rel string) bool { return r.track.Tree().Find(rel) != tree.None },
+	r.poll = poll.New(poll.Config{
+		Root: uint32(r.cfg.Root), Inodes: r.cfg.Inodes, Every: every, Dirs: r.dirs,
+		Known: r.track.Tree().Has,
 		Emit: func(e monitor.PathEvent) {
 			if e.Mask.Has(monitor.Changed) { // it could not be listed: what it was compared with is lost
 				r.rescan(string(e.Dir), unknown)
 			}
 			r.Path(e)
 		},
-	}
-	if m == settings.MonitorPoll {
-		cfg.Every = r.cfg.PollEvery
-	}
-	r.poll = poll.New(cfg)
+	})
 }
 
 // dirs lists every directory of the tree as it is now.

@@ -310,7 +310,7 @@ func (r *Root) listing(rel string, l track.Listing) {
 		return
 	}
 	r.again()
-	if r.failed[rel] && !r.track.Busy(rel) && (l.Status == 0 || r.track.Tree().Find(rel) == tree.None) {
+	if r.failed[rel] && !r.track.Busy(rel) && (l.Status == 0 || !r.track.Tree().Has(rel)) {
 		delete(r.failed, rel)
 		if l.Status == 0 {
 			r.doubt(rel, "it is watched again")

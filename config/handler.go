@@ -1,0 +1,85 @@
+package config
+
+import (
+	"strings"
+
+	"lockstep/config/choose"
+	"lockstep/handler"
+)
+
+// ModeRsync is the mode in which lockstep's own rsync keeps the targets in step.
+const ModeRsync = "rsync"
+
+// Handled says that a program of a person's keeps the targets in step.
+func (s Sync) Handled() bool { return s.Mode != "" && s.Mode != ModeRsync }
+
+// ToldByLists says that the handler has rsync compare what is there.
+func (s Sync) ToldByLists() bool { return s.Mode == "rsyncshell" }
+
+// ToldByLines says that the handler gets lists with a line for each path, in which
+// none can have a newline.
+func (s Sync) ToldByLines() bool {
+	return s.Mode == "shell" && (len(s.HandlerArgs) == 0 || strings.Contains(strings.Join(s.HandlerArgs, " "), "%INCLUDE-LIST-PATH%"))
+}
+
+// NoNames is why a monitor cannot be had with a handler that compares nothing.
+const NoNames = "dnotify tells in which directory something has changed and not what, and the handler would not be told what is gone"
+
+// HandlerDirs are directories of the host that the jail of a handler shows, and in
+// which programs can be executed: no source or target may have to do with them.
+func HandlerDirs() []string {
+	return []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"}
+}
+
+// HandlerOptions are what package handler makes words of.
+func (s Sync) HandlerOptions(t Target) (handler.Options, error) {
+	mode, err := handler.ParseMode(s.Mode)
+	o := handler.Options{Mode: mode, Path: s.Handler, Label: s.Name, Watch: s.Source, Destination: t.Path}
+	if len(s.HandlerArgs) > 0 {
+		o.Arguments = s.HandlerArgs
+	}
+	return o, err
+}
+
+// Misfit is a key that does not go together with a sync's mode.
+type Misfit struct{ Key, Reason, Advice string }
+
+// Misfits are those of a sync of which own says which keys are its own.
+func (s Sync) Misfits(own func(key string) bool) []Misfit {
+	var out []Misfit
+	add := func(key, reason, advice string) { out = append(out, Misfit{key, reason, advice}) }
+	if !s.Handled() {
+		for _, key := range []string{"handler", "handler_args", "ignore_exit_codes"} {
+			if own(key) {
+				add(key, "nothing would use it: the mode is "+ModeRsync, "remove it, or write a mode that has a handler")
+			}
+		}
+		return out
+	}
+	if s.Handler == "" {
+		add("handler", "missing, and mode "+s.Mode+" needs it", "name the program by its absolute path")
+	}
+	for _, key := range []string{"rsync_path", "rsync_args", "bwlimit", "xattrs", "delete", "max_delete.percent", "max_delete.entries"} {
+		if own(key) {
+			add(key, "is about lockstep's own rsync, and mode "+s.Mode+" has a handler in its place", "remove it")
+		}
+	}
+	if s.Monitor == choose.Dnotify && !s.ToldByLists() {
+		add("monitor", NoNames, "use another")
+	}
+	if s.Has(SSHTarget) || s.Has(Daemon) {
+		add("targets", "a handler has no network: its target is a directory of this host", "name one, or use mode "+ModeRsync)
+	}
+	return out
+}
+
+// WithoutRsync has no value of keys that are about lockstep's own rsync, but for
+// what std says: defaults are for those who can use them.
+func (s Sync) WithoutRsync(std Sync) Sync {
+	if !s.Handled() {
+		return s
+	}
+	s.Delete, s.MaxDeletePercent, s.MaxDeleteEntries, s.Xattrs = std.Delete, std.MaxDeletePercent, std.MaxDeleteEntries, std.Xattrs
+	s.RsyncPath, s.RsyncArgs, s.BWLimit = "", nil, 0
+	return s
+}

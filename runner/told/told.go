@@ -1,0 +1,232 @@
+// Package told turns the lists of a job into calls of a handler: the program of a
+// person's that is told what has changed, in place of rsync.
+//
+// Trust: part of the runner, in its jail. Names in lists and in the source are
+// hostile; they become words and lines of list files, by package handler, and are
+// never looked into for anything else.
+// Imports: handler, ipc's types and settings, thin system calls.
+//
+// Invariants: a call's words, but for names, marks of what happened and the paths
+// of list files, are those that the supervisor gave; the program is not chosen
+// here; there is one call at a time, and a list file is there as long as its call
+// alone; of a whole pass, what the rules leave out is in no call, or in its exclude
+// list.
+package told
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"lockstep/handler"
+	"lockstep/ipc"
+	"lockstep/ipc/settings"
+)
+
+// Bounds of one call where names are words: clsync's of words; of bytes far less
+// than execve(2) takes with the usual stack.
+const (
+	maxWords = 256
+	maxBytes = 1 << 20
+)
+
+// maxList bounds the list of one call: lists are in memory, where the handler has
+// its own files as well, and a deep path has a line for each directory above it.
+const maxList = 4 << 20
+
+// batchOf is how many paths of a whole pass are told in one call, at most.
+const batchOf = 50_000
+
+// What CLSYNC_STATUS says.
+const (
+	statusInitial = "initsync"
+	statusRunning = "running"
+)
+
+// Call is one call of the handler.
+type Call struct{ Argv, Env []string }
+
+// Options are what package handler makes of a configuration.
+func Options(c settings.Handler, program, source string) (handler.Options, error) {
+	mode, err := handler.ParseMode(c.Mode)
+	return handler.Options{
+		Mode: mode, Path: program, Arguments: c.Arguments, Label: c.Label, Watch: source, Destination: c.Destination, PID: int(c.PID), Excludes: c.Excludes,
+		MaxWords: maxWords, MaxBytes: maxBytes, MaxList: maxList,
+	}, err
+}
+
+// Teller makes calls, of one job at a time: Turn has room for it.
+type Teller struct {
+	Turn chan struct{}
+
+	c      settings.Handler
+	mode   handler.Mode
+	source string
+	maker  *handler.Maker
+	round  uint64 // jobs so far: CLSYNC_ITERATION
+	passed bool   // a whole pass was made
+	files  uint64
+}
+
+// New makes a Teller.
+func New(c settings.Handler, program, source string) (*Teller, error) {
+	o, err := Options(c, program, source)
+	if err != nil {
+		return nil, err
+	}
+	if len(o.Arguments) == 0 {
+		o.Arguments = nil
+	}
+	if o.Mode == handler.SO || o.Mode == handler.RsyncSO {
+		return nil, fmt.Errorf("mode %v calls a function, and there is a program only", o.Mode)
+	}
+	maker, err := handler.New(o)
+	if err != nil {
+		return nil, err
+	}
+	return &Teller{Turn: make(chan struct{}, 1), c: c, mode: o.Mode, source: source, maker: maker}, nil
+}
+
+// exitVanished is rsync(1)'s, of files that went while it ran: each has an event of
+// its own. clsync takes it for success wherever lists are rsync's.
+const exitVanished = 24
+
+// Fine says that an exit code is no failure.
+func (t *Teller) Fine(code uint8) bool {
+	if code == 0 || t.mode.Rsync() && code == exitVanished {
+		return true
+	}
+	for _, c := range []byte(t.c.Ignore) {
+		if c == code {
+			return true
+		}
+	}
+	return false
+}
+
+// ErrEnded says that call wanted no more.
+var ErrEnded = errors.New("ended")
+
+// Caller does with calls what is to be done. An error ends the job.
+type Caller interface {
+	Call(Call) error
+	Lost(error) error // a call, or a directory, that there cannot be
+}
+
+// Tell makes the calls of a job one after the other and returns what none of them
+// has. An error of the caller, or of who makes them, ends it.
+func (t *Teller) Tell(kind ipc.JobKind, list []byte, over func() bool, caller Caller) ([]handler.Left, error) {
+	j := &telling{Teller: t, caller: caller, b: handler.Batch{Status: statusRunning}}
+	switch kind {
+	case ipc.JobKnock, ipc.JobContent:
+		// It is there, for it is here; and a whole pass has told of all content.
+		return nil, nil
+	case ipc.JobInitial:
+		j.b.Status = statusInitial
+		err := j.whole(list, over)
+		return j.left, err
+	case ipc.JobList:
+		told, err := handler.ReadTold(list)
+		if err != nil {
+			return nil, err
+		}
+		for _, one := range told {
+			j.b.Entries = append(j.b.Entries, one.Entry(t.mode))
+		}
+		err = j.flush()
+		return j.left, err
+	}
+	return nil, fmt.Errorf("there is no job of kind %d for a handler", kind)
+}
+
+// telling is one job's.
+type telling struct {
+	*Teller
+	b      handler.Batch
+	caller Caller
+	left   []handler.Left
+	round  uint64
+
+	gathered int // bytes of the paths in b
+}
+
+// whole tells of the whole source, but for what the rules leave out.
+func (j *telling) whole(rules []byte, over func() bool) error {
+	rejected, err := Rejected(rules)
+	if err != nil {
+		return err
+	}
+	if j.mode.Rsync() {
+		j.b.Rejected = rejected
+		j.b.Entries = []handler.Entry{{Mask: handler.FoundDir, New: handler.Dir, Recursive: true}}
+		return j.flush()
+	}
+	return Walk(j.source, rejected, over, j.found, j.caller.Lost, j.flush)
+}
+
+// found adds a path of a whole pass.
+func (j *telling) found(rel string, isDir bool) error {
+	e := handler.Entry{Path: rel, Mask: handler.FoundFile, New: handler.File}
+	if isDir {
+		e.Mask, e.New = handler.FoundDir, handler.Dir
+	}
+	j.gathered += len(rel)
+	if j.b.Entries = append(j.b.Entries, e); len(j.b.Entries) < batchOf && j.gathered < maxList {
+		return nil
+	}
+	return j.flush()
+}
+
+// flush makes the calls of what has been gathered.
+func (j *telling) flush() error {
+	if len(j.b.Entries) == 0 {
+		return nil
+	}
+	if j.round == 0 {
+		j.Teller.round++
+		j.round = j.Teller.round
+	}
+	j.b.Iteration = j.round - 1 // clsync counts from 0
+	left, err := j.maker.Each(j.b, j.one)
+	j.b.Entries, j.gathered = j.b.Entries[:0], 0
+	j.left = append(j.left, left...)
+	return err
+}
+
+// one makes one call, with its files.
+func (j *telling) one(r handler.Run) (err error) {
+	paths := map[handler.ListName]string{}
+	defer func() {
+		for _, path := range paths {
+			if gone := os.Remove(path); !errors.Is(gone, fs.ErrNotExist) { // it may have done so itself
+				err = errors.Join(err, gone)
+			}
+		}
+	}()
+	for _, l := range r.Lists {
+		j.files++
+		path := filepath.Join(j.c.Lists, "list-"+strconv.FormatUint(j.files, 10))
+		if err := write(path, l.Content); err != nil {
+			return j.caller.Lost(fmt.Errorf("a list for the handler: %w", err))
+		}
+		paths[l.Name] = path
+	}
+	return j.caller.Call(Call{Argv: handler.Fill(r.Argv, func(n handler.ListName) string { return paths[n] }), Env: r.Env})
+}
+
+// write makes a file that was not there: a name that another put in its place is
+// not followed.
+func write(path string, content []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Close()); err != nil {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
+}

@@ -1,0 +1,29 @@
+package generation
+
+import (
+	"lockstep/config"
+	"lockstep/ipc/settings"
+	"lockstep/sandbox"
+	"lockstep/seccomp"
+	"lockstep/supervise/brief"
+	"lockstep/supervise/host"
+	"lockstep/supervise/jail"
+)
+
+// outfit is what a runner is told, its jail and its filter.
+func (m *Maker) outfit(cfg config.Config, plan RunnerPlan) (settings.Runner, sandbox.Spec, seccomp.Role, error) {
+	if cfg.Handled() {
+		// As it is now: a script that a person has edited is no upgrade to be told of.
+		h, err := host.InspectHandler(cfg.Handler)
+		if err != nil {
+			return settings.Runner{}, sandbox.Spec{}, "", err
+		}
+		return brief.HandlerRunner(cfg, plan.Target, h, plan.Accept), jail.HandlerRunner(m.Machine, plan.Source, plan.Tree, h, plan.Rights), seccomp.Handler, nil
+	}
+	told := brief.Runner(cfg, plan.Target, plan.Options, plan.Command, plan.Accept, plan.Passed)
+	told.Entries = plan.Entries
+	if plan.Remote != nil {
+		return told, jail.RemoteRunner(m.Machine, plan.Source, *plan.Remote), seccomp.Remote, nil
+	}
+	return told, jail.Runner(m.Machine, plan.Source, plan.Tree, plan.Command, plan.Rights), seccomp.Runner, nil
+}

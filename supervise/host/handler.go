@@ -1,0 +1,146 @@
+package host
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"lockstep/config"
+	"lockstep/config/owned"
+)
+
+// Handler is a program of a person's, and what its jail shows of the host so that
+// it can start others.
+type Handler struct {
+	Program  string // absolute, without symbolic links
+	Dev, Ino uint64
+	Dirs     []string          // directories of programs and libraries
+	Links    map[string]string // symbolic links, path to text: merged /usr
+	Files    []string          // what programs read at their start
+	Devices  []string
+}
+
+// InspectHandler looks at it as it is now. It and its interpreter must be root's
+// alone to write, and so must the directories that its jail shows.
+func InspectHandler(program string) (Handler, error) {
+	h := Handler{Program: program, Links: map[string]string{}}
+	info, err := os.Lstat(program)
+	if err != nil {
+		return Handler{}, fmt.Errorf("handler %s: %w", program, err)
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 || info.Mode()&(os.ModeSetuid|os.ModeSetgid) != 0 {
+		return Handler{}, fmt.Errorf("handler %s is not an executable file without set-id bits; name another", program)
+	}
+	h.Dev, h.Ino = st.Dev, st.Ino
+	if err := safe(program); err != nil {
+		return Handler{}, err
+	}
+	for _, dir := range config.HandlerDirs() {
+		if err := h.dir(dir); err != nil {
+			return Handler{}, err
+		}
+	}
+	return h, errors.Join(h.interpreter(), h.extras())
+}
+
+func safe(path string) error {
+	if err := owned.Check(path, 0); err != nil {
+		return fmt.Errorf("the handler needs %s, which is not safe to use as root: %w; make it root's alone to write", path, err)
+	}
+	return nil
+}
+
+// dir adds a directory, or the link that it is.
+func (h *Handler) dir(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode()&fs.ModeSymlink != 0:
+		text, err := os.Readlink(path)
+		if err != nil {
+			return err
+		}
+		h.Links[path] = text
+		return safe(path)
+	case !info.IsDir():
+		return fmt.Errorf("%s is no directory", path)
+	}
+	h.Dirs = append(h.Dirs, path)
+	return safe(path)
+}
+
+// Within says that the program is in a directory that the jail shows.
+func (h *Handler) Within(path string) bool {
+	for _, dir := range h.Dirs {
+		if strings.HasPrefix(path, dir+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// interpreter looks at that of a script: the kernel starts it.
+func (h *Handler) interpreter() error {
+	f, err := os.Open(h.Program)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	const most = 256 // of which the kernel reads a line
+	line, err := bufio.NewReader(io.LimitReader(f, most)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("handler %s: %w", h.Program, err)
+	}
+	rest, script := strings.CutPrefix(line, "#!")
+	if !script {
+		return nil
+	}
+	words := strings.Fields(rest)
+	if len(words) == 0 || !filepath.IsAbs(words[0]) {
+		return fmt.Errorf("handler %s: its first line names no interpreter by an absolute path; begin it with #!/bin/sh", h.Program)
+	}
+	real, err := filepath.EvalSymlinks(words[0])
+	if err != nil {
+		return fmt.Errorf("handler %s: its interpreter: %w", h.Program, err)
+	}
+	if !h.Within(real) {
+		return fmt.Errorf("handler %s: its interpreter %s is in none of the directories that its jail shows; use one of %s",
+			h.Program, real, strings.Join(h.Dirs, ", "))
+	}
+	return safe(words[0])
+}
+
+// extras are what programs look for at their start and go on without.
+func (h *Handler) extras() error {
+	for _, path := range []string{"/etc/ld.so.cache", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf"} {
+		if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() {
+			if err := safe(path); err != nil {
+				return err
+			}
+			h.Files = append(h.Files, path)
+		}
+	}
+	const alternatives = "/etc/alternatives" // of Debian: awk is a link to one there
+	if info, err := os.Lstat(alternatives); err == nil && info.IsDir() {
+		if err := safe(alternatives); err != nil {
+			return err
+		}
+		h.Dirs = append(h.Dirs, alternatives)
+	}
+	for _, path := range []string{"/dev/null", "/dev/zero", "/dev/urandom"} {
+		if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeCharDevice != 0 {
+			h.Devices = append(h.Devices, path)
+		}
+	}
+	return nil
+}

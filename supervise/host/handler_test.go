@@ -1,0 +1,63 @@
+package host
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"lockstep/internal/testenv"
+)
+
+func TestInspectHandler(t *testing.T) {
+	testenv.NeedRoot(t)
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(name, text string, mode os.FileMode) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	good := put("good", "#!/bin/sh -e\n", 0o755)
+	h, err := InspectHandler(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.Ino == 0 || !slices.Contains(h.Dirs, "/usr") || h.Within(good) || !h.Within("/usr/bin/x") || h.Within("/usrx") || !slices.Contains(h.Devices, "/dev/null") {
+		t.Errorf("%+v", h)
+	}
+	for _, d := range slices.Concat(h.Dirs, h.Files, h.Devices) {
+		if info, err := os.Lstat(d); err != nil || info.Mode()&os.ModeSymlink != 0 {
+			t.Errorf("%s: %v", d, err)
+		}
+	}
+	stranger := put("stranger", "#!/bin/sh\n", 0o755)
+	if err := os.Chown(stranger, 12345, 0); err != nil {
+		t.Fatal(err)
+	}
+	own := put("own-interpreter", "", 0o755)
+	for path, want := range map[string]string{
+		put("open", "#!/bin/sh\n", 0o777):                "written by others",
+		put("not", "#!/bin/sh\n", 0o644):                 "not an executable",
+		put("setid", "#!/bin/sh\n", os.ModeSetuid|0o755): "set-id",
+		stranger:                            "belongs to uid",
+		put("far", "#!"+own+"\n", 0o755):    "none of the directories",
+		put("rel", "#!bin/sh\n", 0o755):     "absolute path",
+		put("none", "#!\n", 0o755):          "absolute path",
+		put("gone", "#!/usr/nope\n", 0o755): "its interpreter",
+		filepath.Join(dir, "nowhere"):       "no such file",
+		dir:                                 "not an executable",
+	} {
+		if _, err := InspectHandler(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}

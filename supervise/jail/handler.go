@@ -1,0 +1,52 @@
+package jail
+
+import (
+	"golang.org/x/sys/unix"
+
+	"lockstep/sandbox"
+	"lockstep/supervise/host"
+)
+
+// Where the jail of a handler has what is its own.
+const (
+	Scratch     = "/lockstep/tmp"
+	scratchSize = 64 << 20 // bytes: the lists of a run, and what the handler leaves there
+)
+
+// HandlerRunner is the jail of a person's program: source and target as in that of
+// a local copy, with the same rights; programs and libraries of the host, which can
+// be executed, and a directory of its own that it can write to. Nothing that it can
+// write to can be executed. It has no network, no /proc, and of /etc a few files.
+func HandlerRunner(m Machine, source, target Tree, h host.Handler, r Rights) sandbox.Spec {
+	s := Runner(m, source, target, host.Command{}, r)
+	for _, dir := range h.Dirs {
+		s.Binds = append(s.Binds, sandbox.Bind{Source: dir, Target: dir, Exec: true})
+		s.Landlock = append(s.Landlock, sandbox.Rule{Path: dir, Access: readFile | readDir | execute})
+	}
+	if !h.Within(h.Program) {
+		s.Binds = append(s.Binds, sandbox.Bind{Source: h.Program, Target: h.Program, File: true, Exec: true, Dev: h.Dev, Ino: h.Ino})
+		s.Landlock = append(s.Landlock, sandbox.Rule{Path: h.Program, Access: readFile | execute})
+	}
+	for _, file := range h.Files {
+		s.Binds = append(s.Binds, sandbox.Bind{Source: file, Target: file, File: true})
+		s.Landlock = append(s.Landlock, sandbox.Rule{Path: file, Access: readFile})
+	}
+	for _, device := range h.Devices {
+		s.Binds = append(s.Binds, sandbox.Bind{Source: device, Target: device, File: true, Devices: true})
+		s.Landlock = append(s.Landlock, sandbox.Rule{Path: device, Access: readFile | unix.LANDLOCK_ACCESS_FS_WRITE_FILE})
+	}
+	for link, text := range h.Links {
+		s.Links = append(s.Links, sandbox.Link{Path: link, Target: text})
+	}
+	s.Binds = append(s.Binds, sandbox.Bind{Target: Scratch, Scratch: scratchSize, Writable: true})
+	s.Landlock = append(s.Landlock, sandbox.Rule{Path: Scratch, Access: readFile | readDir | writeAll})
+	return s
+}
+
+// HandlerEnv is the environment of a handler, but for what it is told with a call.
+// On some systems others than root can write below /usr/local: what is there has to
+// be named by its whole path. The working directory is a hostile tree: Python is not
+// to look for modules there.
+func HandlerEnv() []string {
+	return []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C", "HOME=" + Scratch, "TMPDIR=" + Scratch, "PYTHONSAFEPATH=1"}
+}

@@ -1,0 +1,89 @@
+package jail
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"lockstep/sandbox"
+	"lockstep/supervise/host"
+)
+
+func testHandler() host.Handler {
+	return host.Handler{Program: "/etc/h/sync.sh", Dev: 1, Ino: 2, Dirs: []string{"/usr", "/etc/alternatives"}, Links: map[string]string{"/bin": "usr/bin"},
+		Files: []string{"/etc/passwd"}, Devices: []string{"/dev/null"}}
+}
+
+// What a handler can write to it cannot execute, by mounts and by Landlock; what
+// it can execute it cannot write to; and it has no network.
+func TestHandlerJail(t *testing.T) {
+	source, target := Tree{Host: "/s", Path: "/s", Dev: 1, Ino: 3}, Tree{Host: "/t", Path: "/t", Dev: 1, Ino: 4}
+	s := HandlerRunner(Machine{}, source, target, testHandler(), Rights{})
+	plain := Runner(Machine{}, source, target, host.Command{}, Rights{})
+	if s.Namespaces != plain.Namespaces || s.Namespaces&unix.CLONE_NEWNET == 0 || s.Caps != plain.Caps || len(s.Connect) > 0 || s.Unrestricted != 0 {
+		t.Errorf("namespaces %#x, capabilities %#x", s.Namespaces, s.Caps)
+	}
+	writable := map[string]bool{}
+	for _, b := range s.Binds {
+		if b.Writable && (b.Exec || b.Devices) {
+			t.Errorf("%s is writable, and more", b.Target)
+		}
+		writable[b.Target] = b.Writable
+	}
+	for path, want := range map[string]bool{"/t": true, Scratch: true, "/s": false, "/usr": false, "/etc/h/sync.sh": false, "/etc/passwd": false, "/dev/null": false, "/etc/alternatives": false} {
+		if got, there := writable[path]; !there || got != want {
+			t.Errorf("%s: there %v, writable %v", path, there, got)
+		}
+	}
+	const write = writeAll | makeDevices
+	for _, r := range s.Landlock {
+		if r.Access&execute != 0 && r.Access&write != 0 {
+			t.Errorf("%s: written to and executed", r.Path)
+		}
+		if r.Access&write != 0 && r.Path != "/t" && r.Path != Scratch && r.Path != "/dev/null" {
+			t.Errorf("%s can be written to", r.Path)
+		}
+		if r.Access&execute != 0 && (strings.HasPrefix(r.Path, "/s") || strings.HasPrefix(r.Path, "/t") || r.Path == Scratch) {
+			t.Errorf("%s can be executed", r.Path)
+		}
+	}
+	if !slices.Contains(s.Links, sandbox.Link{Path: "/bin", Target: "usr/bin"}) {
+		t.Errorf("links %v", s.Links)
+	}
+}
+
+// A program in a directory that is shown is not shown twice.
+func TestHandlerWithin(t *testing.T) {
+	h := testHandler()
+	h.Program = "/usr/local/bin/x"
+	s := HandlerRunner(Machine{}, Tree{Host: "/s", Path: "/s"}, Tree{Host: "/t", Path: "/t"}, h, Rights{Devices: true})
+	for _, b := range s.Binds {
+		if b.Target == h.Program {
+			t.Error("it has a mount of its own")
+		}
+	}
+	if s.Caps&capability(unix.CAP_MKNOD) == 0 {
+		t.Error("no device nodes")
+	}
+}
+
+// Nothing of the environment has a program looked for in the working directory, which
+// is a hostile tree.
+func TestHandlerEnv(t *testing.T) {
+	env := map[string]string{}
+	for _, e := range HandlerEnv() {
+		name, value, _ := strings.Cut(e, "=")
+		env[name] = value
+	}
+	if env["PYTHONSAFEPATH"] != "1" {
+		t.Errorf("Python imports from the source: %q", env)
+	}
+	for dir := range strings.SplitSeq(env["PATH"], ":") {
+		if !filepath.IsAbs(dir) {
+			t.Errorf("PATH has %q", dir)
+		}
+	}
+}
