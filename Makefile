@@ -46,8 +46,8 @@ test-long: test-deps build ## the whole end-to-end list, with the full numbers
 race: test-deps ## all unit tests with the race detector, uncached
 	$(GO) test -race -count=1 -timeout 30m ./...
 
-fuzz: deps ## every fuzz target FUZZTIME times (500000x); make fuzz FUZZTIME=50000000x for longer
-	@FUZZTIME=$(FUZZTIME) scripts/fuzz
+fuzz: deps ## every fuzz target FUZZTIME times (500000x); make fuzz FUZZTIME=50000000x for longer, FUZZ_ONLY=worker/tree for some
+	@FUZZTIME=$(FUZZTIME) FUZZ_ONLY='$(FUZZ_ONLY)' scripts/fuzz
 
 bench-deps: check-go ## the same, and what only the benchmark needs (lsyncd, clsync, inotify-tools, gnuplot)
 	@scripts/deps --bench
@@ -68,6 +68,7 @@ lint: deps ## gofmt, go vet, staticcheck, and the rules of layers and sizes
 	CGO_ENABLED=0 $(GO) vet -tags unsplit ./bench/unsplit ./bench/decode
 	$(GO) vet -tags unsplit ./bench/...
 	$(GO) vet -tags tinybuffer ./monitor/... ./worker/pump/... ./resolver/...
+	$(GO) vet -tags shortqueue ./resolver
 	$(GO) vet -tags trap ./seccomp/...
 	$(GO) vet -tags twin ./sandbox/... ./seccomp/...
 	CGO_ENABLED=0 GOARCH=arm64 $(GO) vet ./cmd/lockstep-helper ./cmd/lockstep-worker ./cmd/lockstep-runner ./cmd/lockstep-resolver

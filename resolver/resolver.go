@@ -32,11 +32,6 @@ const (
 	// One read that is fuller may have left something in the queue.
 	partRead = readSize - monitor.MinChanges
 
-	// maxQueued bounds the kernel's queue, which has no bound of its own: some
-	// 0.8 KB of kernel memory an event. It is looked at every so many full reads.
-	maxQueued = 1 << 17
-	lookEvery = 64
-
 	// passedOn are the words that the worker hears.
 	passedOn = monitor.Modify | monitor.Attrib | monitor.CloseWrite | monitor.Create | monitor.Delete | monitor.IsDir
 )

@@ -37,6 +37,7 @@ import (
 	"lockstep/supervise/host"
 	"lockstep/supervise/jail"
 	"lockstep/supervise/proc"
+	"lockstep/supervise/rounds"
 	"lockstep/supervise/session"
 	"lockstep/supervise/slots"
 	"lockstep/supervise/words"
@@ -439,6 +440,20 @@ func (s *service) prepare() error {
 		if err := one.Prepare(); err != nil {
 			return err
 		}
+		s.watchAbove(cfg.Source)
+		for _, t := range cfg.Targets {
+			if t.Kind == config.Local {
+				s.watchAbove(t.Path)
+			}
+		}
 	}
 	return nil
+}
+
+// watchAbove has roots looked at when another one may have taken the place of this.
+func (s *service) watchAbove(root string) {
+	s.mounts.Above(func(err error) {
+		s.log.Warn("the directory above a root cannot be watched: that another one has taken the root's place is noticed by the next look, within "+rounds.Busy.String(),
+			"error", err.Error())
+	}, root)
 }

@@ -122,7 +122,18 @@ type Choice struct {
 	Every   time.Duration // between two listings of a directory, with Poll
 	Inodes  bool          // a file keeps its inode number as long as it lives
 	Blind   bool          // changes by others are not seen, and nobody has accepted that
+	Free    bool          // nobody has asked for this one
 	Why     string
+}
+
+// Instead is to compare listings where inotify was chosen by nobody and cannot be
+// had; ok says whether that is so.
+func (c Choice) Instead(why string) (instead Choice, ok bool) {
+	if !c.Free || c.Monitor != Inotify {
+		return c, false
+	}
+	c.Monitor, c.Why = Poll, why
+	return c, true
 }
 
 // Lag is how long it may take until a change is heard of, by far.
@@ -176,6 +187,7 @@ func Of(a Asked, fs FS) Choice {
 			c.Every = rule.Every
 		}
 	}
+	c.Free = c.Monitor == Auto
 	if c.Monitor == Auto && a.AllowBlind && fs.Blind {
 		c.Monitor, c.Why = Inotify, "allow_blind accepts that changes by others are not seen"
 	} else if c.Monitor == Auto {

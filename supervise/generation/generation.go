@@ -164,10 +164,16 @@ func (g *Generation) Others(exits <-chan proc.Exit, verdict func(proc.Exit) erro
 // to be ended.
 func (m *Maker) Begin(plan Plan) (g *Generation, err error) {
 	g = &Generation{Roots: plan.Roots, Begun: time.Now(), Watching: plan.Config.Watching(plan.Roots.Source.Blind())}
-	m.Log.Info(words.Watching(g.Watching))
-	if g.inotify, err = newInotify(); err != nil {
+	g.inotify, err = newQueue(g.Watching.Monitor)
+	if instead, ok := g.Watching.Instead(fmt.Sprint(err)); ok && errors.Is(err, unix.EMFILE) {
+		m.Log.Warn("the kernel has no event queue left: listings are compared until the next start", "error", err.Error())
+		g.Watching = instead
+		g.inotify, err = newQueue(instead.Monitor)
+	}
+	if err != nil {
 		return g, err
 	}
+	m.Log.Info(words.Watching(g.Watching))
 	if plan.Watch != nil {
 		if g.Output, g.output, err = proc.Pipe("output"); err != nil {
 			return g, err
@@ -205,11 +211,17 @@ func (m *Maker) Finish(g *Generation) (err error) {
 	return m.worker(g, &files, events)
 }
 
-// newInotify makes the event queue that the helper fills with watches and the
-// worker reads.
-func newInotify() (*os.File, error) {
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
-	if err != nil {
+// newQueue makes the event queue that the helper fills with watches and the worker
+// reads; where changes are heard of in another way, one in which there never is
+// anything: a user has few of the other kind.
+func newQueue(monitor string) (*os.File, error) {
+	var fd int
+	var err error
+	if monitor != choose.Inotify {
+		if fd, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
+			return nil, fmt.Errorf("eventfd: %w", err)
+		}
+	} else if fd, err = unix.InotifyInit1(unix.IN_CLOEXEC); err != nil {
 		most := host.Instances()
 		return nil, fmt.Errorf("inotify: %w; each directory that is watched takes one event queue of its user, who may have %d: set sysctl fs.inotify.max_user_instances to at least %d", err, most, most+1)
 	}

@@ -3,8 +3,9 @@
 //
 // Trust: part of the supervisor.
 //
-// Invariant: they are looked at every Idle at least, every Busy while the worker
-// has something to tell, and every Held while one of them is not what it was.
+// Invariant: they are looked at every Idle at least, Busy after a look if the worker
+// has had something to tell since, and every Held while one of them is not what it
+// was.
 package rounds
 
 import "time"
@@ -21,6 +22,8 @@ type Timer struct {
 	C   <-chan time.Time
 	t   *time.Timer
 	set time.Time
+	// near: the next look is due in Busy at most.
+	near bool
 }
 
 // New is a timer that runs.
@@ -35,13 +38,14 @@ func (t *Timer) Looked(held bool) {
 	if held {
 		wait = Held
 	}
-	t.set = time.Now()
+	t.set, t.near = time.Now(), held
 	t.t.Reset(wait)
 }
 
 // News says that the worker had something to tell.
 func (t *Timer) News() {
-	if time.Since(t.set) >= Busy {
-		t.t.Reset(0)
+	if !t.near {
+		t.near = true
+		t.t.Reset(max(Busy-time.Since(t.set), 0))
 	}
 }

@@ -25,9 +25,16 @@ func TestTimer(t *testing.T) {
 		}
 		r.Looked(false)
 		time.Sleep(Busy - time.Second)
-		r.News()
-		if wait := due(r); wait != Idle-Busy+time.Second {
+		for range 3 {
+			r.News()
+		}
+		if wait := due(r); wait != time.Second {
 			t.Errorf("news within %v of a look: after %v", Busy, wait)
+		}
+		r.Looked(true)
+		r.News()
+		if wait := due(r); wait != Held {
+			t.Errorf("news while held: after %v", wait)
 		}
 		r.Looked(false)
 		time.Sleep(Busy)

@@ -54,7 +54,8 @@ type Host struct {
 	Maker   generation.Maker // without what is each root's own
 	Lease   func() (*uidpool.Lease, error)
 	Signals <-chan os.Signal
-	Mounts  <-chan struct{} // the mount table has changed; closed: it is not watched any more
+	Mounts  <-chan struct{}   // roots may be others by now; closed: the mount table is not watched any more
+	Above   func(root string) // has Mounts tell, too, what changes in the directory that holds it
 	In      io.Reader
 	Out     *os.File
 }
@@ -236,6 +237,7 @@ func (b *board) add(dir string) error {
 		return err
 	}
 	b.roots = append(b.roots, r)
+	b.host.Above(r.path)
 	go func() { b.ended <- ending{r, r.run()} }()
 	return nil
 }

@@ -48,7 +48,11 @@ func TestFlood(t *testing.T) {
 	if rate < floodRate/4 {
 		testenv.Lacks(t, "this machine writes too slowly for a flood")
 	}
-	if b > 3*a+20*time.Millisecond {
+	most := 2 * a
+	if !scaled().full {
+		most = 3*a + 20*time.Millisecond // a few changes, beside other tests
+	}
+	if b > most {
 		t.Errorf("p50 of the other sync is %v during the flood, and %v without", b, a)
 	}
 	f.equal()

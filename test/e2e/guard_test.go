@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"lockstep/internal/testenv"
 	"lockstep/test/churn"
@@ -156,6 +157,27 @@ func TestExchangedSourceIsHeld(t *testing.T) {
 		t.Errorf("--accept-root ends with %d", code)
 	}
 	same(t, m)
+}
+
+// An exchange that no monitor tells of is noticed all the same, at once; and so is the
+// way back.
+func TestExchangedSourceIsHeldAtOnce(t *testing.T) {
+	m := newMirror(t, "--monitor", "poll", "--poll-every", "1h")
+	write(t, m.src+"/f", "x")
+	m.start().ready()
+	was := snapshot(t, m.dst, m.opts)
+	rename(t, m.src, m.src+"-old")
+	mkdir(t, m.src)
+	write(t, m.src+"/other", "x")
+	m.await(0, "the hold", time.Minute, says("accept-root"))
+	m.untouched(was)
+	place := m.mark()
+	rename(t, m.src, m.src+"-other")
+	rename(t, m.src+"-old", m.src)
+	write(t, m.src+"/new", "x")
+	m.await(place, "the way on", time.Minute, says("source and target are what they were"))
+	m.equal()
+	m.stop()
 }
 
 // disk makes a file system in a file and mounts it; the returned functions

@@ -54,6 +54,7 @@ type mirror struct {
 	state    string   // state directory
 	flags    []string
 	opts     compare.Options
+	program  string // "": bin/lockstep
 
 	*process
 }
@@ -131,7 +132,10 @@ func (m *mirror) start(extra ...string) *mirror {
 // launch runs lockstep with words in the background.
 func (m *mirror) launch(words ...string) *mirror {
 	m.t.Helper()
-	m.cmd = exec.Command(program(m.t, "lockstep"), words...)
+	if m.program == "" {
+		m.program = program(m.t, "lockstep")
+	}
+	m.cmd = exec.Command(m.program, words...)
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := m.cmd.StderrPipe()
 	if err != nil {

@@ -311,7 +311,8 @@ func TestWatchAsUserRefuses(t *testing.T) {
 	}
 }
 
-// A user who has all event queues that he may have is told what to set.
+// A user who has all event queues that he may have is told what to set, and changes
+// are found without.
 func TestWatchAsUserQueues(t *testing.T) {
 	testenv.NeedRoot(t)
 	text, err := os.ReadFile("/proc/sys/fs/inotify/max_user_instances")
@@ -350,10 +351,18 @@ func TestWatchAsUserQueues(t *testing.T) {
 	if err != nil || len(queues) != most {
 		t.Fatalf("%d of %d queues: %v", len(queues), most, err)
 	}
-	out, code := asUser(t, forUsers(t, program(t, "lockstep")), "", asAnyone(), openDir(t, anyone))
+	out, code := asUser(t, forUsers(t, program(t, "lockstep")), "", asAnyone(), "--monitor", "inotify", openDir(t, anyone))
 	if want := fmt.Sprintf("set sysctl fs.inotify.max_user_instances to at least %d", most+1); code != 1 || !strings.Contains(out, want) {
 		t.Errorf("code %d, want 1 and %q:\n%s", code, want, out)
 	}
+	// Where nobody has asked for inotify, listings are compared instead.
+	dir := openDir(t, anyone)
+	s := userSpy(t, dir)
+	s.await(0, "the reason", limit, says("the kernel has no event queue left"))
+	s.await(0, "the monitor", limit, says("changes are heard of by poll"))
+	write(t, dir+"/new", "x")
+	s.untilLine(1, "a change", func(l line) bool { return l.Op == "create" && l.Path == "new" })
+	s.stop()
 }
 
 // A user who has no more watches is told so.

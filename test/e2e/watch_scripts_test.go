@@ -56,9 +56,15 @@ func TestWatchScripts(t *testing.T) { watchScripts(t, program(t, "lockstep")) }
 // TestWatchScriptsTiny is TestWatchScripts with programs that read and send one
 // event at a time, or a few that are short.
 func TestWatchScriptsTiny(t *testing.T) {
+	watchScripts(t, builtWith(t, "tinybuffer"))
+}
+
+// builtWith is lockstep beside programs that were built with a tag of the tests.
+func builtWith(t *testing.T, tag string) string {
+	t.Helper()
 	testenv.NeedRoot(t)
 	built := program(t, "lockstep")
-	dir, err := os.MkdirTemp(filepath.Dir(built), "tiny-")
+	dir, err := os.MkdirTemp(filepath.Dir(built), tag+"-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +73,7 @@ func TestWatchScriptsTiny(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "tinybuffer", "-ldflags", "-X lockstep/internal/buildinfo.ID="+strings.TrimSpace(string(id)), "-o", dir,
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", tag, "-ldflags", "-X lockstep/internal/buildinfo.ID="+strings.TrimSpace(string(id)), "-o", dir,
 		"./cmd/lockstep-helper", "./cmd/lockstep-worker", "./cmd/lockstep-runner", "./cmd/lockstep-resolver")
 	build.Dir, build.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -76,7 +82,7 @@ func TestWatchScriptsTiny(t *testing.T) {
 	if out, err := exec.Command("cp", built, dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	watchScripts(t, filepath.Join(dir, "lockstep"))
+	return filepath.Join(dir, "lockstep")
 }
 
 func watchScripts(t *testing.T, program string) {
