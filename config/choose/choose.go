@@ -132,7 +132,7 @@ func (c Choice) Instead(why string) (instead Choice, ok bool) {
 	if !c.Free || c.Monitor != Inotify {
 		return c, false
 	}
-	c.Monitor, c.Why = Poll, why
+	c.Monitor, c.Why, c.Blind = Poll, why, false
 	return c, true
 }
 

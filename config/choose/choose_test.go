@@ -98,6 +98,34 @@ func TestWhoWins(t *testing.T) {
 	}
 }
 
+// Where inotify cannot be had, nobody is given another monitor who has asked for it.
+func TestInstead(t *testing.T) {
+	for name, c := range map[string]struct {
+		asked Asked
+		fs    string
+		want  bool
+	}{
+		"auto":         {Asked{Monitor: Auto}, "ext4", true},
+		"auto, blind":  {Asked{Monitor: Auto, AllowBlind: true}, "nfs4", true},
+		"asked for":    {Asked{Monitor: Inotify}, "ext4", false},
+		"by a rule":    {Asked{Monitor: Auto, Rules: []string{"fs ext4 inotify"}}, "ext4", false},
+		"another":      {Asked{Monitor: Auto}, "nfs4", false},
+		"a rule: auto": {Asked{Monitor: Auto, Rules: []string{"fs ext4 auto 8s"}}, "ext4", true},
+	} {
+		c.asked.Source = "/srv"
+		before := Of(c.asked, FS{Type: c.fs, Blind: c.fs == "nfs4"})
+		after, ok := before.Instead("there is none")
+		switch {
+		case ok != c.want:
+			t.Errorf("%s: %v", name, ok)
+		case !ok && after != before:
+			t.Errorf("%s: %+v, then %+v", name, before, after)
+		case ok && (after.Monitor != Poll || after.Why != "there is none" || after.Every == 0 || after.Blind):
+			t.Errorf("%s: %+v", name, after)
+		}
+	}
+}
+
 // FuzzParseRule: what is read fits or does not, and crashes nothing.
 func FuzzParseRule(f *testing.F) {
 	f.Add("mandatory path /srv/* poll 5s", "/srv/a")

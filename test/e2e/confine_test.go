@@ -281,6 +281,9 @@ func holds(t *testing.T, monitor string) {
 		"lockstep-worker": runtime(map[string]int{"socket": 2, "anon_inode:inotify": 1, "anon_inode:[eventpoll]": 1, "anon_inode:[eventfd]": 1}), // helper, supervisor; a poller of the event queue's own
 		"lockstep-runner": runtime(map[string]int{"socket": 2, "memfd": 1}),                                                                      // helper, supervisor; its config
 	}
+	if monitor != "inotify" { // in place of its queue, one in which there is nothing
+		want["lockstep-helper"] = runtime(map[string]int{"socket": 3, "anon_inode:[eventfd]": 1, "/roots/1": 1, "memfd": 1})
+	}
 	if monitor == "fanotify" {
 		want["lockstep-worker"] = runtime(map[string]int{"socket": 3})                                                                     // helper, supervisor, resolver
 		want["lockstep-resolver"] = runtime(map[string]int{"socket": 1, "anon_inode:[fanotify]": 1, "/r": 1, "anon_inode:[eventpoll]": 2}) // worker; two pollers of its own

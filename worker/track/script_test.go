@@ -196,6 +196,8 @@ func (s *scripted) command(words []string) {
 		if s.k.fan != nil {
 			s.k.fan.maxQueue = number()
 		}
+	case "wd": // the next watch has this number, as when the kernel begins again
+		s.k.nextWD = int32(number())
 	case "refuse":
 		s.h.refuse = map[string]uint16{words[1]: uint16(number())}
 	case "start":
