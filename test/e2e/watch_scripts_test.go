@@ -90,6 +90,15 @@ func watchScripts(t *testing.T, program string) {
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}
+	guide, err := os.ReadFile("../../docs/monitors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		if name := strings.TrimSuffix(filepath.Base(path), ".txt"); !strings.Contains(string(guide), "\n"+name+" ") {
+			t.Errorf("the table in docs/monitors.md has no row %s", name)
+		}
+	}
 	table := &differences{cells: map[string]string{}}
 	users := forUsers(t, program)
 	t.Run("with", func(t *testing.T) { // ends when all that is parallel has ended
