@@ -5,6 +5,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -99,6 +100,19 @@ func TestFanotifyIsRefused(t *testing.T) {
 		}
 	}()
 	if code := m.once("--once"); code != 1 || !strings.Contains(m.output(), "nfs_export=on") || !strings.Contains(m.output(), "inotify") {
+		t.Errorf("exit code %d\n%s", code, m.output())
+	}
+	m.nothingLeft()
+}
+
+// Nor can it where a file system has no number of its own, as in FUSE.
+func TestFanotifyOnFUSEIsRefused(t *testing.T) {
+	m := newFanotify(t)
+	m.flags = append(m.flags, "--allow-blind")
+	under := filepath.Join(filepath.Dir(m.src), "under")
+	mkdir(t, under)
+	bindfs(t, under, m.src)
+	if code := m.once("--once"); code != 1 || !strings.Contains(m.output(), "the file system has no number by which events could name it") {
 		t.Errorf("exit code %d\n%s", code, m.output())
 	}
 	m.nothingLeft()

@@ -104,6 +104,53 @@ func TestWatchSeveral(t *testing.T) {
 	}
 }
 
+// What is mounted inside a root is left out, and neither its coming nor its going
+// costs a change elsewhere; the disk can go.
+func TestWatchMountInside(t *testing.T) {
+	needInstances(t, 4)
+	for _, m := range watchMonitors {
+		if m.user { // cannot mount
+			continue
+		}
+		t.Run(m.name, func(t *testing.T) {
+			dir := t.TempDir()
+			inner := dir + "/d/inner"
+			mkdir(t, inner)
+			s := spyOn(t, dir, append([]string{"--format", "json", "--monitor", m.name}, m.flags...)...)
+			again := func(l line) bool { return l.Op == "rescan" && l.Path == "" }
+			created := func(path string) func(line) bool {
+				return func(l line) bool { return l.Op == "create" && l.Path == path }
+			}
+			if err := syscall.Mount("none", inner, "tmpfs", 0, "size=1m"); err != nil {
+				t.Fatal(err)
+			}
+			mounted := true
+			t.Cleanup(func() {
+				if mounted {
+					_ = syscall.Unmount(inner, syscall.MNT_DETACH) // the test has failed already
+				}
+			})
+			_, at := s.untilLine(1, "a fresh start with the mount", again)
+			write(t, inner+"/below", "x")
+			write(t, dir+"/d/beside", "x")
+			_, at = s.untilLine(at, "a change beside it", created("d/beside"))
+			if err := syscall.Unmount(inner, 0); err != nil {
+				t.Fatalf("lockstep keeps the disk busy: %v", err)
+			}
+			mounted = false
+			_, at = s.untilLine(at, "a fresh start without", again)
+			write(t, inner+"/after", "x")
+			s.untilLine(at, "a change in its place", created("d/inner/after"))
+			s.stop()
+			for _, text := range s.lines {
+				if l := parsed(t, text); l.Path == "d/inner/below" {
+					t.Errorf("what was mounted inside is told: %s", text)
+				}
+			}
+		})
+	}
+}
+
 // --verify-every has the tree compared with the file system, and with --stats each
 // comparison is told with what it took. The tree is right, and nothing is mended.
 func TestWatchVerifyEvery(t *testing.T) {
