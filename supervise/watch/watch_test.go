@@ -6,9 +6,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"lockstep/config/choose"
 	"lockstep/ipc/output"
 	"lockstep/ipc/status"
+	"lockstep/rootid"
 	"lockstep/supervise/tell"
 )
 
@@ -48,6 +51,30 @@ func TestResolve(t *testing.T) {
 			t.Errorf("%s beside %q: %q, %v", c.dir, c.other, got, err)
 		case c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)):
 			t.Errorf("%s beside %q: %v", c.dir, c.other, err)
+		}
+	}
+}
+
+// A monitor that would miss what others change is refused in the words that a sync
+// is refused in, unless that is accepted; on any other file system each is taken.
+func TestUnseen(t *testing.T) {
+	fuse, local := rootid.Identity{Magic: 0x65735546}, rootid.Identity{Magic: 0xef53}
+	for _, c := range []struct {
+		o    Options
+		id   rootid.Identity
+		want string
+	}{
+		{Options{Monitor: choose.Inotify}, fuse, "/r\\x0a: is on fuse, where inotify does not see changes by others (its configuration says so); use --monitor poll or auto,"},
+		{Options{Monitor: choose.Fanotify}, fuse, "where fanotify does not see changes by others"},
+		{Options{Monitor: choose.Dnotify, PollEvery: time.Second}, fuse, "or add --allow-blind to be told of what is seen"},
+		{Options{Monitor: choose.Inotify, AllowBlind: true}, fuse, ""},
+		{Options{Monitor: choose.Auto}, fuse, ""},
+		{Options{Monitor: choose.Poll}, fuse, ""},
+		{Options{Monitor: choose.Inotify}, local, ""},
+	} {
+		got := c.o.unseen("/r\n", c.id)
+		if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%+v: %q, want %q", c.o, got, c.want)
 		}
 	}
 }

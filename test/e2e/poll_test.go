@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -204,4 +205,43 @@ func TestBlindMonitorIsRefused(t *testing.T) {
 	}
 	bindfs(t, under, m.src)
 	refused(t, 2, m.args("--monitor", "inotify"), "does not see changes by others", "poll")
+}
+
+// The same of a watch, also of a directory that is added at the prompt: polled, it is
+// taken, and what is changed behind the mount is told; with inotify, that is
+// accepted not to be.
+func TestBlindWatchIsRefused(t *testing.T) {
+	testenv.NeedRoot(t)
+	needInstances(t, 4)
+	base := t.TempDir()
+	under, at, plain := base+"/under", base+"/at", base+"/plain"
+	mkdir(t, under, at, plain)
+	bindfs(t, under, at)
+	for _, monitor := range []string{"inotify", "fanotify", "dnotify"} {
+		refused(t, 2, []string{"watch", "--monitor", monitor, at},
+			at+": is on fuse, where "+monitor+" does not see changes by others (its configuration says so)", "use --monitor poll or auto", "--allow-blind")
+	}
+	cmd := exec.Command(program(t, "lockstep"), "watch", "--monitor", "inotify", "--interactive", plain)
+	cmd.Stdin = strings.NewReader("add " + at + "\nroots\nquit\n")
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "where inotify does not see changes by others") ||
+		!strings.Contains(string(out), plain+"\n") || strings.Contains(string(out), "lockstep> "+at+"\n") {
+		t.Errorf("added at the prompt: %v\n%s", err, out)
+	}
+	for _, flags := range [][]string{{"--monitor", "poll"}, nil} {
+		s := spyOn(t, at, append([]string{"--format", "json", "--poll-every", "200ms"}, flags...)...)
+		s.await(0, "the choice", limit, says("changes are heard of by poll every 200ms"))
+		name := fmt.Sprintf("behind-%d", len(flags))
+		write(t, under+"/"+name, "x")
+		s.untilLine(1, "what is changed behind the mount", func(l line) bool { return l.Op == "create" && l.Path == name })
+		s.stop()
+	}
+	s := spyOn(t, at, "--format", "json", "--monitor", "inotify", "--allow-blind")
+	s.await(0, "the choice", limit, says("changes are heard of by inotify"))
+	write(t, under+"/unseen", "x")
+	write(t, at+"/seen", "x")
+	s.untilLine(1, "what is changed by the mount", func(l line) bool { return l.Op == "create" && l.Path == "seen" })
+	s.stop()
+	if strings.Contains(strings.Join(s.lines, "\n"), `"path":"unseen"`) {
+		t.Error("what was changed behind the mount has been told without polling: the test tests nothing")
+	}
 }
