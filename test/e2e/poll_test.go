@@ -207,9 +207,38 @@ func TestBlindMonitorIsRefused(t *testing.T) {
 	refused(t, 2, m.args("--monitor", "inotify"), "does not see changes by others", "poll")
 }
 
-// The same of a watch, also of a directory that is added at the prompt: polled, it is
-// taken, and what is changed behind the mount is told; with inotify, that is
-// accepted not to be.
+// Rules of the administrator's decide by place: for a sync that does not say, and if
+// they are mandatory, against one that does. The log names the rule.
+func TestMonitorRules(t *testing.T) {
+	f := newFleet(t, "silent", "overruled", "stubborn")
+	base := filepath.Dir(f.file)
+	f.service = []string{fmt.Sprintf("monitor_rules = [%q, %q, %q]", "path "+base+"/silent poll 300ms", "path "+base+"/stub* poll", "mandatory path "+base+"/over* poll 200ms")}
+	f.part("overruled").flags = []string{`monitor = "inotify"`}
+	f.part("stubborn").flags = []string{`monitor = "inotify"`}
+	f.start()
+	for name, want := range map[string]string{
+		"silent":    "changes are heard of by poll every 300ms: rule 1 of monitor_rules says so",
+		"overruled": "changes are heard of by poll every 200ms: rule 3 of monitor_rules says so",
+		"stubborn":  "changes are heard of by inotify: its configuration says so",
+	} {
+		p := f.part(name)
+		choice := f.await(0, "the choice for "+name, limit, p.about("changes are heard of by"))
+		if choice.str("msg") != want {
+			t.Errorf("%s: %s, want %s", name, choice, want)
+		}
+	}
+	f.ready()
+	for _, p := range f.parts {
+		mkdir(t, p.src+"/d")
+		write(t, p.src+"/d/f", "x")
+	}
+	f.equal()
+	f.stop()
+}
+
+// A watch that would not see what others change is refused, too, also of a directory
+// that is added at the prompt. Polled, it is taken, and what is changed behind the
+// mount is told; with inotify it is accepted that that is not.
 func TestBlindWatchIsRefused(t *testing.T) {
 	testenv.NeedRoot(t)
 	needInstances(t, 4)
