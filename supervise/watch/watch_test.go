@@ -2,6 +2,7 @@ package watch
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,20 +123,21 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// Each number has a name of its own, and is that of its field.
+// Each number has a name of its own, and is that of its field; the causes of rescans
+// add up to their number.
 func TestCounters(t *testing.T) {
-	s := status.Report{Dirs: 1, Unwatched: 2, Events: 3, Overflows: 4, Rescans: 5, RescansOverflow: 6, RescansUnwatched: 7, RescanDirs: 8, RescanNanos: 9,
-		Unpaired: 10, Returned: 11, Repairs: 12, Verified: 13, Stale: 14, Missing: 15, VerifyDirs: 16, VerifyNanos: 17, TooLong: 18, HeapBytes: 19}
+	s := status.Report{Dirs: 1, Unwatched: 2, Events: 3, Overflows: 4, Rescans: 21, RescansOverflow: 6, RescansUnwatched: 7, RescanDirs: 9, RescanNanos: 10,
+		Unpaired: 11, Returned: 12, Repairs: 13, Verified: 14, Stale: 15, Missing: 16, VerifyDirs: 17, VerifyNanos: 18, TooLong: 19, HeapBytes: 20}
 	var got strings.Builder
-	for i, c := range counters(s) {
-		if c.n != uint64(i+1) {
-			t.Errorf("%s is %d, want %d", c.name, c.n, i+1)
-		}
-		got.WriteString(c.name + " ")
+	for _, c := range counters(s) {
+		fmt.Fprintf(&got, "%s=%d ", c.name, c.n)
 	}
-	const want = "dirs unwatched events overflows rescans rescans_overflow rescans_unwatched rescan_dirs rescan_nanos " +
-		"unpaired returned repairs verified stale missing verify_dirs verify_nanos too_long heap_bytes "
+	const want = "dirs=1 unwatched=2 events=3 overflows=4 rescans=21 rescans_overflow=6 rescans_unwatched=7 rescans_other=8 rescan_dirs=9 rescan_nanos=10 " +
+		"unpaired=11 returned=12 repairs=13 verified=14 stale=15 missing=16 verify_dirs=17 verify_nanos=18 too_long=19 heap_bytes=20 "
 	if got.String() != want {
-		t.Errorf("%s", got.String())
+		t.Errorf("got  %s\nwant %s", got.String(), want)
+	}
+	if n := others(status.Report{Rescans: 3, RescansOverflow: 2, RescansUnwatched: 2}); n != 0 {
+		t.Errorf("a worker that says that 4 of 3 rescans have causes has %d others", n)
 	}
 }

@@ -131,7 +131,7 @@ func TestWatchWithoutWatches(t *testing.T) {
 // Who does not read loses lines, and is told so; nothing else waits for it.
 func TestWatchSlowReader(t *testing.T) {
 	sysctl(t, "fs.inotify.max_queued_events", "1048576") // the kernel's queue is not what is to be full
-	s := newSpy(t)
+	s := newSpy(t, "--stats")
 	var files []string
 	for _, c := range "ab" {
 		files = append(files, filepath.Join(s.src, strings.Repeat(string(c), 250)))
@@ -153,6 +153,9 @@ func TestWatchSlowReader(t *testing.T) {
 		t.Errorf("no line says that the reader was too slow")
 	}
 	s.stop()
+	if l := parsed(t, s.lines[len(s.lines)-1]); l.Op != "stats" || l.RescansOther == 0 || l.Rescans != l.RescansOverflow+l.RescansUnwatched+l.RescansOther {
+		t.Errorf("the causes of rescans are not in the last line, or do not add up: %+v", l)
+	}
 }
 
 // A root that goes is told, and watched again when it is back; with

@@ -149,7 +149,7 @@ func TestTooFewWatches(t *testing.T) {
 	}
 	r.settle(limitEvery + time.Second)
 	r.want(0, "rescan")
-	if rep := r.report(); rep.Unwatched != 4 || rep.RescansUnwatched != 1 {
+	if rep := r.report(); rep.Unwatched != 4 || rep.Rescans != 1 || rep.RescansUnwatched != 1 {
 		t.Errorf("%+v", rep)
 	}
 }
@@ -167,6 +167,9 @@ func TestRefusedDirectory(t *testing.T) {
 	delete(r.refuse, "a")
 	r.settle(retryWalk + time.Second)
 	at := r.want(0, "rescan a")
+	if rep := r.report(); rep.Rescans != 1 || rep.RescansOverflow+rep.RescansUnwatched != 0 {
+		t.Errorf("a rescan of another cause: %+v", rep)
+	}
 	r.mkdir("a/b/new")
 	r.settle(time.Second)
 	r.want(at, "create a/b/new")
