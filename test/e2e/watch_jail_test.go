@@ -3,11 +3,9 @@
 package e2e
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -182,41 +180,6 @@ func TestWatchRootRenamed(t *testing.T) {
 			s.until("a change", hasOp("create"))
 		}
 		s.stop()
-	}
-}
-
-// The prompt lists, verifies, rebuilds, adds, removes, traces, writes and quits.
-// With fanotify the tree is walked when the first of them asks for it.
-func TestWatchPrompt(t *testing.T) {
-	for _, monitor := range []string{"inotify", "fanotify"} {
-		t.Run(monitor, func(t *testing.T) { watchPrompt(t, monitor) })
-	}
-}
-
-func watchPrompt(t *testing.T, monitor string) {
-	dir, other, file := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "list")
-	mkdir(t, dir+"/a", dir+"/a/b", other+"/c")
-	cmd := exec.Command(program(t, "lockstep"), "watch", "--monitor", monitor, "--interactive", dir)
-	cmd.Stdin = strings.NewReader(strings.Join([]string{"list", "verify", "add " + other, "rebuild", "roots", "trace", "write " + file, "nonsense", "remove " + other, "quit"}, "\n") + "\n")
-	var out, log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &log
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%v\n%s\n%s", err, out.String(), log.String())
-	}
-	list, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"ready\n", "lockstep> " + dir + "\n" + dir + "/a\n" + dir + "/a/b\n", " verified=1 stale=0 missing=0 ",
-		"(it is watched from now on)", other + "\n", "nonsense is no command"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("no %q in\n%s\n%s", want, out.String(), log.String())
-		}
-	}
-	for _, want := range []string{dir + "/a/b\n", other + "/c\n"} {
-		if !strings.Contains(string(list), want) {
-			t.Errorf("no %q in the list\n%s", want, list)
-		}
 	}
 }
 

@@ -26,6 +26,7 @@ type spy struct {
 	linesMu sync.Mutex
 	lines   []string // guarded by linesMu: standard output
 	fresh   chan struct{}
+	stdin   *os.File // nil: none
 }
 
 // newSpy starts a watch of a fresh directory, as JSON, and waits until it is
@@ -60,6 +61,9 @@ func (s *spy) start(attr *syscall.SysProcAttr, program string, words []string) {
 	s.t.Helper()
 	s.cmd = exec.Command(program, words...)
 	s.cmd.SysProcAttr = attr
+	if s.stdin != nil {
+		s.cmd.Stdin = s.stdin
+	}
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		s.t.Fatal(err)
