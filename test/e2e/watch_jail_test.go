@@ -156,30 +156,60 @@ func TestWatchSlowReader(t *testing.T) {
 	}
 }
 
-// A root that goes is told, and watched again when it is back; with
-// --follow-renames it is watched on.
+// A root that goes is told, and watched again when it is back. (dnotify and poll
+// leave it to the supervisor's looks.)
 func TestWatchRootRenamed(t *testing.T) {
-	for _, follow := range []bool{false, true} {
-		base := t.TempDir()
-		mkdir(t, base+"/r")
-		flags := []string{"--format", "json"}
-		if follow {
-			flags = append(flags, "--follow-renames")
-		}
-		s := spyOn(t, base+"/r", flags...)
-		rename(t, base+"/r", base+"/other")
-		if follow {
-			write(t, base+"/other/f", "x") // the events of the rename are told before
-
-			s.until("a change at the new place", hasOp("create"))
-		} else {
+	for _, monitor := range []string{"inotify", "fanotify"} {
+		t.Run(monitor, func(t *testing.T) {
+			base := t.TempDir()
+			mkdir(t, base+"/r")
+			s := spyOn(t, base+"/r", "--format", "json", "--monitor", monitor)
+			rename(t, base+"/r", base+"/other")
 			s.until("the end of the root", hasOp("delete"))
 			rename(t, base+"/other", base+"/r")
 			s.until("a rescan", hasOp("rescan"))
 			write(t, base+"/r/f", "x")
 			s.until("a change", hasOp("create"))
+			s.stop()
+		})
+	}
+}
+
+// With --follow-renames it is watched on, with every monitor, by the same processes,
+// and also while another directory has its name.
+func TestWatchRootFollowed(t *testing.T) {
+	for _, m := range watchMonitors {
+		if m.user {
+			continue
 		}
-		s.stop()
+		t.Run(m.name, func(t *testing.T) {
+			base := t.TempDir()
+			mkdir(t, base+"/r", base+"/r/d")
+			s := spyOn(t, base+"/r", append([]string{"--format", "json", "--follow-renames"}, m.flags...)...)
+			before := s.confinedProcs()
+			rename(t, base+"/r", base+"/other")
+			mkdir(t, base+"/r")
+			write(t, base+"/r/not-the-root", "x")
+			write(t, base+"/other/d/f", "x") // the events of the rename are told before
+			is := func(op, path string) func(line) bool {
+				return func(l line) bool { return l.Op == op && l.Path == path }
+			}
+			_, at := s.untilLine(1, "a change at the new place", is("create", "d/f"))
+			mkdir(t, base+"/other/new")
+			_, at = s.untilLine(at, "a new directory there", is("create", "new"))
+			rename(t, base+"/other", base+"/third")
+			write(t, base+"/third/new/g", "x")
+			s.untilLine(at, "a change in it, at another place", is("create", "new/g"))
+			for id, one := range s.confinedProcs() {
+				if _, was := before[id]; !was {
+					t.Errorf("begun again: %+v", one)
+				}
+			}
+			s.stop()
+			if text := strings.Join(s.lines, "\n"); strings.Contains(text, "not-the-root") || strings.Contains(text, "watched from now on") {
+				t.Errorf("the lines are\n%s", text)
+			}
+		})
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"lockstep/ipc/output"
 	"lockstep/ipc/settings"
 	"lockstep/ipc/status"
+	"lockstep/monitor"
 	"lockstep/worker/listing"
 )
 
@@ -196,6 +197,34 @@ func TestRootMoved(t *testing.T) {
 		}
 		r.remove("")
 		r.close()
+	}
+}
+
+// The same with fanotify, whose resolver tells it; and that a root is deleted ends
+// all, also one that is followed.
+func TestRootMovedByPath(t *testing.T) {
+	for _, c := range []struct {
+		follow bool
+		mask   monitor.Op
+		gone   bool
+	}{
+		{false, monitor.MoveSelf, true}, {true, monitor.MoveSelf, false},
+		{true, monitor.DeleteSelf, true}, {true, monitor.MoveSelf | monitor.DeleteSelf, true},
+	} {
+		for _, walked := range []bool{false, true} {
+			r := newRig(t, 1, settings.Watch{Monitor: settings.MonitorFanotify, Follow: c.follow})
+			r.start()
+			if walked {
+				r.root.Command(status.CommandVerify)
+				r.settle(time.Second)
+			}
+			r.root.Path(monitor.PathEvent{Root: 1, Mask: c.mask | monitor.IsDir})
+			r.settle(time.Second)
+			if gone := errors.Is(r.failed, ErrGone); gone != c.gone {
+				t.Errorf("%+v, walked %t: it ended with %v", c, walked, r.failed)
+			}
+			r.close()
+		}
 	}
 }
 
