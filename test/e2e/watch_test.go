@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -159,4 +160,46 @@ func told(t *testing.T, line string) string {
 		}
 	}
 	return out
+}
+
+// Without --format a line is text: the time, what happened, the type, the path, and
+// where it was. A name that a terminal would obey is escaped.
+func TestWatchText(t *testing.T) {
+	s := spyOn(t, t.TempDir())
+	at := func(name string) string { return filepath.Join(s.src, name) }
+	for _, step := range []struct {
+		do   func()
+		last string
+	}{
+		{func() { mkdir(t, at("d")) }, " create dir d"},
+		{func() { write(t, at("f"), "x") }, " modify file f"},
+		{func() { rename(t, at("f"), at("d/new\nname")) }, ` move file d/new\x0aname from f`},
+		{func() {
+			if err := os.Remove(at("d/new\nname")); err != nil {
+				t.Fatal(err)
+			}
+		}, ` delete file d/new\x0aname`},
+	} {
+		step.do()
+		s.until("line"+step.last, func(lines []string) bool {
+			return slices.ContainsFunc(lines, func(line string) bool { return strings.HasSuffix(line, step.last) })
+		})
+	}
+	s.stop()
+	if s.lines[0] != "ready" {
+		t.Errorf("the first line is %q", s.lines[0])
+	}
+	timed := regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z (.*)$`)
+	var got []string
+	for _, line := range s.lines[1:] {
+		m := timed.FindStringSubmatch(line)
+		if m == nil {
+			t.Fatalf("a line without a time: %q", line)
+		}
+		got = append(got, m[1])
+	}
+	want := []string{"create dir d", "create file f", "modify file f", `move file d/new\x0aname from f`, `delete file d/new\x0aname`}
+	if got = slices.Compact(got); !slices.Equal(got, want) { // written, and closed after it
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
 }
