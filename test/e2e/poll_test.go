@@ -20,6 +20,11 @@ import (
 	"lockstep/test/churn"
 )
 
+// All scripts hold where listings are compared.
+func TestScriptsWithPoll(t *testing.T) {
+	scripts(t, scaled().someScripts, func(t *testing.T) *mirror { return newMirror(t, "--monitor", "poll", "--poll-every", "200ms") })
+}
+
 // Changes of every kind are found by comparing listings alone.
 func TestPollFindsEveryKindOfChange(t *testing.T) {
 	m := newMirror(t, "--monitor", "poll", "--poll-every", "200ms")
