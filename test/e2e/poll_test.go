@@ -258,7 +258,7 @@ func TestBlindWatchIsRefused(t *testing.T) {
 	cmd := exec.Command(program(t, "lockstep"), "watch", "--monitor", "inotify", "--interactive", plain)
 	cmd.Stdin = strings.NewReader("add " + at + "\nroots\nquit\n")
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "where inotify does not see changes by others") ||
-		!strings.Contains(string(out), plain+"\n") || strings.Contains(string(out), "lockstep> "+at+"\n") {
+		!strings.Contains(string(out), "lockstep> "+plain+"\n") || strings.Contains(string(out), "\n"+at+"\n") {
 		t.Errorf("added at the prompt: %v\n%s", err, out)
 	}
 	for _, flags := range [][]string{{"--monitor", "poll"}, nil} {
