@@ -220,6 +220,16 @@ func (c Config) Watching(blind bool) choose.Choice {
 	return choose.Of(choose.Asked{Source: c.Source, Monitor: c.Monitor, Every: c.PollEvery, Rules: c.MonitorRules, AllowBlind: c.AllowBlind}, fs)
 }
 
+// Unseen says why the monitor that was chosen would not hear of all changes below
+// the source, which is id; "": it hears of them, or a person has accepted that.
+func (c Config) Unseen(id rootid.Identity) string {
+	w := c.Watching(id.Blind())
+	if !w.Blind {
+		return ""
+	}
+	return "is on " + rootid.FSName(id.Magic) + ", where " + w.Monitor + " does not see changes by others (" + w.Why + ")"
+}
+
 // RuleText is the rules as a file, and what messages call it.
 func (s Sync) RuleText() (name string, text []byte) {
 	return cmp.Or(s.RulesFile, "rules"), []byte(strings.Join(s.Rules, "\n"))

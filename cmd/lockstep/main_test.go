@@ -16,6 +16,7 @@ import (
 	"lockstep/config/keys"
 	"lockstep/internal/testenv"
 	"lockstep/supervise/explain"
+	watching "lockstep/supervise/watch"
 )
 
 func TestCommands(t *testing.T) {
@@ -92,6 +93,17 @@ func TestFlags(t *testing.T) {
 	want.BWLimit, want.AllowMissing, want.JSON = 1<<20, []string{"cgroup-memory"}, true
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// Each flag of watch reaches its option.
+func TestWatchFlags(t *testing.T) {
+	got, err := parseWatch(strings.Fields("--format json --monitor poll --poll-every 300ms --allow-blind --exclude a --exclude=b --settle 1s --follow-renames " +
+		"--verify-every 1m --stats --interactive --allow-missing cgroup-memory /d -- -e"))
+	want := watching.Options{Dirs: []string{"/d", "-e"}, JSON: true, Monitor: "poll", PollEvery: 300 * time.Millisecond, AllowBlind: true, Exclude: []string{"a", "b"},
+		Settle: time.Second, Follow: true, VerifyEvery: time.Minute, Stats: true, Interactive: true, AllowMissing: []string{"cgroup-memory"}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v; got  %+v\nwant %+v", err, got, want)
 	}
 }
 

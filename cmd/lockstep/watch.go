@@ -34,6 +34,7 @@ func parseWatch(args []string) (o watching.Options, err error) {
 	format := flags.String("format", "text", "")
 	flags.StringVar(&o.Monitor, "monitor", choose.Auto, "")
 	flags.DurationVar(&o.PollEvery, "poll-every", 0, "")
+	flags.BoolVar(&o.AllowBlind, "allow-blind", false, "")
 	flags.StringArrayVar(&o.Exclude, "exclude", nil, "")
 	flags.DurationVar(&o.Settle, "settle", 0, "")
 	flags.BoolVar(&o.Follow, "follow-renames", false, "")
@@ -91,6 +92,9 @@ all that is in it is told as a create for each name; what leaves it, as one dele
                           or poll, which compares listings (default auto: as suits
                           the file system)
   --poll-every TIME       how long after a listing a directory is listed again
+  --allow-blind           accept that changes by others are not seen on a file system
+                          that does not tell of them (NFS, SMB, FUSE, …), instead of
+                          polling it; else a MONITOR that misses them is refused
   --exclude PATTERN       leave out what matches (gitignore syntax; may be repeated)
   --settle TIME           tell what became of a path once it was quiet for TIME, or
                           changed for ten times as long, or 65,536 others wait

@@ -302,12 +302,11 @@ func (r *resolver) blind(s config.Sync) {
 		r.add("source", failed("source "+show(s.Source), err, "make it readable for root, or name another"))
 		return
 	}
-	c := config.Config{Service: r.Service, Sync: s}.Watching(id.Blind())
-	if !c.Blind {
+	reason := config.Config{Service: r.Service, Sync: s}.Unseen(id)
+	if reason == "" {
 		return
 	}
-	r.add("source", problem("source "+show(s.Source),
-		"is on "+rootid.FSName(id.Magic)+", where "+c.Monitor+" does not see changes by others ("+c.Why+")",
+	r.add("source", problem("source "+show(s.Source), reason,
 		"use "+r.say("monitor")+" poll or auto, run lockstep where the files are, or add "+r.say("allow_blind")+" to copy what is seen"))
 }
 

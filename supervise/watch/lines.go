@@ -121,6 +121,12 @@ func (r *root) write(to io.Writer) error {
 	return errNoList
 }
 
+// others are the rescans of which the worker counts no cause. Its numbers are a
+// claim: if the causes are more than the rescans, there are none.
+func others(s status.Report) uint64 {
+	return s.Rescans - min(s.Rescans, s.RescansOverflow+s.RescansUnwatched)
+}
+
 // counters are what a line of numbers tells, by its names.
 func counters(s status.Report) []struct {
 	name string
@@ -131,7 +137,7 @@ func counters(s status.Report) []struct {
 		n    uint64
 	}{
 		{"dirs", s.Dirs}, {"unwatched", s.Unwatched}, {"events", s.Events}, {"overflows", s.Overflows}, {"rescans", s.Rescans},
-		{"rescans_overflow", s.RescansOverflow}, {"rescans_unwatched", s.RescansUnwatched},
+		{"rescans_overflow", s.RescansOverflow}, {"rescans_unwatched", s.RescansUnwatched}, {"rescans_other", others(s)},
 		{"rescan_dirs", s.RescanDirs}, {"rescan_nanos", s.RescanNanos},
 		{"unpaired", s.Unpaired}, {"returned", s.Returned}, {"repairs", s.Repairs}, {"verified", s.Verified}, {"stale", s.Stale}, {"missing", s.Missing},
 		{"verify_dirs", s.VerifyDirs}, {"verify_nanos", s.VerifyNanos},

@@ -119,13 +119,16 @@ func (b *board) writeFile(path string) error {
 
 // more watches a directory as well.
 func (b *board) more(dir string) error {
+	if dir == "" {
+		return errors.New("add: name a directory that is not watched yet")
+	}
 	var others []string
 	for _, r := range b.roots {
 		others = append(others, r.path)
 	}
-	path, err := resolve(dir, others)
-	if dir == "" || err != nil {
-		return errors.Join(errors.New("add: name a directory that is not watched yet"), err)
+	path, err := b.opt.resolve(dir, others)
+	if err != nil {
+		return fmt.Errorf("add: %w", err)
 	}
 	b.print.Expect()
 	return b.add(path)

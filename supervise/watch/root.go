@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"lockstep/config"
 	"lockstep/console"
 	"lockstep/internal/escape"
 	"lockstep/ipc/settings"
@@ -196,6 +195,9 @@ func (r *root) look() (now rootid.Roots, why string) {
 // start starts a helper and a worker, if the root is there.
 func (r *root) start() error {
 	now, why := r.look()
+	if why == "" {
+		why = r.b.opt.unseen(r.path, now.Source) // another file system may have been mounted there
+	}
 	if why != "" {
 		if r.missing != why && r.started > 0 {
 			r.log.Warn("nothing is watched: " + why + "; it is looked for every " + rounds.Held.String())
@@ -211,7 +213,7 @@ func (r *root) start() error {
 	o := &r.b.opt
 	var err error
 	r.gen, err = r.maker.Begin(generation.Plan{
-		Config: config.Config{Sync: config.Sync{Source: r.path, Monitor: o.Monitor, PollEvery: o.PollEvery}},
+		Config: o.config(r.path),
 		Roots:  now,
 		Source: jail.Tree{Host: r.path, Path: r.path, Dev: now.Source.Dev, Ino: now.Source.Ino},
 		Watch:  &settings.Watch{Exclude: o.Exclude, Mounts: now.SourceRels(), Settle: o.Settle, Follow: o.Follow, JSON: o.JSON},

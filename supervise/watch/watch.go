@@ -23,8 +23,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/config"
 	"lockstep/internal/escape"
 	"lockstep/ipc/status"
+	"lockstep/rootid"
 	"lockstep/rules"
 	"lockstep/supervise/exit"
 	"lockstep/supervise/generation"
@@ -38,6 +40,7 @@ type Options struct {
 	JSON         bool
 	Monitor      string        // of package choose
 	PollEvery    time.Duration // 0: as suits the file system
+	AllowBlind   bool          // it is accepted that changes by others are not seen
 	Exclude      []string
 	Settle       time.Duration
 	Follow       bool // a root that is renamed is watched on
@@ -75,7 +78,7 @@ func (o *Options) Check() error {
 	}
 	var dirs []string
 	for _, dir := range o.Dirs {
-		path, err := resolve(dir, dirs)
+		path, err := o.resolve(dir, dirs)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -84,6 +87,37 @@ func (o *Options) Check() error {
 	}
 	o.Dirs = dirs
 	return errors.Join(errs...)
+}
+
+// resolve is the path of a root beside others, if its changes can be heard of.
+func (o *Options) resolve(dir string, others []string) (string, error) {
+	path, err := resolve(dir, others)
+	if err != nil {
+		return "", err
+	}
+	id, err := rootid.Read(path)
+	if err != nil {
+		return "", err
+	}
+	if why := o.unseen(path, id); why != "" {
+		return "", errors.New(why)
+	}
+	return path, nil
+}
+
+// unseen says why changes below a root would pass unseen, and what to do; "": they
+// do not, or that is accepted.
+func (o *Options) unseen(path string, id rootid.Identity) string {
+	why := o.config(path).Unseen(id)
+	if why == "" {
+		return ""
+	}
+	return escape.Name(path) + ": " + why + "; use --monitor poll or auto, run lockstep where the files are, or add --allow-blind to be told of what is seen"
+}
+
+// config is what a sync with the same wishes would be told.
+func (o *Options) config(path string) config.Config {
+	return config.Config{Sync: config.Sync{Source: path, Monitor: o.Monitor, PollEvery: o.PollEvery, AllowBlind: o.AllowBlind}}
 }
 
 // resolve is the path of a root beside others.

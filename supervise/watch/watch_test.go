@@ -2,13 +2,17 @@ package watch
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"lockstep/config/choose"
 	"lockstep/ipc/output"
 	"lockstep/ipc/status"
+	"lockstep/rootid"
 	"lockstep/supervise/tell"
 )
 
@@ -48,6 +52,30 @@ func TestResolve(t *testing.T) {
 			t.Errorf("%s beside %q: %q, %v", c.dir, c.other, got, err)
 		case c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)):
 			t.Errorf("%s beside %q: %v", c.dir, c.other, err)
+		}
+	}
+}
+
+// A monitor that would miss what others change is refused in the words that a sync
+// is refused in, unless that is accepted; on any other file system each is taken.
+func TestUnseen(t *testing.T) {
+	fuse, local := rootid.Identity{Magic: 0x65735546}, rootid.Identity{Magic: 0xef53}
+	for _, c := range []struct {
+		o    Options
+		id   rootid.Identity
+		want string
+	}{
+		{Options{Monitor: choose.Inotify}, fuse, "/r\\x0a: is on fuse, where inotify does not see changes by others (its configuration says so); use --monitor poll or auto,"},
+		{Options{Monitor: choose.Fanotify}, fuse, "where fanotify does not see changes by others"},
+		{Options{Monitor: choose.Dnotify, PollEvery: time.Second}, fuse, "or add --allow-blind to be told of what is seen"},
+		{Options{Monitor: choose.Inotify, AllowBlind: true}, fuse, ""},
+		{Options{Monitor: choose.Auto}, fuse, ""},
+		{Options{Monitor: choose.Poll}, fuse, ""},
+		{Options{Monitor: choose.Inotify}, local, ""},
+	} {
+		got := c.o.unseen("/r\n", c.id)
+		if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%+v: %q, want %q", c.o, got, c.want)
 		}
 	}
 }
@@ -95,20 +123,21 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// Each number has a name of its own, and is that of its field.
+// Each number has a name of its own, and is that of its field; the causes of rescans
+// add up to their number.
 func TestCounters(t *testing.T) {
-	s := status.Report{Dirs: 1, Unwatched: 2, Events: 3, Overflows: 4, Rescans: 5, RescansOverflow: 6, RescansUnwatched: 7, RescanDirs: 8, RescanNanos: 9,
-		Unpaired: 10, Returned: 11, Repairs: 12, Verified: 13, Stale: 14, Missing: 15, VerifyDirs: 16, VerifyNanos: 17, TooLong: 18, HeapBytes: 19}
+	s := status.Report{Dirs: 1, Unwatched: 2, Events: 3, Overflows: 4, Rescans: 21, RescansOverflow: 6, RescansUnwatched: 7, RescanDirs: 9, RescanNanos: 10,
+		Unpaired: 11, Returned: 12, Repairs: 13, Verified: 14, Stale: 15, Missing: 16, VerifyDirs: 17, VerifyNanos: 18, TooLong: 19, HeapBytes: 20}
 	var got strings.Builder
-	for i, c := range counters(s) {
-		if c.n != uint64(i+1) {
-			t.Errorf("%s is %d, want %d", c.name, c.n, i+1)
-		}
-		got.WriteString(c.name + " ")
+	for _, c := range counters(s) {
+		fmt.Fprintf(&got, "%s=%d ", c.name, c.n)
 	}
-	const want = "dirs unwatched events overflows rescans rescans_overflow rescans_unwatched rescan_dirs rescan_nanos " +
-		"unpaired returned repairs verified stale missing verify_dirs verify_nanos too_long heap_bytes "
+	const want = "dirs=1 unwatched=2 events=3 overflows=4 rescans=21 rescans_overflow=6 rescans_unwatched=7 rescans_other=8 rescan_dirs=9 rescan_nanos=10 " +
+		"unpaired=11 returned=12 repairs=13 verified=14 stale=15 missing=16 verify_dirs=17 verify_nanos=18 too_long=19 heap_bytes=20 "
 	if got.String() != want {
-		t.Errorf("%s", got.String())
+		t.Errorf("got  %s\nwant %s", got.String(), want)
+	}
+	if n := others(status.Report{Rescans: 3, RescansOverflow: 2, RescansUnwatched: 2}); n != 0 {
+		t.Errorf("a worker that says that 4 of 3 rescans have causes has %d others", n)
 	}
 }

@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +19,11 @@ import (
 	"lockstep/internal/testenv"
 	"lockstep/test/churn"
 )
+
+// All scripts hold where listings are compared.
+func TestScriptsWithPoll(t *testing.T) {
+	scripts(t, scaled().someScripts, func(t *testing.T) *mirror { return newMirror(t, "--monitor", "poll", "--poll-every", "200ms") })
+}
 
 // Changes of every kind are found by comparing listings alone.
 func TestPollFindsEveryKindOfChange(t *testing.T) {
@@ -204,4 +210,72 @@ func TestBlindMonitorIsRefused(t *testing.T) {
 	}
 	bindfs(t, under, m.src)
 	refused(t, 2, m.args("--monitor", "inotify"), "does not see changes by others", "poll")
+}
+
+// Rules of the administrator's decide by place: for a sync that does not say, and if
+// they are mandatory, against one that does. The log names the rule.
+func TestMonitorRules(t *testing.T) {
+	f := newFleet(t, "silent", "overruled", "stubborn")
+	base := filepath.Dir(f.file)
+	f.service = []string{fmt.Sprintf("monitor_rules = [%q, %q, %q]", "path "+base+"/silent poll 300ms", "path "+base+"/stub* poll", "mandatory path "+base+"/over* poll 200ms")}
+	f.part("overruled").flags = []string{`monitor = "inotify"`}
+	f.part("stubborn").flags = []string{`monitor = "inotify"`}
+	f.start()
+	for name, want := range map[string]string{
+		"silent":    "changes are heard of by poll every 300ms: rule 1 of monitor_rules says so",
+		"overruled": "changes are heard of by poll every 200ms: rule 3 of monitor_rules says so",
+		"stubborn":  "changes are heard of by inotify: its configuration says so",
+	} {
+		p := f.part(name)
+		choice := f.await(0, "the choice for "+name, limit, p.about("changes are heard of by"))
+		if choice.str("msg") != want {
+			t.Errorf("%s: %s, want %s", name, choice, want)
+		}
+	}
+	f.ready()
+	for _, p := range f.parts {
+		mkdir(t, p.src+"/d")
+		write(t, p.src+"/d/f", "x")
+	}
+	f.equal()
+	f.stop()
+}
+
+// A watch that would not see what others change is refused, too, also of a directory
+// that is added at the prompt. Polled, it is taken, and what is changed behind the
+// mount is told; with inotify it is accepted that that is not.
+func TestBlindWatchIsRefused(t *testing.T) {
+	testenv.NeedRoot(t)
+	needInstances(t, 4)
+	base := t.TempDir()
+	under, at, plain := base+"/under", base+"/at", base+"/plain"
+	mkdir(t, under, at, plain)
+	bindfs(t, under, at)
+	for _, monitor := range []string{"inotify", "fanotify", "dnotify"} {
+		refused(t, 2, []string{"watch", "--monitor", monitor, at},
+			at+": is on fuse, where "+monitor+" does not see changes by others (its configuration says so)", "use --monitor poll or auto", "--allow-blind")
+	}
+	cmd := exec.Command(program(t, "lockstep"), "watch", "--monitor", "inotify", "--interactive", plain)
+	cmd.Stdin = strings.NewReader("add " + at + "\nroots\nquit\n")
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "where inotify does not see changes by others") ||
+		!strings.Contains(string(out), "lockstep> "+plain+"\n") || strings.Contains(string(out), "\n"+at+"\n") {
+		t.Errorf("added at the prompt: %v\n%s", err, out)
+	}
+	for _, flags := range [][]string{{"--monitor", "poll"}, nil} {
+		s := spyOn(t, at, append([]string{"--format", "json", "--poll-every", "200ms"}, flags...)...)
+		s.await(0, "the choice", limit, says("changes are heard of by poll every 200ms"))
+		name := fmt.Sprintf("behind-%d", len(flags))
+		write(t, under+"/"+name, "x")
+		s.untilLine(1, "what is changed behind the mount", func(l line) bool { return l.Op == "create" && l.Path == name })
+		s.stop()
+	}
+	s := spyOn(t, at, "--format", "json", "--monitor", "inotify", "--allow-blind")
+	s.await(0, "the choice", limit, says("changes are heard of by inotify"))
+	write(t, under+"/unseen", "x")
+	write(t, at+"/seen", "x")
+	s.untilLine(1, "what is changed by the mount", func(l line) bool { return l.Op == "create" && l.Path == "seen" })
+	s.stop()
+	if strings.Contains(strings.Join(s.lines, "\n"), `"path":"unseen"`) {
+		t.Error("what was changed behind the mount has been told without polling: the test tests nothing")
+	}
 }

@@ -3,11 +3,9 @@
 package e2e
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -131,7 +129,7 @@ func TestWatchWithoutWatches(t *testing.T) {
 // Who does not read loses lines, and is told so; nothing else waits for it.
 func TestWatchSlowReader(t *testing.T) {
 	sysctl(t, "fs.inotify.max_queued_events", "1048576") // the kernel's queue is not what is to be full
-	s := newSpy(t)
+	s := newSpy(t, "--stats")
 	var files []string
 	for _, c := range "ab" {
 		files = append(files, filepath.Join(s.src, strings.Repeat(string(c), 250)))
@@ -153,67 +151,65 @@ func TestWatchSlowReader(t *testing.T) {
 		t.Errorf("no line says that the reader was too slow")
 	}
 	s.stop()
+	if l := parsed(t, s.lines[len(s.lines)-1]); l.Op != "stats" || l.RescansOther == 0 || l.Rescans != l.RescansOverflow+l.RescansUnwatched+l.RescansOther {
+		t.Errorf("the causes of rescans are not in the last line, or do not add up: %+v", l)
+	}
 }
 
-// A root that goes is told, and watched again when it is back; with
-// --follow-renames it is watched on.
+// A root that goes is told, and watched again when it is back. (dnotify and poll
+// leave it to the supervisor's looks.)
 func TestWatchRootRenamed(t *testing.T) {
-	for _, follow := range []bool{false, true} {
-		base := t.TempDir()
-		mkdir(t, base+"/r")
-		flags := []string{"--format", "json"}
-		if follow {
-			flags = append(flags, "--follow-renames")
-		}
-		s := spyOn(t, base+"/r", flags...)
-		rename(t, base+"/r", base+"/other")
-		if follow {
-			write(t, base+"/other/f", "x") // the events of the rename are told before
-
-			s.until("a change at the new place", hasOp("create"))
-		} else {
+	for _, monitor := range []string{"inotify", "fanotify"} {
+		t.Run(monitor, func(t *testing.T) {
+			base := t.TempDir()
+			mkdir(t, base+"/r")
+			s := spyOn(t, base+"/r", "--format", "json", "--monitor", monitor)
+			rename(t, base+"/r", base+"/other")
 			s.until("the end of the root", hasOp("delete"))
 			rename(t, base+"/other", base+"/r")
 			s.until("a rescan", hasOp("rescan"))
 			write(t, base+"/r/f", "x")
 			s.until("a change", hasOp("create"))
-		}
-		s.stop()
+			s.stop()
+		})
 	}
 }
 
-// The prompt lists, verifies, rebuilds, adds, removes, traces, writes and quits.
-// With fanotify the tree is walked when the first of them asks for it.
-func TestWatchPrompt(t *testing.T) {
-	for _, monitor := range []string{"inotify", "fanotify"} {
-		t.Run(monitor, func(t *testing.T) { watchPrompt(t, monitor) })
-	}
-}
-
-func watchPrompt(t *testing.T, monitor string) {
-	dir, other, file := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "list")
-	mkdir(t, dir+"/a", dir+"/a/b", other+"/c")
-	cmd := exec.Command(program(t, "lockstep"), "watch", "--monitor", monitor, "--interactive", dir)
-	cmd.Stdin = strings.NewReader(strings.Join([]string{"list", "verify", "add " + other, "rebuild", "roots", "trace", "write " + file, "nonsense", "remove " + other, "quit"}, "\n") + "\n")
-	var out, log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &log
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%v\n%s\n%s", err, out.String(), log.String())
-	}
-	list, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"ready\n", "lockstep> " + dir + "\n" + dir + "/a\n" + dir + "/a/b\n", " verified=1 stale=0 missing=0 ",
-		"(it is watched from now on)", other + "\n", "nonsense is no command"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("no %q in\n%s\n%s", want, out.String(), log.String())
+// With --follow-renames it is watched on, with every monitor, by the same processes,
+// and also while another directory has its name.
+func TestWatchRootFollowed(t *testing.T) {
+	for _, m := range watchMonitors {
+		if m.user {
+			continue
 		}
-	}
-	for _, want := range []string{dir + "/a/b\n", other + "/c\n"} {
-		if !strings.Contains(string(list), want) {
-			t.Errorf("no %q in the list\n%s", want, list)
-		}
+		t.Run(m.name, func(t *testing.T) {
+			base := t.TempDir()
+			mkdir(t, base+"/r", base+"/r/d")
+			s := spyOn(t, base+"/r", append([]string{"--format", "json", "--follow-renames"}, m.flags...)...)
+			before := s.confinedProcs()
+			rename(t, base+"/r", base+"/other")
+			mkdir(t, base+"/r")
+			write(t, base+"/r/not-the-root", "x")
+			write(t, base+"/other/d/f", "x") // the events of the rename are told before
+			is := func(op, path string) func(line) bool {
+				return func(l line) bool { return l.Op == op && l.Path == path }
+			}
+			_, at := s.untilLine(1, "a change at the new place", is("create", "d/f"))
+			mkdir(t, base+"/other/new")
+			_, at = s.untilLine(at, "a new directory there", is("create", "new"))
+			rename(t, base+"/other", base+"/third")
+			write(t, base+"/third/new/g", "x")
+			s.untilLine(at, "a change in it, at another place", is("create", "new/g"))
+			for id, one := range s.confinedProcs() {
+				if _, was := before[id]; !was {
+					t.Errorf("begun again: %+v", one)
+				}
+			}
+			s.stop()
+			if text := strings.Join(s.lines, "\n"); strings.Contains(text, "not-the-root") || strings.Contains(text, "watched from now on") {
+				t.Errorf("the lines are\n%s", text)
+			}
+		})
 	}
 }
 

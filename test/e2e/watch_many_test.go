@@ -23,11 +23,13 @@ type line struct {
 
 	Dirs, Overflows, Rescans, Verified, Stale, Missing, Repairs uint64
 
-	RescansOverflow uint64 `json:"rescans_overflow"`
-	RescanDirs      uint64 `json:"rescan_dirs"`
-	RescanNanos     uint64 `json:"rescan_nanos"`
-	VerifyDirs      uint64 `json:"verify_dirs"`
-	VerifyNanos     uint64 `json:"verify_nanos"`
+	RescansOverflow  uint64 `json:"rescans_overflow"`
+	RescansUnwatched uint64 `json:"rescans_unwatched"`
+	RescansOther     uint64 `json:"rescans_other"`
+	RescanDirs       uint64 `json:"rescan_dirs"`
+	RescanNanos      uint64 `json:"rescan_nanos"`
+	VerifyDirs       uint64 `json:"verify_dirs"`
+	VerifyNanos      uint64 `json:"verify_nanos"`
 }
 
 func parsed(t *testing.T, text string) (l line) {

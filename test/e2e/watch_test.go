@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ type spy struct {
 	linesMu sync.Mutex
 	lines   []string // guarded by linesMu: standard output
 	fresh   chan struct{}
+	stdin   *os.File // nil: none
 }
 
 // newSpy starts a watch of a fresh directory, as JSON, and waits until it is
@@ -60,6 +62,9 @@ func (s *spy) start(attr *syscall.SysProcAttr, program string, words []string) {
 	s.t.Helper()
 	s.cmd = exec.Command(program, words...)
 	s.cmd.SysProcAttr = attr
+	if s.stdin != nil {
+		s.cmd.Stdin = s.stdin
+	}
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		s.t.Fatal(err)
@@ -155,4 +160,46 @@ func told(t *testing.T, line string) string {
 		}
 	}
 	return out
+}
+
+// Without --format a line is text: the time, what happened, the type, the path, and
+// where it was. A name that a terminal would obey is escaped.
+func TestWatchText(t *testing.T) {
+	s := spyOn(t, t.TempDir())
+	at := func(name string) string { return filepath.Join(s.src, name) }
+	var want []string
+	for _, step := range []struct { // one event each, so that nothing waits for its type when the next begins
+		do   func() error
+		line string
+	}{
+		{func() error { return os.Mkdir(at("d"), 0o755) }, "create dir d"},
+		{func() error { return syscall.Mknod(at("f"), syscall.S_IFREG|0o644, 0) }, "create file f"},
+		{func() error { return os.Truncate(at("f"), 5) }, "modify file f"},
+		{func() error { return os.Rename(at("f"), at("d/new\nname")) }, `move file d/new\x0aname from f`},
+		{func() error { return os.Remove(at("d/new\nname")) }, `delete file d/new\x0aname`},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, step.line)
+		s.until("line "+step.line, func(lines []string) bool {
+			return slices.ContainsFunc(lines, func(line string) bool { return strings.HasSuffix(line, " "+step.line) })
+		})
+	}
+	s.stop()
+	if s.lines[0] != "ready" {
+		t.Errorf("the first line is %q", s.lines[0])
+	}
+	timed := regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z (.*)$`)
+	var got []string
+	for _, line := range s.lines[1:] {
+		m := timed.FindStringSubmatch(line)
+		if m == nil {
+			t.Fatalf("a line without a time: %q", line)
+		}
+		got = append(got, m[1])
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
 }

@@ -307,6 +307,9 @@ func (r *Root) Path(e monitor.PathEvent) {
 		return
 	}
 	rel := string(e.Dir)
+	if r.cfg.Follow {
+		e.Mask &^= monitor.MoveSelf // of the root, and of nothing else, it is told
+	}
 	r.tracef("event %v cookie=%d pid=%d dir=%s name=%s", e.Mask, e.Cookie, e.PID, tell.Show(rel), escape.Bytes(e.Name))
 	switch {
 	case e.Mask.Has(monitor.Overflow):

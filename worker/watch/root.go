@@ -99,7 +99,7 @@ type Root struct {
 	limit   account.Limit
 	rescans uint64
 
-	afterLoss, unseen uint64 // of rescans: because events were lost, because directories have no watch
+	afterLoss, unseen uint64 // of rescans: because events were lost, because directories have no watch; the others have other causes
 	cost              account.Account
 
 	tooLong uint64
@@ -250,13 +250,14 @@ func (r *Root) miss(cause string) {
 	}
 }
 
-// rescan says that what is below rel has to be looked at.
-func (r *Root) rescan(rel, cause string) {
-	if !r.ready {
-		return
+// rescan says that what is below rel has to be looked at: if it said so, because
+// the root is ready, it returns true.
+func (r *Root) rescan(rel, cause string) bool {
+	if r.ready {
+		r.rescans++
+		r.change(tell.Event{Op: tell.Rescan, Kind: listing.KindDir, Rel: rel, Cause: cause})
 	}
-	r.rescans++
-	r.change(tell.Event{Op: tell.Rescan, Kind: listing.KindDir, Rel: rel, Cause: cause})
+	return r.ready
 }
 
 // doubt has a rescan told of rel once the queue shows no more about it.
@@ -281,8 +282,9 @@ func (r *Root) stepLimit(now time.Time) {
 		r.host.Printf(deliver.Warn, "%s: %s", r.name, told)
 	}
 	if look {
-		r.unseen++
-		r.rescan("", account.Unwatched)
+		if r.rescan("", account.Unwatched) {
+			r.unseen++
+		}
 		r.track.Rewatch()
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"lockstep/ipc/output"
 	"lockstep/ipc/settings"
 	"lockstep/ipc/status"
+	"lockstep/monitor"
 	"lockstep/worker/listing"
 )
 
@@ -149,7 +150,7 @@ func TestTooFewWatches(t *testing.T) {
 	}
 	r.settle(limitEvery + time.Second)
 	r.want(0, "rescan")
-	if rep := r.report(); rep.Unwatched != 4 || rep.RescansUnwatched != 1 {
+	if rep := r.report(); rep.Unwatched != 4 || rep.Rescans != 1 || rep.RescansUnwatched != 1 {
 		t.Errorf("%+v", rep)
 	}
 }
@@ -167,6 +168,9 @@ func TestRefusedDirectory(t *testing.T) {
 	delete(r.refuse, "a")
 	r.settle(retryWalk + time.Second)
 	at := r.want(0, "rescan a")
+	if rep := r.report(); rep.Rescans != 1 || rep.RescansOverflow+rep.RescansUnwatched != 0 {
+		t.Errorf("a rescan of another cause: %+v", rep)
+	}
 	r.mkdir("a/b/new")
 	r.settle(time.Second)
 	r.want(at, "create a/b/new")
@@ -193,6 +197,34 @@ func TestRootMoved(t *testing.T) {
 		}
 		r.remove("")
 		r.close()
+	}
+}
+
+// The same with fanotify, whose resolver tells it; and that a root is deleted ends
+// all, also one that is followed.
+func TestRootMovedByPath(t *testing.T) {
+	for _, c := range []struct {
+		follow bool
+		mask   monitor.Op
+		gone   bool
+	}{
+		{false, monitor.MoveSelf, true}, {true, monitor.MoveSelf, false},
+		{true, monitor.DeleteSelf, true}, {true, monitor.MoveSelf | monitor.DeleteSelf, true},
+	} {
+		for _, walked := range []bool{false, true} {
+			r := newRig(t, 1, settings.Watch{Monitor: settings.MonitorFanotify, Follow: c.follow})
+			r.start()
+			if walked {
+				r.root.Command(status.CommandVerify)
+				r.settle(time.Second)
+			}
+			r.root.Path(monitor.PathEvent{Root: 1, Mask: c.mask | monitor.IsDir})
+			r.settle(time.Second)
+			if gone := errors.Is(r.failed, ErrGone); gone != c.gone {
+				t.Errorf("%+v, walked %t: it ended with %v", c, walked, r.failed)
+			}
+			r.close()
+		}
 	}
 }
 
