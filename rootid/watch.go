@@ -5,23 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
 
-// Watcher tells when the mount table of this process has changed, and what is in the
-// directories above roots.
+// Watcher tells when the mount table of this process has changed.
 type Watcher struct {
 	// Changed has one value when there was a change since the last one was
 	// taken. It is closed when the watcher ends; Err then says why.
 	Changed <-chan struct{}
 
-	wake   *os.File // each write is news, or the end
-	ending atomic.Bool
-	above  *above
-	done   chan struct{}
-	err    error
+	wake *os.File
+	done chan struct{}
+	err  error
 }
 
 // Watch starts a watcher.
@@ -38,19 +34,8 @@ func Watch() (*Watcher, error) {
 	}
 	changed := make(chan struct{}, 1)
 	w := &Watcher{Changed: changed, wake: os.NewFile(uintptr(efd), "wake"), done: make(chan struct{})}
-	w.above = newAbove(func() { _ = w.poke() }) // fails when the watcher has ended
 	go w.loop(mounts, efd, changed)
 	return w, nil
-}
-
-// Above has the watcher tell, too, when a name comes, goes or changes in one of the
-// directories that hold these roots. failed is told, once for each reason, what
-// cannot be watched: it is tried again, and all else is told as before.
-func (w *Watcher) Above(failed func(error), roots ...string) { w.above.add(failed, roots) }
-
-func (w *Watcher) poke() error {
-	_, err := w.wake.Write(binary.NativeEndian.AppendUint64(nil, 1))
-	return err
 }
 
 // loop polls. A change of the mount table shows as POLLPRI|POLLERR on an open
@@ -73,15 +58,9 @@ func (w *Watcher) loop(mounts, efd int, changed chan<- struct{}) {
 			return
 		}
 		if fds[1].Revents != 0 {
-			if w.ending.Load() {
-				return
-			}
-			var count [8]byte
-			if _, err := unix.Read(efd, count[:]); err != nil && !errors.Is(err, unix.EINTR) {
-				w.err = fmt.Errorf("eventfd: %w", err)
-				return
-			}
-		} else if fds[0].Revents&(unix.POLLPRI|unix.POLLERR) == 0 {
+			return
+		}
+		if fds[0].Revents&(unix.POLLPRI|unix.POLLERR) == 0 {
 			continue
 		}
 		select {
@@ -93,9 +72,7 @@ func (w *Watcher) loop(mounts, efd int, changed chan<- struct{}) {
 
 // Close ends the watcher and returns what went wrong in it.
 func (w *Watcher) Close() error {
-	w.above.close()
-	w.ending.Store(true)
-	err := w.poke()
+	_, err := w.wake.Write(binary.NativeEndian.AppendUint64(nil, 1))
 	if err == nil {
 		<-w.done
 	}

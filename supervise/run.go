@@ -33,6 +33,7 @@ import (
 	"lockstep/rootid"
 	"lockstep/sandbox"
 	"lockstep/seccomp"
+	"lockstep/supervise/above"
 	"lockstep/supervise/exit"
 	"lockstep/supervise/host"
 	"lockstep/supervise/jail"
@@ -59,6 +60,7 @@ type service struct {
 	cgroups  *cgroup.Host
 	group    *cgroup.Group
 	mounts   *rootid.Watcher         // of the host's mount table
+	above    *above.Watcher          // of the directories above the roots
 	commands map[string]host.Command // by the path of rsync
 	sessions []*session.Session
 	marks    []*marks // one a session
@@ -411,6 +413,8 @@ func (s *service) compile() error {
 		return err
 	}
 	s.later(s.mounts.Close)
+	s.above = above.New(s.blindAbove)
+	s.later(s.above.Close)
 	return nil
 }
 
@@ -440,20 +444,18 @@ func (s *service) prepare() error {
 		if err := one.Prepare(); err != nil {
 			return err
 		}
-		s.watchAbove(cfg.Source)
+		look := func() { poke(one.Mounts) }
+		s.above.Add(cfg.Source, look)
 		for _, t := range cfg.Targets {
 			if t.Kind == config.Local {
-				s.watchAbove(t.Path)
+				s.above.Add(t.Path, look)
 			}
 		}
 	}
 	return nil
 }
 
-// watchAbove has roots looked at when another one may have taken the place of this.
-func (s *service) watchAbove(root string) {
-	s.mounts.Above(func(err error) {
-		s.log.Warn("the directory above a root cannot be watched: that another one has taken the root's place is noticed by the next look, within "+rounds.Busy.String(),
-			"error", err.Error())
-	}, root)
+// blindAbove says what follows when a directory above a root cannot be watched.
+func (s *service) blindAbove(err error) {
+	s.log.Warn("a directory above a root cannot be watched: that another root has taken its place is noticed by the next look, within "+rounds.Idle.String(), "error", err.Error())
 }

@@ -37,7 +37,7 @@ func Watch(o watch.Options, args []string, in io.Reader, out *os.File) int {
 	if err == nil {
 		err = watch.Serve(watch.Host{
 			Log: s.log, Maker: s.host.Maker, Lease: s.lease,
-			Signals: s.signals, Mounts: s.mounts.Changed, Above: func(root string) { s.watchAbove(root) }, In: in, Out: out,
+			Signals: s.signals, Mounts: s.mounts.Changed, Above: s.above, In: in, Out: out,
 		}, o)
 	}
 	return s.finish(err)

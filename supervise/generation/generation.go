@@ -166,9 +166,12 @@ func (m *Maker) Begin(plan Plan) (g *Generation, err error) {
 	g = &Generation{Roots: plan.Roots, Begun: time.Now(), Watching: plan.Config.Watching(plan.Roots.Source.Blind())}
 	g.inotify, err = newQueue(g.Watching.Monitor)
 	if instead, ok := g.Watching.Instead(fmt.Sprint(err)); ok && errors.Is(err, unix.EMFILE) {
-		m.Log.Warn("the kernel has no event queue left: listings are compared until the next start", "error", err.Error())
+		m.Log.Warn("the kernel has no event queue left: listings are compared until this sync's processes are started again", "error", err.Error())
 		g.Watching = instead
-		g.inotify, err = newQueue(instead.Monitor)
+		var without error
+		if g.inotify, without = newQueue(instead.Monitor); without == nil {
+			err = nil
+		}
 	}
 	if err != nil {
 		return g, err

@@ -61,6 +61,8 @@ type root struct {
 	restart  *time.Timer
 	deadline *time.Timer
 	rounds   *rounds.Timer
+	looks    chan struct{} // another directory may have taken the root's place
+	unwatch  func()        // no more of that
 	verify   <-chan time.Time
 }
 
@@ -74,7 +76,7 @@ func newRoot(b *board, path string, number int) (*root, error) {
 	}
 	r := &root{
 		path: path, b: b, log: b.host.Log, maker: b.host.Maker, lease: lease,
-		calls: make(chan func() error), exits: make(chan proc.Exit, 64), stop: make(chan struct{}),
+		calls: make(chan func() error), exits: make(chan proc.Exit, 64), stop: make(chan struct{}), looks: make(chan struct{}, 1),
 	}
 	if b.print.Label || b.opt.Interactive {
 		r.log = r.log.With("root", path)
@@ -96,6 +98,14 @@ func newRoot(b *board, path string, number int) (*root, error) {
 	}
 	r.rounds = rounds.New()
 	return r, nil
+}
+
+// lookAgain has run look at the root. It waits for nothing.
+func (r *root) lookAgain() {
+	select {
+	case r.looks <- struct{}{}:
+	default:
+	}
 }
 
 // do has run call f. It does not wait for the end of f.
@@ -164,6 +174,8 @@ func (r *root) step() error {
 			return r.again(time.Time{})
 		}
 	case <-r.rounds.C:
+		return r.checkRoot()
+	case <-r.looks:
 		return r.checkRoot()
 	case <-r.restart.C:
 		if r.gen == nil && !r.stopping {
@@ -385,7 +397,11 @@ func (r *root) checkRoot() error {
 	if why == "" && r.gen.Roots.Same(now) || r.b.opt.Follow && (why != "" || !now.Source.Same(r.gen.Roots.Source)) {
 		return nil
 	}
-	r.log.Info("what is mounted at or inside the root has changed, or it is another directory: starting afresh")
+	if why != "" {
+		r.vanished()
+	} else {
+		r.log.Info("what is mounted at or inside the root has changed, or it is another directory: starting afresh")
+	}
 	if err := r.end(); err != nil {
 		return err
 	}

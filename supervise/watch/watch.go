@@ -28,6 +28,7 @@ import (
 	"lockstep/ipc/status"
 	"lockstep/rootid"
 	"lockstep/rules"
+	"lockstep/supervise/above"
 	"lockstep/supervise/exit"
 	"lockstep/supervise/generation"
 	"lockstep/supervise/tell"
@@ -57,8 +58,8 @@ type Host struct {
 	Maker   generation.Maker // without what is each root's own
 	Lease   func() (*uidpool.Lease, error)
 	Signals <-chan os.Signal
-	Mounts  <-chan struct{}   // roots may be others by now; closed: the mount table is not watched any more
-	Above   func(root string) // has Mounts tell, too, what changes in the directory that holds it
+	Mounts  <-chan struct{} // the mount table has changed; closed: it is not watched any more
+	Above   *above.Watcher
 	In      io.Reader
 	Out     *os.File
 }
@@ -204,7 +205,7 @@ func (b *board) step() {
 			b.fail(exit.Error{Code: exit.Internal, Err: errors.New("the mount table is not watched any more")})
 		}
 		for _, r := range b.roots {
-			r.do(r.checkRoot)
+			r.lookAgain()
 		}
 	case f := <-b.calls:
 		if err := f(); err != nil {
@@ -217,6 +218,7 @@ func (b *board) step() {
 		for i, r := range b.roots {
 			if r == e.root {
 				b.roots = append(b.roots[:i], b.roots[i+1:]...)
+				r.unwatch()
 				break
 			}
 		}
@@ -271,7 +273,7 @@ func (b *board) add(dir string) error {
 		return err
 	}
 	b.roots = append(b.roots, r)
-	b.host.Above(r.path)
+	r.unwatch = b.host.Above.Add(r.path, r.lookAgain)
 	go func() { b.ended <- ending{r, r.run()} }()
 	return nil
 }

@@ -263,7 +263,7 @@ func descriptors(t *testing.T, pid int) map[string]int {
 
 // No process holds a descriptor beyond its documented set.
 func TestDescriptors(t *testing.T) {
-	for _, monitor := range []string{"inotify", "fanotify", "dnotify"} {
+	for _, monitor := range []string{"inotify", "fanotify", "dnotify", "poll"} {
 		t.Run(monitor, func(t *testing.T) { holds(t, monitor) })
 	}
 }
@@ -283,6 +283,9 @@ func holds(t *testing.T, monitor string) {
 	}
 	if monitor != "inotify" { // in place of its queue, one in which there is nothing
 		want["lockstep-helper"] = runtime(map[string]int{"socket": 3, "anon_inode:[eventfd]": 1, "/roots/1": 1, "memfd": 1})
+	}
+	if monitor == "poll" {
+		want["lockstep-worker"] = runtime(map[string]int{"socket": 2, "anon_inode:[eventpoll]": 1, "anon_inode:[eventfd]": 2}) // the same, with a poller of it
 	}
 	if monitor == "fanotify" {
 		want["lockstep-worker"] = runtime(map[string]int{"socket": 3})                                                                     // helper, supervisor, resolver

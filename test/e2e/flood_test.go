@@ -48,7 +48,7 @@ func TestFlood(t *testing.T) {
 	if rate < floodRate/4 {
 		testenv.Lacks(t, "this machine writes too slowly for a flood")
 	}
-	most := 2 * a
+	most := 2*a + 5*time.Millisecond
 	if !scaled().full {
 		most = 3*a + 20*time.Millisecond // a few changes, beside other tests
 	}

@@ -162,6 +162,7 @@ func TestExchangedSourceIsHeld(t *testing.T) {
 // An exchange that no monitor tells of is noticed all the same, at once; and so is the
 // way back.
 func TestExchangedSourceIsHeldAtOnce(t *testing.T) {
+	const sooner = 40 * time.Second // than the next look without it
 	m := newMirror(t, "--monitor", "poll", "--poll-every", "1h")
 	write(t, m.src+"/f", "x")
 	m.start().ready()
@@ -169,13 +170,13 @@ func TestExchangedSourceIsHeldAtOnce(t *testing.T) {
 	rename(t, m.src, m.src+"-old")
 	mkdir(t, m.src)
 	write(t, m.src+"/other", "x")
-	m.await(0, "the hold", time.Minute, says("accept-root"))
+	m.await(0, "the hold", sooner, says("accept-root"))
 	m.untouched(was)
 	place := m.mark()
 	rename(t, m.src, m.src+"-other")
+	write(t, m.src+"-old/new", "x")
 	rename(t, m.src+"-old", m.src)
-	write(t, m.src+"/new", "x")
-	m.await(place, "the way on", time.Minute, says("source and target are what they were"))
+	m.await(place, "the way on", sooner, says("source and target are what they were"))
 	m.equal()
 	m.stop()
 }

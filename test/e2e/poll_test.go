@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -257,9 +258,14 @@ func TestBlindWatchIsRefused(t *testing.T) {
 	}
 	cmd := exec.Command(program(t, "lockstep"), "watch", "--monitor", "inotify", "--interactive", plain)
 	cmd.Stdin = strings.NewReader("add " + at + "\nroots\nquit\n")
-	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "where inotify does not see changes by others") ||
-		!strings.Contains(string(out), "lockstep> "+plain+"\n") || strings.Contains(string(out), "\n"+at+"\n") {
-		t.Errorf("added at the prompt: %v\n%s", err, out)
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	timer := time.AfterFunc(limit, func() { _ = cmd.Process.Kill() })
+	out, err := cmd.Output()
+	timer.Stop()
+	if err != nil || !strings.Contains(string(out)+log.String(), "where inotify does not see changes by others") ||
+		!strings.Contains(string(out), plain+"\n") || strings.Contains(string(out), "\n"+at+"\n") {
+		t.Errorf("added at the prompt: %v\n%s\n%s", err, out, &log)
 	}
 	for _, flags := range [][]string{{"--monitor", "poll"}, nil} {
 		s := spyOn(t, at, append([]string{"--format", "json", "--poll-every", "200ms"}, flags...)...)
