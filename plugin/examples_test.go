@@ -39,7 +39,7 @@ func TestCopyExample(t *testing.T) {
 	p.start()
 	sync := func(want int, entries ...frame.Entry) {
 		t.Helper()
-		if code, err := p.Sync(t.Context(), entries); code != want || err != nil {
+		if code, err := p.Sync(t.Context(), frame.Round{}, entries); code != want || err != nil {
 			t.Fatalf("%d, %v; want %d", code, err, want)
 		}
 	}
@@ -75,7 +75,7 @@ func TestRsyncExample(t *testing.T) {
 	p.start()
 	call := func(want int, include, exclude string) {
 		t.Helper()
-		if code, err := p.Rsync(t.Context(), include, exclude); code != want || err != nil {
+		if code, err := p.Rsync(t.Context(), frame.Round{}, include, exclude); code != want || err != nil {
 			t.Fatalf("%d, %v; want %d\n%s", code, err, want, p.rest())
 		}
 	}

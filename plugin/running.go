@@ -99,7 +99,8 @@ func (h *running) dispose(f *Failure, grace time.Duration) {
 	select {
 	case <-h.ended:
 		if h.status.Signaled() {
-			f.Why, f.What = Crashed, fmt.Sprintf("signal %d (%v)", h.status.Signal(), h.status.Signal())
+			f.Why, f.Signal = Crashed, h.status.Signal()
+			f.What = fmt.Sprintf("signal %d (%v)", f.Signal, f.Signal)
 		} else {
 			f.What = fmt.Sprintf("exit code %d", h.status.ExitStatus())
 		}

@@ -1,9 +1,62 @@
 package runner
 
 import (
+	"context"
+	"syscall"
+
+	"lockstep/handler"
 	"lockstep/ipc"
+	"lockstep/plugin"
+	"lockstep/runner/module"
 	"lockstep/runner/told"
 )
+
+// handlers sets up who is told of changes in place of rsync.
+func (r *Runner) handlers() {
+	h := r.cfg.Handler
+	r.teller, r.tellerErr = told.New(h, r.cfg.Program, r.cfg.Source)
+	r.procs.dir = r.cfg.Source
+	if h.Module == "" {
+		return
+	}
+	r.module = module.New(module.Config{
+		Program: r.cfg.Program, Object: h.Module, Env: r.cfg.Env, Lists: h.Mode == handler.RsyncSO.String(),
+		Label: h.Label, Source: r.cfg.Source, Target: h.Destination, Timeout: r.cfg.Timeout, Grace: r.cfg.Grace,
+	}, starter{r}, r.logf)
+}
+
+// starter starts the process in which a module's functions are called: a group of
+// its own, as every command is, that lives on between jobs.
+type starter struct{ r *Runner }
+
+// Start is that of a plugin.Starter.
+func (s starter) Start(argv, env []string, fds []int) (plugin.Process, error) {
+	if err := s.r.checkProgram(); err != nil {
+		return plugin.Process{}, err
+	}
+	pid, end, err := s.r.procs.start(argv[0], argv, env, fds...)
+	if err != nil {
+		return plugin.Process{}, err
+	}
+	ended := make(chan syscall.WaitStatus, 1)
+	go func() { ended <- (<-end).wait }()
+	return plugin.Process{Signal: func(sig syscall.Signal) error { return s.r.procs.signal(pid, sig) }, Ended: ended}, nil
+}
+
+// function calls one of a module.
+func (j *job) function(f told.Function) (ipc.RunExited, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		defer cancel()
+		select {
+		case <-j.stopped:
+		case <-j.aborted:
+		case <-ctx.Done():
+		}
+	}()
+	return j.r.module.Call(ctx, f)
+}
 
 // handled does a job by the handler.
 func (j *job) handled() ipc.RunExited {
@@ -38,6 +91,9 @@ func (j *job) handled() ipc.RunExited {
 
 // call makes one call of the handler.
 func (j *job) call(c told.Call) (ipc.RunExited, error) {
+	if c.Function != nil {
+		return j.function(*c.Function)
+	}
 	j.env = c.Env
 	const ownStdin = 0 // /dev/null
 	p, err := j.begin(c.Argv, true, ownStdin)

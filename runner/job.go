@@ -136,7 +136,7 @@ func (j *job) begin(argv []string, show bool, stdin int) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	pid, end, err := j.r.procs.start(j.r.cfg.Program, argv, slices.Concat(j.r.cfg.Env, j.env), [3]int{stdin, o.Stdout, o.Stderr})
+	pid, end, err := j.r.procs.start(j.r.cfg.Program, argv, slices.Concat(j.r.cfg.Env, j.env), stdin, o.Stdout, o.Stderr)
 	c := &child{pid, end, o}
 	if err = errors.Join(err, o.Started()); err != nil {
 		return nil, errors.Join(err, j.kill(c))

@@ -50,13 +50,17 @@ func (p *procs) close() {
 }
 
 // start runs the program as the leader of a new process group, in dir, with the
-// three descriptors as its 0, 1 and 2 and no other. Its end comes on the
+// descriptors as its 0, 1, 2 and so on, and no other. Its end comes on the
 // channel, once, when the rest of its group has been killed.
-func (p *procs) start(program string, argv, env []string, fds [3]int) (int, <-chan status, error) {
+func (p *procs) start(program string, argv, env []string, fds ...int) (int, <-chan status, error) {
 	// The runner's own descriptors are close-on-exec; this is for any that
 	// came in by a mistake made elsewhere.
 	if err := unix.CloseRange(3, ^uint(0)>>32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return 0, nil, fmt.Errorf("close_range: %w", err)
+	}
+	files := make([]uintptr, len(fds))
+	for i, fd := range fds {
+		files[i] = uintptr(fd)
 	}
 	// Held over fork and registration: the reaper must know the pid.
 	p.mu.Lock()
@@ -64,7 +68,7 @@ func (p *procs) start(program string, argv, env []string, fds [3]int) (int, <-ch
 	pid, err := syscall.ForkExec(program, argv, &syscall.ProcAttr{
 		Dir:   p.dir,
 		Env:   env,
-		Files: []uintptr{uintptr(fds[0]), uintptr(fds[1]), uintptr(fds[2])},
+		Files: files,
 		Sys:   &syscall.SysProcAttr{Setpgid: true},
 	})
 	if err != nil {

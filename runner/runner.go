@@ -8,7 +8,7 @@
 // counts deletions; names, statuses and attributes are compared.
 //
 // Invariants: a job is answered exactly once; its process groups are dead
-// before it is answered; of its output at most ipc.MaxTail bytes are kept; no
+// before it is answered, but for that in which a module's functions are called; of its output at most ipc.MaxTail bytes are kept; no
 // word that it did not get from the supervisor reaches a command line, but for
 // --max-delete and a number of its own, and for what package told says of handlers;
 // to a list it adds only rules that leave directories out.
@@ -25,6 +25,7 @@ import (
 
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
+	"lockstep/runner/module"
 	"lockstep/runner/same"
 	"lockstep/runner/told"
 )
@@ -57,6 +58,7 @@ type Runner struct {
 
 	teller    *told.Teller // of a handler; nil: there is none, or, with tellerErr, it cannot be told
 	tellerErr error
+	module    *module.Module // whose functions are called; nil: the handler is a program
 
 	mu       sync.Mutex
 	jobs     map[ipc.JobID]*job // running ones
@@ -80,8 +82,7 @@ func New(cfg settings.Runner, link Link, log io.Writer) *Runner {
 	}
 	r.crew = r.newCrew()
 	if cfg.Handler.Mode != "" {
-		r.teller, r.tellerErr = told.New(cfg.Handler, cfg.Program, cfg.Source)
-		r.procs.dir = cfg.Source
+		r.handlers()
 	}
 	return r
 }
@@ -110,6 +111,9 @@ func (r *Runner) Serve() int {
 	}
 	r.mu.Unlock()
 	wg.Wait()
+	if r.module != nil {
+		r.module.Close()
+	}
 	if r.crew != nil {
 		r.crew.Close()
 	}

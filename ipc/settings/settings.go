@@ -220,6 +220,7 @@ type Handler struct {
 	Lists       string   // directory inside the jail for files that it reads
 	Ignore      string   // exit codes, a byte each, that are no failure
 	Excludes    []string // rules of rsync's for each exclude list
+	Module      string   // the shared object whose functions the program calls; "": it is told by words
 }
 
 func (h *Handler) layout(c *wire.Codec) {
@@ -231,6 +232,7 @@ func (h *Handler) layout(c *wire.Codec) {
 	wire.Blob(c, &h.Lists, maxPath)
 	wire.Blob(c, &h.Ignore, 256)
 	wire.List(c, &h.Excludes, maxItems, text(maxPath))
+	wire.Blob(c, &h.Module, maxPath)
 }
 
 func (w *Worker) Layout(c *wire.Codec) {

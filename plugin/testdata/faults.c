@@ -195,8 +195,10 @@ int clsyncapi_sync(int n, api_eventinfo_t *list)
 {
 	calls++;
 	faulty();
-	if (is("print"))
+	if (is("print")) {
+		printf("%s %s\n", getenv("CLSYNC_STATUS"), getenv("CLSYNC_ITERATION"));
 		return events(n, list);
+	}
 	if (is("fork"))
 		return forks();
 	if (is("descriptors"))

@@ -13,6 +13,8 @@ import (
 
 	"lockstep/config"
 	"lockstep/config/owned"
+	"lockstep/plugin/object"
+	"lockstep/rootid"
 )
 
 // Handler is a program of a person's, and what its jail shows of the host so that
@@ -20,26 +22,25 @@ import (
 type Handler struct {
 	Program  string // absolute, without symbolic links
 	Dev, Ino uint64
+	// Module is a shared object of a person's: then the program is our own, which
+	// calls the functions in it.
+	Module   string // absolute, without symbolic links; "": there is none
+	ModuleID rootid.ID
 	Dirs     []string          // directories of programs and libraries
 	Links    map[string]string // symbolic links, path to text: merged /usr
 	Files    []string          // what programs read at their start
 	Devices  []string
 }
 
-// InspectHandler looks at it as it is now. It and its interpreter must be root's
-// alone to write, and so must the directories that its jail shows.
-func InspectHandler(program string) (Handler, error) {
-	h := Handler{Program: program, Links: map[string]string{}}
-	info, err := os.Lstat(program)
-	if err != nil {
-		return Handler{}, fmt.Errorf("handler %s: %w", program, err)
+// InspectHandler looks at a sync's as it is now. It and its interpreter must be
+// root's alone to write, and so must the directories that its jail shows.
+func InspectHandler(s config.Sync) (Handler, error) {
+	h := Handler{Links: map[string]string{}}
+	look := h.program
+	if s.CallsModule() {
+		look = h.module
 	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 || info.Mode()&(os.ModeSetuid|os.ModeSetgid) != 0 {
-		return Handler{}, fmt.Errorf("handler %s is not an executable file without set-id bits; name another", program)
-	}
-	h.Dev, h.Ino = st.Dev, st.Ino
-	if err := safe(program); err != nil {
+	if err := look(s.Handler); err != nil {
 		return Handler{}, err
 	}
 	for _, dir := range config.HandlerDirs() {
@@ -47,7 +48,58 @@ func InspectHandler(program string) (Handler, error) {
 			return Handler{}, err
 		}
 	}
+	if s.CallsModule() {
+		return h, h.extras()
+	}
 	return h, errors.Join(h.interpreter(), h.extras())
+}
+
+// program looks at a program.
+func (h *Handler) program(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return fmt.Errorf("handler %s: %w", path, err)
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 || info.Mode()&(os.ModeSetuid|os.ModeSetgid) != 0 {
+		return fmt.Errorf("handler %s is not an executable file without set-id bits; name another", path)
+	}
+	h.Program, h.Dev, h.Ino = path, st.Dev, st.Ino
+	return safe(path)
+}
+
+// module looks at a shared object, and at the program that calls it.
+func (h *Handler) module(path string) error {
+	file, err := object.Open(path, 0)
+	if err != nil {
+		return err
+	}
+	h.Module = path
+	var st syscall.Stat_t
+	err = syscall.Fstat(int(file.Fd()), &st)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("module %s: %w", path, err)
+	}
+	h.ModuleID = rootid.ID{Dev: st.Dev, Ino: st.Ino}
+	return h.caller()
+}
+
+// caller looks at the program that calls the functions of modules.
+func (h *Handler) caller() error {
+	self, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return fmt.Errorf("this program cannot be found: %w", err)
+	}
+	path := filepath.Join(siblings(strings.TrimSuffix(self, " (deleted)")), "lockstep-plugin")
+	if err := h.program(path); err != nil {
+		return fmt.Errorf("what calls modules: %w; build or install all of lockstep again", err)
+	}
+	image, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer image.Close()
+	return sameBuild(path, image)
 }
 
 func safe(path string) error {

@@ -3,6 +3,7 @@ package jail
 import (
 	"golang.org/x/sys/unix"
 
+	"lockstep/rootid"
 	"lockstep/sandbox"
 	"lockstep/supervise/host"
 )
@@ -10,6 +11,7 @@ import (
 // Where the jail of a handler has what is its own.
 const (
 	Scratch     = "/lockstep/tmp"
+	PluginPath  = "/lockstep/plugin" // what calls the functions of a module
 	scratchSize = 64 << 20 // bytes: the lists of a run, and what the handler leaves there
 )
 
@@ -23,9 +25,19 @@ func HandlerRunner(m Machine, source, target Tree, h host.Handler, r Rights) san
 		s.Binds = append(s.Binds, sandbox.Bind{Source: dir, Target: dir, Exec: true})
 		s.Landlock = append(s.Landlock, sandbox.Rule{Path: dir, Access: readFile | readDir | execute})
 	}
-	if !h.Within(h.Program) {
-		s.Binds = append(s.Binds, sandbox.Bind{Source: h.Program, Target: h.Program, File: true, Exec: true, Dev: h.Dev, Ino: h.Ino})
-		s.Landlock = append(s.Landlock, sandbox.Rule{Path: h.Program, Access: readFile | execute})
+	show := func(source, target string, id rootid.ID, access uint64) {
+		s.Binds = append(s.Binds, sandbox.Bind{Source: source, Target: target, File: true, Exec: true, Dev: id.Dev, Ino: id.Ino})
+		s.Landlock = append(s.Landlock, sandbox.Rule{Path: target, Access: access})
+	}
+	program := rootid.ID{Dev: h.Dev, Ino: h.Ino}
+	switch {
+	case h.Module != "":
+		show(h.Program, PluginPath, program, readFile|execute)
+		if !h.Within(h.Module) {
+			show(h.Module, h.Module, h.ModuleID, readFile) // to be mapped, on a mount that is not noexec
+		}
+	case !h.Within(h.Program):
+		show(h.Program, h.Program, program, readFile|execute)
 	}
 	for _, file := range h.Files {
 		s.Binds = append(s.Binds, sandbox.Bind{Source: file, Target: file, File: true})

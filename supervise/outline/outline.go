@@ -289,7 +289,7 @@ func Programs(set config.Set) config.Problems {
 	seen := map[string]bool{}
 	for i, s := range set.Syncs {
 		if s.Handled() {
-			if _, err := host.InspectHandler(s.Handler); err != nil && s.Handler != "" {
+			if _, err := host.InspectHandler(s); err != nil && s.Handler != "" {
 				p = append(p, config.Problem{Pos: set.Places.Find(config.Section(i), "handler"), Thing: "handler", Reason: err.Error()})
 			}
 			continue
