@@ -131,6 +131,9 @@ func (k *making) function(entries []Entry) {
 		rest, size = Run{}, 0
 	}
 	for _, e := range entries {
+		if k.err != nil {
+			return
+		}
 		whole, name := e.Recursive || e.Content, e.Path
 		if whole {
 			name = k.absolute(e.Path)

@@ -8,10 +8,11 @@
 // counts deletions; names, statuses and attributes are compared.
 //
 // Invariants: a job is answered exactly once; its process groups are dead
-// before it is answered, but for that in which a module's functions are called; of its output at most ipc.MaxTail bytes are kept; no
-// word that it did not get from the supervisor reaches a command line, but for
-// --max-delete and a number of its own, and for what package told says of handlers;
-// to a list it adds only rules that leave directories out.
+// before it is answered, but for that in which a module's functions are called; of
+// its output at most ipc.MaxTail bytes are kept; no word that it did not get from the
+// supervisor reaches a command line, but for --max-delete and a number of its own, and
+// for what package told says of handlers; to a list it adds only rules that leave
+// directories out.
 package runner
 
 import (
@@ -59,6 +60,7 @@ type Runner struct {
 	teller    *told.Teller // of a handler; nil: there is none, or, with tellerErr, it cannot be told
 	tellerErr error
 	module    *module.Module // whose functions are called; nil: the handler is a program
+	host      *starter       // of the process in which they are
 
 	mu       sync.Mutex
 	jobs     map[ipc.JobID]*job // running ones

@@ -10,7 +10,9 @@ import (
 )
 
 // modes are what the key mode takes.
-func modes() []string { return []string{config.ModeRsync, "simple", "direct", "shell", "rsyncshell", "so", "rsyncso"} }
+func modes() []string {
+	return []string{config.ModeRsync, "simple", "direct", "shell", "rsyncshell", "so", "rsyncso"}
+}
 
 func handlerKeys() []Key {
 	return []Key{

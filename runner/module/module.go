@@ -6,7 +6,8 @@
 // hostile.
 //
 // Invariants: a call ends as a program's would: with an exit code, by a signal, or
-// because its time was over; what the module prints reaches the log as lines.
+// because its time was over; what the module prints reaches the log as lines; what
+// is loaded is the file that the supervisor looked at.
 package module
 
 import (
@@ -19,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/ipc"
+	"lockstep/ipc/settings"
 	"lockstep/plugin"
 	"lockstep/plugin/frame"
 	"lockstep/runner/lines"
@@ -29,9 +31,9 @@ import (
 // Config is a module and its sync.
 type Config struct {
 	Program string   // the host
-	Object  string   // the module
 	Env     []string // of both
-	Lists   bool     // it is told by rsync's lists (rsyncso), not by entries (so)
+	Object  settings.Module
+	Lists   bool // it is told by rsync's lists (rsyncso), not by entries (so)
 
 	Label, Source, Target string
 
@@ -41,17 +43,25 @@ type Config struct {
 // forks is how many processes a module may have at a time: as many as clsync allows.
 const forks = 256
 
-// Module is one, for one call at a time.
+// Module is one, for one call at a time: neither Call nor Close may be called while
+// the other, or another of its kind, has not returned.
 type Module struct {
 	c       Config
 	starter plugin.Starter
 	logf    func(format string, args ...any)
 
 	plugin *plugin.Plugin // nil: none has been initialized yet
-	object int            // open while there is a plugin
-	output *os.File       // what the host prints is read here
-	stdout int            // its other end
-	read   <-chan struct{}
+	files  *files         // of the plugin
+}
+
+// files are what the host is given, for as long as there is a plugin: each host that
+// takes the place of one that has failed gets the same.
+type files struct {
+	object int // open on the module
+	output int // what the host and the module print goes here
+	reader *os.File
+	lines  *lines.Writer
+	read   <-chan struct{} // closed at the output's end
 }
 
 // New makes one. Nothing is started or opened yet.
@@ -82,24 +92,26 @@ func (m *Module) Call(ctx context.Context, f told.Function) (ipc.RunExited, erro
 	return ended(m.plugin.Sync(ctx, round, entries))
 }
 
+// worst is the highest exit code.
+const worst = 255
+
 // ended is how a call ended, as a command would.
 func ended(code int, err error) (ipc.RunExited, error) {
-	out := ipc.RunExited{End: ipc.EndExited, Code: uint8(code)}
-	if code < 0 || code > int(worst) {
-		out.Code = worst // no failure may look like success
-	}
 	var f *plugin.Failure
 	switch {
-	case err == nil && code != 0:
-		out.Tail = fmt.Appendf(nil, "the module returned %d\n", code)
-		return out, nil
+	case err == nil && code == 0:
+		return ipc.RunExited{End: ipc.EndExited}, nil
 	case err == nil:
+		out := ipc.RunExited{End: ipc.EndExited, Code: worst, Tail: fmt.Appendf(nil, "the module returned %d\n", code)}
+		if code > 0 && code < worst {
+			out.Code = uint8(code) // of any other the lowest byte may be 0
+		}
 		return out, nil
 	case !errors.As(err, &f):
-		return out, err
+		return ipc.RunExited{}, err
 	}
 	text := err.Error()
-	out.Tail = []byte(text[:min(len(text), ipc.MaxTail-1)] + "\n")
+	out := ipc.RunExited{End: ipc.EndExited, Code: 1, Tail: []byte(text[:min(len(text), ipc.MaxTail-1)] + "\n")}
 	switch f.Why {
 	case plugin.NotStarted, plugin.Refused, plugin.NotLoadable, plugin.NoFunction:
 		return ipc.RunExited{}, err
@@ -109,58 +121,71 @@ func ended(code int, err error) (ipc.RunExited, error) {
 		out.End = ipc.EndStopped
 	case plugin.Crashed:
 		out.End, out.Code = ipc.EndSignalled, uint8(f.Signal)
-	default:
-		out.Code = 1
 	}
 	return out, nil
 }
-
-// worst is the highest exit code.
-const worst uint8 = 255
 
 // start makes sure that there is a plugin. On an error nothing of it is left.
 func (m *Module) start(ctx context.Context) error {
 	if m.plugin != nil {
 		return nil
 	}
-	// Not a FIFO that would be waited for; the host looks at what it is.
-	object, err := unix.Open(m.c.Object, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	files, err := m.open()
 	if err != nil {
-		return fmt.Errorf("module %s: %w", m.c.Object, err)
+		return fmt.Errorf("module %s: %w", m.c.Object.Path, err)
 	}
-	m.object = object
-	if m.output, m.stdout, err = pipes.Outlet(); err != nil {
-		return errors.Join(err, unix.Close(object))
-	}
-	m.read = pipes.Collect(m.output, &lines.Writer{Emit: func(line []byte) { m.logf("<6>%s", line) }})
 	mode := frame.ModeSync
 	if m.c.Lists {
 		mode = frame.ModeRsync
 	}
 	const stdin = 0 // /dev/null
-	m.plugin, err = plugin.Start(ctx, plugin.Config{
-		Program: m.c.Program, Env: m.c.Env, Starter: m.starter, Stdio: [3]int{stdin, m.stdout, m.stdout},
-		Name: m.c.Object, Object: object, Path: m.c.Object,
+	p, err := plugin.Start(ctx, plugin.Config{
+		Program: m.c.Program, Env: m.c.Env, Starter: m.starter, Stdio: [3]int{stdin, files.output, files.output},
+		Name: m.c.Object.Path, Object: files.object, Path: m.c.Object.Path,
 		Sync:   frame.Init{Mode: mode, Label: m.c.Label, WatchDir: m.c.Source, DestDir: m.c.Target},
 		Limits: plugin.Limits{Forks: forks, Timeout: m.c.Timeout, Grace: m.c.Grace},
 	})
 	if err != nil {
-		m.plugin = nil
-		m.release()
+		m.release(files)
+		return err
 	}
-	return err
+	m.plugin, m.files = p, files
+	return nil
 }
 
-// release gives back what a plugin has, when it has ended.
-func (m *Module) release() {
-	// The error is ErrClosed when its reader has come to the end: no process has the
-	// other end any more, unless one has left the host's group.
-	err := errors.Join(unix.Close(m.object), unix.Close(m.stdout))
-	_ = m.output.SetReadDeadline(time.Now().Add(pipes.DrainTime))
-	<-m.read
+// open makes what a host is given. On an error nothing of it is left.
+func (m *Module) open() (*files, error) {
+	// Not a FIFO that would be waited for; the host looks at what it is.
+	object, err := unix.Open(m.c.Object.Path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		m.logf("<3>module %s: close: %v", m.c.Object, err)
+		return nil, err
 	}
+	var st unix.Stat_t
+	err = unix.Fstat(object, &st)
+	if err == nil && (st.Dev != m.c.Object.Dev || st.Ino != m.c.Object.Ino) {
+		err = errors.New("it is not the file it was at start: restart lockstep")
+	}
+	if err != nil {
+		return nil, errors.Join(err, unix.Close(object))
+	}
+	f := &files{object: object, lines: &lines.Writer{Emit: func(line []byte) { m.logf("<6>%s", line) }}}
+	if f.reader, f.output, err = pipes.Outlet(); err != nil {
+		return nil, errors.Join(err, unix.Close(object))
+	}
+	f.read = pipes.Collect(f.reader, f.lines)
+	return f, nil
+}
+
+// release gives back what a plugin was given, when it has ended.
+func (m *Module) release(f *files) {
+	if err := errors.Join(unix.Close(f.object), unix.Close(f.output)); err != nil {
+		m.logf("<3>module %s: close: %v", m.c.Object.Path, err)
+	}
+	// A process that has left the host's group may have the other end still. The error
+	// is ErrClosed when the reader has come to the end.
+	_ = f.reader.SetReadDeadline(time.Now().Add(pipes.DrainTime))
+	<-f.read
+	f.lines.Flush()
 }
 
 // Close has the module end in order, if it was ever called.
@@ -173,6 +198,6 @@ func (m *Module) Close() {
 	if err := m.plugin.Close(ctx); err != nil {
 		m.logf("<4>%v", err)
 	}
-	m.plugin = nil
-	m.release()
+	m.release(m.files)
+	m.plugin, m.files = nil, nil
 }

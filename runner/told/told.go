@@ -118,6 +118,9 @@ func (t *Teller) Fine(code uint8) bool {
 	return false
 }
 
+// Function says that functions are called, and no program.
+func (t *Teller) Function() bool { return t.mode.Function() }
+
 // ErrEnded says that call wanted no more.
 var ErrEnded = errors.New("ended")
 

@@ -14,7 +14,6 @@ import (
 	"lockstep/config"
 	"lockstep/config/owned"
 	"lockstep/plugin/object"
-	"lockstep/rootid"
 )
 
 // Handler is a program of a person's, and what its jail shows of the host so that
@@ -22,14 +21,18 @@ import (
 type Handler struct {
 	Program  string // absolute, without symbolic links
 	Dev, Ino uint64
-	// Module is a shared object of a person's: then the program is our own, which
-	// calls the functions in it.
-	Module   string // absolute, without symbolic links; "": there is none
-	ModuleID rootid.ID
+	Module   Module
 	Dirs     []string          // directories of programs and libraries
 	Links    map[string]string // symbolic links, path to text: merged /usr
 	Files    []string          // what programs read at their start
 	Devices  []string
+}
+
+// Module is a shared object of a person's. Where there is one, the program is our
+// own, which calls the functions in it.
+type Module struct {
+	Path     string // absolute, without symbolic links; "": there is none
+	Dev, Ino uint64
 }
 
 // InspectHandler looks at a sync's as it is now. It and its interpreter must be
@@ -74,13 +77,12 @@ func (h *Handler) module(path string) error {
 	if err != nil {
 		return err
 	}
-	h.Module = path
 	var st syscall.Stat_t
 	err = syscall.Fstat(int(file.Fd()), &st)
 	if err = errors.Join(err, file.Close()); err != nil {
 		return fmt.Errorf("module %s: %w", path, err)
 	}
-	h.ModuleID = rootid.ID{Dev: st.Dev, Ino: st.Ino}
+	h.Module = Module{Path: path, Dev: st.Dev, Ino: st.Ino}
 	return h.caller()
 }
 
@@ -90,16 +92,32 @@ func (h *Handler) caller() error {
 	if err != nil {
 		return fmt.Errorf("this program cannot be found: %w", err)
 	}
-	path := filepath.Join(siblings(strings.TrimSuffix(self, " (deleted)")), "lockstep-plugin")
-	if err := h.program(path); err != nil {
-		return fmt.Errorf("what calls modules: %w; build or install all of lockstep again", err)
+	var own, st syscall.Stat_t
+	if err := syscall.Stat("/proc/self/exe", &own); err != nil {
+		return fmt.Errorf("this program: %w", err)
 	}
+	path := filepath.Join(siblings(strings.TrimSuffix(self, " (deleted)")), "lockstep-plugin")
 	image, err := os.Open(path)
 	if err != nil {
-		return err
+		return fmt.Errorf("what calls modules: %w; build or install all of lockstep again", err)
 	}
 	defer image.Close()
-	return sameBuild(path, image)
+	if err := owned.Check(path, 0, own.Uid); err != nil { // who has this program has all of them
+		return fmt.Errorf("program %s: not safe to run: %w; build or install lockstep again, as root", path, err)
+	}
+	if err := syscall.Fstat(int(image.Fd()), &st); err != nil {
+		return fmt.Errorf("program %s: %w", path, err)
+	}
+	// The path without links, for the jail; the file that was looked at is the one
+	// that stage one and the runner ask for.
+	if h.Program, err = filepath.EvalSymlinks(path); err != nil {
+		return fmt.Errorf("program %s: %w", path, err)
+	}
+	h.Dev, h.Ino = st.Dev, st.Ino
+	if err := sameBuild(path, image); err != nil {
+		return fmt.Errorf("%w, or start it again if that was done", err)
+	}
+	return nil
 }
 
 func safe(path string) error {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"lockstep/config"
 	"lockstep/internal/testenv"
 )
 
@@ -27,7 +28,7 @@ func TestInspectHandler(t *testing.T) {
 		return path
 	}
 	good := put("good", "#!/bin/sh -e\n", 0o755)
-	h, err := InspectHandler(good)
+	h, err := InspectHandler(config.Sync{Mode: "shell", Handler: good})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +57,7 @@ func TestInspectHandler(t *testing.T) {
 		filepath.Join(dir, "nowhere"):       "no such file",
 		dir:                                 "not an executable",
 	} {
-		if _, err := InspectHandler(path); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := InspectHandler(config.Sync{Mode: "shell", Handler: path}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

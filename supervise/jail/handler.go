@@ -3,7 +3,6 @@ package jail
 import (
 	"golang.org/x/sys/unix"
 
-	"lockstep/rootid"
 	"lockstep/sandbox"
 	"lockstep/supervise/host"
 )
@@ -12,7 +11,7 @@ import (
 const (
 	Scratch     = "/lockstep/tmp"
 	PluginPath  = "/lockstep/plugin" // what calls the functions of a module
-	scratchSize = 64 << 20 // bytes: the lists of a run, and what the handler leaves there
+	scratchSize = 64 << 20           // bytes: the lists of a run, and what the handler leaves there
 )
 
 // HandlerRunner is the jail of a person's program: source and target as in that of
@@ -25,19 +24,22 @@ func HandlerRunner(m Machine, source, target Tree, h host.Handler, r Rights) san
 		s.Binds = append(s.Binds, sandbox.Bind{Source: dir, Target: dir, Exec: true})
 		s.Landlock = append(s.Landlock, sandbox.Rule{Path: dir, Access: readFile | readDir | execute})
 	}
-	show := func(source, target string, id rootid.ID, access uint64) {
-		s.Binds = append(s.Binds, sandbox.Bind{Source: source, Target: target, File: true, Exec: true, Dev: id.Dev, Ino: id.Ino})
-		s.Landlock = append(s.Landlock, sandbox.Rule{Path: target, Access: access})
+	show := func(b sandbox.Bind, access uint64) {
+		b.File, b.Exec = true, true
+		s.Binds = append(s.Binds, b)
+		s.Landlock = append(s.Landlock, sandbox.Rule{Path: b.Target, Access: access})
 	}
-	program := rootid.ID{Dev: h.Dev, Ino: h.Ino}
-	switch {
-	case h.Module != "":
-		show(h.Program, PluginPath, program, readFile|execute)
-		if !h.Within(h.Module) {
-			show(h.Module, h.Module, h.ModuleID, readFile) // to be mapped, on a mount that is not noexec
+	program := sandbox.Bind{Source: h.Program, Target: h.Program, Dev: h.Dev, Ino: h.Ino}
+	switch m := h.Module; {
+	case m.Path != "":
+		program.Target = PluginPath
+		show(program, readFile|execute)
+		if !h.Within(m.Path) {
+			// To be mapped, not started: its mount alone must not be noexec.
+			show(sandbox.Bind{Source: m.Path, Target: m.Path, Dev: m.Dev, Ino: m.Ino}, readFile)
 		}
 	case !h.Within(h.Program):
-		show(h.Program, h.Program, program, readFile|execute)
+		show(program, readFile|execute)
 	}
 	for _, file := range h.Files {
 		s.Binds = append(s.Binds, sandbox.Bind{Source: file, Target: file, File: true})
