@@ -42,6 +42,9 @@ var programs = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	if os.Getenv(confinedHost) != "" {
+		becomeHost()
+	}
 	code := m.Run()
 	if dir, _ := programs(); dir != "" {
 		os.RemoveAll(dir)
