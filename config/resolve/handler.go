@@ -89,6 +89,9 @@ func (r *resolver) module(key, path string) string {
 	}
 	file, err := object.Open(path, 0)
 	if err != nil {
+		if inner := errors.Unwrap(err); inner != nil {
+			err = inner // without the path, which is told already
+		}
 		r.add(key, problem(name, err.Error(), "only root may be able to write to it and to the directories above it"))
 		return ""
 	}
