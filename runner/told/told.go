@@ -230,8 +230,10 @@ func (j *telling) one(r handler.Run) (err error) {
 	}
 	c := Call{Argv: handler.Fill(r.Argv, func(n handler.ListName) string { return paths[n] }), Env: r.Env}
 	if j.mode.Function() {
-		c.Function = &Function{Status: j.b.Status, Iteration: j.b.Iteration, Entries: r.Entries, Names: r.Names,
-			Include: paths[handler.Include], Exclude: paths[handler.Exclude]}
+		c.Function = &Function{Status: j.b.Status, Iteration: j.b.Iteration, Include: paths[handler.Include], Exclude: paths[handler.Exclude]}
+		if !j.mode.Rsync() {
+			c.Function.Entries, c.Function.Names = r.Entries, r.Names
+		}
 	}
 	return j.caller.Call(c)
 }
