@@ -83,28 +83,30 @@ func (h *Handler) module(path string) error {
 		return fmt.Errorf("module %s: %w", path, err)
 	}
 	h.Module = Module{Path: path, Dev: st.Dev, Ino: st.Ino}
-	return h.caller()
-}
-
-// caller looks at the program that calls the functions of modules.
-func (h *Handler) caller() error {
-	self, err := os.Readlink("/proc/self/exe")
+	const exe = "/proc/self/exe"
+	self, err := os.Readlink(exe)
+	if err == nil {
+		err = syscall.Stat(exe, &st)
+	}
 	if err != nil {
 		return fmt.Errorf("this program cannot be found: %w", err)
 	}
-	var own, st syscall.Stat_t
-	if err := syscall.Stat("/proc/self/exe", &own); err != nil {
-		return fmt.Errorf("this program: %w", err)
-	}
-	path := filepath.Join(siblings(strings.TrimSuffix(self, " (deleted)")), "lockstep-plugin")
+	return h.caller(siblings(strings.TrimSuffix(self, " (deleted)")), st.Uid)
+}
+
+// caller looks at the program that calls the functions of modules. It is in dir, and
+// root's, or owner's, who has this program too.
+func (h *Handler) caller(dir string, owner uint32) error {
+	path := filepath.Join(dir, "lockstep-plugin")
 	image, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("what calls modules: %w; build or install all of lockstep again", err)
 	}
 	defer image.Close()
-	if err := owned.Check(path, 0, own.Uid); err != nil { // who has this program has all of them
+	if err := owned.Check(path, 0, owner); err != nil {
 		return fmt.Errorf("program %s: not safe to run: %w; build or install lockstep again, as root", path, err)
 	}
+	var st syscall.Stat_t
 	if err := syscall.Fstat(int(image.Fd()), &st); err != nil {
 		return fmt.Errorf("program %s: %w", path, err)
 	}
