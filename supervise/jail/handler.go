@@ -10,8 +10,8 @@ import (
 // Where the jail of a handler has what is its own.
 const (
 	Scratch     = "/lockstep/tmp"
-	PluginPath  = "/lockstep/plugin" // what calls the functions of a module
-	scratchSize = 64 << 20           // bytes: the lists of a run, and what the handler leaves there
+	PluginPath  = "/lockstep/lockstep-plugin" // what calls the functions of a module
+	scratchSize = 64 << 20                    // bytes: the lists of a run, and what the handler leaves there
 )
 
 // HandlerRunner is the jail of a person's program: source and target as in that of

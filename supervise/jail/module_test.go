@@ -74,7 +74,7 @@ int clsyncapi_sync(int n, api_eventinfo_t *events)
 	can("write-source", opens("SRC/evil", O_WRONLY | O_CREAT));
 	can("secret", opens("SECRET", O_RDONLY));
 	can("write-module", opens("MODULE", O_WRONLY));
-	can("write-plugin", opens("/lockstep/plugin", O_WRONLY));
+	can("write-plugin", opens("/lockstep/lockstep-plugin", O_WRONLY));
 	can("write-usr", opens("/usr/evil", O_WRONLY | O_CREAT));
 	can("start-target", starts(copied("DST/true")));
 	can("start-scratch", starts(copied("/lockstep/tmp/true")));
