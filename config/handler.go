@@ -10,6 +10,11 @@ import (
 // ModeRsync is the mode in which lockstep's own rsync keeps the targets in step.
 const ModeRsync = "rsync"
 
+// Modes are all modes.
+func Modes() []string {
+	return []string{ModeRsync, "simple", "direct", "shell", "rsyncshell", "so", "rsyncso"}
+}
+
 // Handled says that a program of a person's keeps the targets in step.
 func (s Sync) Handled() bool { return s.Mode != "" && s.Mode != ModeRsync }
 

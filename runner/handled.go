@@ -17,7 +17,7 @@ import (
 func (r *Runner) handlers() {
 	h := r.cfg.Handler
 	r.teller, r.tellerErr = told.New(h, r.cfg.Program, r.cfg.Source)
-	r.procs.dir = r.cfg.Source
+	r.procs.Dir = r.cfg.Source
 	switch {
 	case r.tellerErr != nil:
 	case (h.Module.Path != "") != r.teller.Function():
@@ -40,7 +40,7 @@ type starter struct {
 
 // kill ends that group at once, if there is one.
 func (s *starter) kill() error {
-	return s.r.procs.signal(int(s.last.Load()), syscall.SIGKILL)
+	return s.r.procs.Signal(int(s.last.Load()), syscall.SIGKILL)
 }
 
 // Start is that of a plugin.Starter.
@@ -48,14 +48,14 @@ func (s *starter) Start(argv, env []string, fds []int) (plugin.Process, error) {
 	if err := s.r.checkProgram(); err != nil {
 		return plugin.Process{}, err
 	}
-	pid, end, err := s.r.procs.start(argv[0], argv, env, fds...)
+	pid, end, err := s.r.procs.Start(argv[0], argv, env, fds...)
 	if err != nil {
 		return plugin.Process{}, err
 	}
 	s.last.Store(int64(pid))
 	ended := make(chan syscall.WaitStatus, 1)
-	go func() { ended <- (<-end).wait }()
-	return plugin.Process{Signal: func(sig syscall.Signal) error { return s.r.procs.signal(pid, sig) }, Ended: ended}, nil
+	go func() { ended <- (<-end).Wait }()
+	return plugin.Process{Signal: func(sig syscall.Signal) error { return s.r.procs.Signal(pid, sig) }, Ended: ended}, nil
 }
 
 // function calls one of a module.

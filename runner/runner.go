@@ -27,6 +27,7 @@ import (
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
 	"lockstep/runner/module"
+	"lockstep/runner/procs"
 	"lockstep/runner/same"
 	"lockstep/runner/told"
 )
@@ -53,7 +54,7 @@ type Runner struct {
 	cfg   settings.Runner
 	link  Link
 	log   io.Writer // whole lines, each with its level as in sd-daemon(3)
-	procs *procs
+	procs *procs.Procs
 	gate  gate
 	crew  *same.Crew // compares the trees; nil: nothing does
 
@@ -79,7 +80,7 @@ func New(cfg settings.Runner, link Link, log io.Writer) *Runner {
 		cfg:   cfg,
 		link:  link,
 		log:   log,
-		procs: newProcs(),
+		procs: procs.New(),
 		jobs:  make(map[ipc.JobID]*job),
 	}
 	r.crew = r.newCrew()
@@ -92,7 +93,7 @@ func New(cfg settings.Runner, link Link, log io.Writer) *Runner {
 // OwnNamespace says that this is process 1 of a pid namespace of its own: when
 // the last running command ends, every other process in it is killed.
 // Precondition: Serve has not been called.
-func (r *Runner) OwnNamespace() { r.procs.alone = true }
+func (r *Runner) OwnNamespace() { r.procs.Alone = true }
 
 // Gate has every command wait for the leave of who is at the other end of conn.
 // Precondition: Serve has not been called.
@@ -105,7 +106,7 @@ func (r *Runner) Gate(conn *os.File) {
 // runs. It returns the program's exit code.
 func (r *Runner) Serve() int {
 	var wg, reaper sync.WaitGroup
-	reaper.Go(r.procs.reap)
+	reaper.Go(r.procs.Reap)
 	code := r.serve(&wg)
 	r.mu.Lock()
 	for _, j := range r.jobs {
@@ -119,7 +120,7 @@ func (r *Runner) Serve() int {
 	if r.crew != nil {
 		r.crew.Close()
 	}
-	r.procs.close()
+	r.procs.Close()
 	reaper.Wait()
 	return code
 }
