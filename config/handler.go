@@ -23,7 +23,19 @@ func (s Sync) ToldByLists() bool { return s.Mode == "rsyncshell" || s.Mode == "r
 
 // CallsModule says that the handler is no program but a shared object, of which
 // functions are called.
-func (s Sync) CallsModule() bool { return s.Mode == "so" || s.Mode == "rsyncso" }
+func (s Sync) CallsModule() bool { return s.Function() != "" }
+
+// Function is the one that is called with what has changed; "": the handler is a
+// program.
+func (s Sync) Function() string {
+	switch s.Mode {
+	case "so":
+		return "clsyncapi_sync"
+	case "rsyncso":
+		return "clsyncapi_rsync"
+	}
+	return ""
+}
 
 // ToldByLines says that the handler gets lists with a line for each path, in which
 // none can have a newline.

@@ -222,7 +222,11 @@ func makeSync(cfg config.Config, m Machine) Sync {
 func commands(cfg config.Config, t config.Target) map[string][]string {
 	out := map[string][]string{}
 	if cfg.Handled() {
-		out["handler"] = append([]string{cfg.Handler}, cfg.HandlerArgs...)
+		words := cfg.HandlerArgs
+		if f := cfg.Function(); f != "" {
+			words = []string{f}
+		}
+		out["handler"] = append([]string{cfg.Handler}, words...)
 		return out
 	}
 	o := brief.Options(cfg, t, brief.Want(cfg))
