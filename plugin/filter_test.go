@@ -42,7 +42,7 @@ func becomeHost() {
 		if err := lock.Enter(int(filter.Fd()), lock.AllowNoMDWE); err != nil {
 			return err
 		}
-		return unix.Exec(os.Getenv(confinedHost), os.Args, []string{"PATH=/"})
+		return unix.Exec(os.Getenv(confinedHost), os.Args, []string{"PATH=/usr/bin:/bin", "LC_ALL=C"})
 	}()
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(3)
@@ -75,33 +75,52 @@ func root(t *testing.T, files ...string) string {
 	return dir
 }
 
+// confine has the host be under the filter of its runner, in another root.
+func (p *tried) confine(root string) {
+	p.t.Helper()
+	testenv.NeedRoot(p.t)
+	self, err := os.Executable()
+	must(p.t, err)
+	p.cfg.Env = append(p.cfg.Env, confinedHost+"="+p.cfg.Program, confinedRoot+"="+root)
+	p.cfg.Program = self
+}
+
 // Under the filter that its runner has put on it, and without /proc, a host does what
-// it does outside.
+// it does outside; a call that is denied ends it, and no more.
 func TestUnderTheFilter(t *testing.T) {
 	so, host := program(t, "faults.so"), program(t, "host")
 	dir := root(t, so, host)
-	self, err := os.Executable()
-	must(t, err)
 	entries := make([]frame.Entry, frame.MaxEntries)
 	for i := range entries {
 		entries[i].Path = strings.Repeat("d/", 100)
 	}
 	for label, want := range map[string]string{
-		"code 0": "deinit after 12\n", "fork": strings.Repeat("8 children, ECANCELED\n", 12) + "deinit after 12\n", "once": "deinit after 11\n",
+		"code 0": "deinit after 12\n", "fork": strings.Repeat("8 children, ECANCELED\n", 12) + "deinit after 12\n",
+		"once": "deinit after 11\n", "socket": "",
 	} {
 		t.Run(label, func(t *testing.T) {
 			p := prepare(t, filepath.Join(dir, so), frame.Init{Label: label, WatchDir: "/from", DestDir: "/to"})
-			p.cfg.Program, p.cfg.Path = self, so
-			p.cfg.Env = append(p.cfg.Env, confinedHost+"="+host, confinedRoot+"="+dir)
+			p.confine(dir)
+			p.cfg.Path = so
 			p.start()
-			if label == "once" {
+			switch label {
+			case "socket":
+				for range 2 {
+					if f := p.fails(t.Context(), Crashed); f.Signal != unix.SIGSYS {
+						t.Errorf("signal %v", f.Signal)
+					}
+				}
+			case "once":
 				p.fails(t.Context(), Crashed)
 				p.returns(0)
-			} else {
+			default:
 				p.returns(0)
 				p.returns(0)
 			}
 			for range 10 { // much of its memory is garbage afterwards
+				if label == "socket" {
+					break
+				}
 				if code, err := p.Sync(t.Context(), frame.Round{}, entries); code != 0 || err != nil {
 					t.Fatalf("%d, %v\n%s", code, err, p.rest())
 				}

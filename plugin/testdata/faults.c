@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -183,6 +184,8 @@ static void faulty(void)
 			;
 	if (is("exit"))
 		exit(0);
+	if (is("socket"))
+		socket(AF_INET, SOCK_STREAM, 0);
 	if (is("garbage"))
 		to_all(scribble);
 	if (is("close") || is("close and hang"))
