@@ -92,7 +92,9 @@ func (r *resolver) module(key, path string) string {
 		if inner := errors.Unwrap(err); inner != nil {
 			err = inner // without the path, which is told already
 		}
-		r.add(key, problem(name, err.Error(), "only root may be able to write to it and to the directories above it"))
+		bad := problem(name, err.Error(), "only root may be able to write to it and to the directories above it")
+		bad.Denied = denied(err)
+		r.add(key, bad)
 		return ""
 	}
 	if err := file.Close(); err != nil {
