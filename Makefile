@@ -23,9 +23,10 @@ deps: check-go ## install with apt what is missing (nothing when all is there)
 test-deps: check-go ## the same, and what only the tests need (an sshd of their own)
 	@scripts/deps --test
 
-build: deps ## the five programs, into bin/
+build: deps ## the six programs, into bin/
 	@mkdir -p bin
 	CGO_ENABLED=0 $(BUILD) -ldflags '$(IDFLAG)' -o bin/ ./cmd/lockstep-helper ./cmd/lockstep-worker ./cmd/lockstep-runner ./cmd/lockstep-resolver
+	CGO_ENABLED=1 $(BUILD) -buildmode=pie -ldflags '$(IDFLAG)' -o bin/ ./cmd/lockstep-plugin
 	CGO_ENABLED=1 $(BUILD) -tags netgo,osusergo -ldflags '-linkmode external -extldflags "-static" $(IDFLAG)' -o bin/lockstep ./cmd/lockstep
 
 unsplit: deps ## the same engine in one process, to measure what the separation costs; never installed

@@ -10,11 +10,32 @@ import (
 // ModeRsync is the mode in which lockstep's own rsync keeps the targets in step.
 const ModeRsync = "rsync"
 
+// Modes are all modes.
+func Modes() []string {
+	return []string{ModeRsync, "simple", "direct", "shell", "rsyncshell", "so", "rsyncso"}
+}
+
 // Handled says that a program of a person's keeps the targets in step.
 func (s Sync) Handled() bool { return s.Mode != "" && s.Mode != ModeRsync }
 
 // ToldByLists says that the handler has rsync compare what is there.
-func (s Sync) ToldByLists() bool { return s.Mode == "rsyncshell" }
+func (s Sync) ToldByLists() bool { return s.Mode == "rsyncshell" || s.Mode == "rsyncso" }
+
+// CallsModule says that the handler is no program but a shared object, of which
+// functions are called.
+func (s Sync) CallsModule() bool { return s.Function() != "" }
+
+// Function is the one that is called with what has changed; "": the handler is a
+// program.
+func (s Sync) Function() string {
+	switch s.Mode {
+	case "so":
+		return "clsyncapi_sync"
+	case "rsyncso":
+		return "clsyncapi_rsync"
+	}
+	return ""
+}
 
 // ToldByLines says that the handler gets lists with a line for each path, in which
 // none can have a newline.
@@ -57,7 +78,10 @@ func (s Sync) Misfits(own func(key string) bool) []Misfit {
 		return out
 	}
 	if s.Handler == "" {
-		add("handler", "missing, and mode "+s.Mode+" needs it", "name the program by its absolute path")
+		add("handler", "missing, and mode "+s.Mode+" needs it", "name the program, or of so and rsyncso the shared object, by its absolute path")
+	}
+	if s.CallsModule() && own("handler_args") {
+		add("handler_args", "are words for a program, and mode "+s.Mode+" calls functions", "remove it")
 	}
 	for _, key := range []string{"rsync_path", "rsync_args", "bwlimit", "xattrs", "delete", "max_delete.percent", "max_delete.entries"} {
 		if own(key) {

@@ -126,6 +126,9 @@ type Options struct {
 	// bytes as the kernel counts them for execve(2), without the environment. 0:
 	// none. A single name goes whatever MaxWords says.
 	MaxWords, MaxBytes int
+	// MaxPaths is how many entries one call of a function has, and MaxName how many
+	// bytes the name of one; 0: no bound.
+	MaxPaths, MaxName int
 	// MaxList is how many bytes of lines a list of one call has; 0: no bound. What a
 	// single path needs goes whatever it says: rsync's lists have a line for each
 	// directory above it. What is rejected is not among them.

@@ -357,3 +357,74 @@ func TestEachEnds(t *testing.T) {
 		}
 	}
 }
+
+// What one call of a function has is bounded by paths and by bytes; a name that is
+// too long is left, and said to be; nothing else is lost, and none is told twice.
+func TestFunctionCallsAreCut(t *testing.T) {
+	seed := testenv.Number(t, "LOCKSTEP_SEED", rand.Uint64())
+	t.Logf("LOCKSTEP_SEED=%d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	for range 200 {
+		o := handler.Options{Mode: handler.SO, MaxPaths: 1 + rnd.IntN(5), MaxName: 10 + rnd.IntN(20), MaxList: 20 + rnd.IntN(60)}
+		want := map[string]bool{}
+		long := map[string]bool{}
+		var all []handler.Entry
+		for i := range rnd.IntN(40) {
+			e := handler.Entry{Path: fmt.Sprintf("%d%s", i, strings.Repeat("x", rnd.IntN(32))), Mask: 8, Recursive: rnd.IntN(8) == 0}
+			name := e.Path
+			if e.Recursive {
+				name = "/w/" + e.Path
+			}
+			all = append(all, e)
+			if len(name) > o.MaxName {
+				long[e.Path] = true
+			} else {
+				want[name] = true
+			}
+		}
+		got := make1(t, maker(t, o), handler.Batch{Entries: all})
+		for i, run := range got.Runs {
+			if len(run.Names) != len(run.Entries) || len(run.Names) == 0 || len(run.Names) > o.MaxPaths || len(run.Argv) > 0 {
+				t.Fatalf("%+v: a call of %d names, %d entries", o, len(run.Names), len(run.Entries))
+			}
+			size := 0
+			for n, name := range run.Names {
+				size += len(name)
+				if !want[name] || !strings.HasSuffix(name, run.Entries[n].Path) || run.Entries[n].Recursive && len(run.Names) > 1 {
+					t.Fatalf("%+v: %q of %+v", o, name, run.Entries[n])
+				}
+				delete(want, name)
+			}
+			if size > o.MaxList && len(run.Names) > 1 {
+				t.Fatalf("%+v: %d bytes in a call", o, size)
+			}
+			if i == 0 || run.Entries[0].Recursive || got.Runs[i-1].Entries[0].Recursive {
+				continue
+			}
+			if last := got.Runs[i-1].Names; len(last) < o.MaxPaths && len(strings.Join(last, ""))+len(run.Names[0]) <= o.MaxList {
+				t.Fatalf("%+v: %q would have had room for %q", o, last, run.Names[0])
+			}
+		}
+		for _, l := range got.Left {
+			if !long[l.Path] || l.Why != handler.TooLong {
+				t.Fatalf("%+v: left %+v", o, l)
+			}
+			delete(long, l.Path)
+		}
+		if len(want)+len(long) > 0 {
+			t.Fatalf("%+v: lost: %v %v", o, want, long)
+		}
+	}
+}
+
+// Without bounds a function gets all that is no whole directory in one call.
+func TestFunctionWithoutBounds(t *testing.T) {
+	got := make1(t, maker(t, handler.Options{Mode: handler.SO}), handler.Batch{Entries: append(paths("a", strings.Repeat("x", 9000)), handler.Entry{Path: "d", Recursive: true}, handler.Entry{Recursive: true})})
+	var calls []string
+	for _, run := range got.Runs {
+		calls = append(calls, fmt.Sprintf("%d %.5s", len(run.Names), run.Names[0]))
+	}
+	if want := []string{"1 /w", "1 /w/d", "2 a"}; !slices.Equal(calls, want) || len(got.Left) > 0 {
+		t.Errorf("%q, left %v", calls, got.Left)
+	}
+}

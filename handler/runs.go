@@ -123,16 +123,34 @@ func (k *making) add(r Run) {
 // function makes the calls of mode so, in the order of plain.
 func (k *making) function(entries []Entry) {
 	var rest Run
-	for _, e := range entries {
-		if e.Recursive || e.Content {
-			k.add(Run{Entries: []Entry{e}, Names: []string{k.absolute(e.Path)}})
-			continue
+	size := 0
+	flush := func() {
+		if len(rest.Entries) > 0 {
+			k.add(rest)
 		}
-		rest.Entries, rest.Names = append(rest.Entries, e), append(rest.Names, e.Path)
+		rest, size = Run{}, 0
 	}
-	if len(rest.Entries) > 0 {
-		k.add(rest)
+	for _, e := range entries {
+		if k.err != nil {
+			return
+		}
+		whole, name := e.Recursive || e.Content, e.Path
+		if whole {
+			name = k.absolute(e.Path)
+		}
+		switch {
+		case k.opt.MaxName > 0 && len(name) > k.opt.MaxName:
+			k.left = append(k.left, Left{Path: e.Path, Why: TooLong})
+			continue
+		case whole:
+			k.add(Run{Entries: []Entry{e}, Names: []string{name}})
+			continue
+		case k.opt.MaxPaths > 0 && len(rest.Entries) >= k.opt.MaxPaths, k.opt.MaxList > 0 && size+len(name) > k.opt.MaxList:
+			flush()
+		}
+		rest.Entries, rest.Names, size = append(rest.Entries, e), append(rest.Names, name), size+len(name)
 	}
+	flush()
 }
 
 // absolute is a path with the watched directory before it.

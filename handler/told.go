@@ -110,3 +110,6 @@ func (t Told) Entry(m Mode) Entry {
 
 // Rsync says that lists are in rsync's language.
 func (m Mode) Rsync() bool { return m.rsync() }
+
+// Function says that no program is called, but a function.
+func (m Mode) Function() bool { return m.function() }

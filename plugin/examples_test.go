@@ -32,14 +32,25 @@ func equal(t *testing.T, src, dst string) {
 	}
 }
 
-func TestCopyExample(t *testing.T) {
+// confinement has a test made as it is, and under the filter of a runner.
+func confinement(t *testing.T, test func(t *testing.T, confine bool)) {
+	t.Run("free", func(t *testing.T) { test(t, false) })
+	t.Run("confined", func(t *testing.T) { test(t, true) })
+}
+
+func TestCopyExample(t *testing.T) { confinement(t, copyExample) }
+
+func copyExample(t *testing.T, confine bool) {
 	testenv.NeedTool(t, "cp")
 	src, dst := trees(t)
 	p := prepare(t, program(t, "copy.so"), frame.Init{Label: "copy", WatchDir: src, DestDir: dst})
+	if confine {
+		p.confine("/")
+	}
 	p.start()
 	sync := func(want int, entries ...frame.Entry) {
 		t.Helper()
-		if code, err := p.Sync(t.Context(), entries); code != want || err != nil {
+		if code, err := p.Sync(t.Context(), frame.Round{}, entries); code != want || err != nil {
 			t.Fatalf("%d, %v; want %d", code, err, want)
 		}
 	}
@@ -63,7 +74,9 @@ func TestCopyExample(t *testing.T) {
 	}
 }
 
-func TestRsyncExample(t *testing.T) {
+func TestRsyncExample(t *testing.T) { confinement(t, rsyncExample) }
+
+func rsyncExample(t *testing.T, confine bool) {
 	testenv.NeedTool(t, "rsync")
 	src, dst := trees(t)
 	list := func(lines ...string) string {
@@ -72,10 +85,13 @@ func TestRsyncExample(t *testing.T) {
 		return path
 	}
 	p := prepare(t, program(t, "mirror.so"), frame.Init{Mode: frame.ModeRsync, Label: "m", WatchDir: src, DestDir: dst})
+	if confine {
+		p.confine("/")
+	}
 	p.start()
 	call := func(want int, include, exclude string) {
 		t.Helper()
-		if code, err := p.Rsync(t.Context(), include, exclude); code != want || err != nil {
+		if code, err := p.Rsync(t.Context(), frame.Round{}, include, exclude); code != want || err != nil {
 			t.Fatalf("%d, %v; want %d\n%s", code, err, want, p.rest())
 		}
 	}

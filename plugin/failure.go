@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"fmt"
+	"syscall"
 
 	"lockstep/internal/escape"
 	"lockstep/plugin/frame"
@@ -12,7 +13,8 @@ import (
 type Failure struct {
 	Module string
 	Why    Why
-	What   string // what was seen; hostile
+	What   string         // what was seen; hostile
+	Signal syscall.Signal // of Crashed
 }
 
 // Why is the name of a failure.

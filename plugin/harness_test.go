@@ -42,6 +42,9 @@ var programs = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	if os.Getenv(confinedHost) != "" {
+		becomeHost()
+	}
 	code := m.Run()
 	if dir, _ := programs(); dir != "" {
 		os.RemoveAll(dir)
@@ -116,7 +119,7 @@ func (p *tried) start() {
 // fails makes one call, which must fail in one way.
 func (p *tried) fails(ctx context.Context, why Why) *Failure {
 	p.t.Helper()
-	code, err := p.Sync(ctx, []frame.Entry{{Path: "a"}})
+	code, err := p.Sync(ctx, frame.Round{}, []frame.Entry{{Path: "a"}})
 	return wantFailure(p.t, code, err, why)
 }
 
@@ -132,7 +135,7 @@ func wantFailure(t *testing.T, code int, err error, why Why) *Failure {
 // returns makes one call, which must succeed or return code.
 func (p *tried) returns(code int) {
 	p.t.Helper()
-	if got, err := p.Sync(p.t.Context(), []frame.Entry{{Path: "a"}}); err != nil || got != code {
+	if got, err := p.Sync(p.t.Context(), frame.Round{}, []frame.Entry{{Path: "a"}}); err != nil || got != code {
 		p.t.Fatalf("%d, %v; want %d\n%s", got, err, code, p.rest())
 	}
 }

@@ -81,13 +81,13 @@ func Start(ctx context.Context, cfg Config) (*Plugin, error) {
 
 // Sync has clsyncapi_sync called and returns its exit code. An error is a
 // *Failure.
-func (p *Plugin) Sync(ctx context.Context, entries []frame.Entry) (int, error) {
-	return p.call(ctx, &frame.Sync{Entries: entries})
+func (p *Plugin) Sync(ctx context.Context, round frame.Round, entries []frame.Entry) (int, error) {
+	return p.call(ctx, &frame.Sync{Round: round, Entries: entries})
 }
 
 // Rsync has clsyncapi_rsync called, and likewise. No exclude list: "".
-func (p *Plugin) Rsync(ctx context.Context, include, exclude string) (int, error) {
-	return p.call(ctx, &frame.Rsync{Include: include, Exclude: exclude})
+func (p *Plugin) Rsync(ctx context.Context, round frame.Round, include, exclude string) (int, error) {
+	return p.call(ctx, &frame.Rsync{Round: round, Include: include, Exclude: exclude})
 }
 
 // Close has clsyncapi_deinit called, if the host runs, and ends it. What
@@ -173,7 +173,8 @@ func (p *Plugin) ask(ctx context.Context, req frame.Message) (int, error) {
 	}
 	p.host.dispose(f, p.cfg.Limits.Grace)
 	p.host = nil
-	return 0, p.failed(f.Why, f.What)
+	f.Module = p.cfg.Name
+	return 0, f
 }
 
 func (p *Plugin) failed(why Why, what string) *Failure {

@@ -30,14 +30,14 @@ func TestWhatAModuleSees(t *testing.T) {
 	p := prepare(t, program(t, "faults.so"), frame.Init{Label: "print", WatchDir: "/from/", DestDir: "/to", Threading: true, PreferIncludes: true})
 	p.start()
 	p.line("2|print|/from|/from/|/to|/to/|011")
-	_, err := p.Sync(t.Context(), []frame.Entry{
+	_, err := p.Sync(t.Context(), frame.Round{Status: "initsync", Iteration: 3}, []frame.Entry{
 		{Mask: 10, Path: "a", Old: frame.File, New: frame.File},
 		{Mask: 0x40000100, Flags: 1, Path: "/from/new", Old: frame.Absent, New: frame.Directory},
 		{Mask: 1 << 31, Flags: 3, Path: "", Old: frame.Unknown, New: frame.Absent},
 		{Path: "%s \\ \xff"},
 	})
 	must(t, err)
-	p.close("10 0 1 a 2 2\n1073742080 1 9 /from/new 1 3\n2147483648 3 0  0 1\n0 0 6 %s \\ \xff 0 0\ndeinit after 1\n")
+	p.close("initsync 3\n10 0 1 a 2 2\n1073742080 1 9 /from/new 1 3\n2147483648 3 0  0 1\n0 0 6 %s \\ \xff 0 0\ndeinit after 1\n")
 }
 
 // A large call arrives whole.
@@ -47,10 +47,10 @@ func TestLargeCall(t *testing.T) {
 	for i := range entries {
 		entries[i].Path = strings.Repeat("d/", 100)
 	}
-	if code, err := p.Sync(t.Context(), entries); code != 0 || err != nil {
+	if code, err := p.Sync(t.Context(), frame.Round{}, entries); code != 0 || err != nil {
 		t.Errorf("%d, %v", code, err)
 	}
-	if _, err := p.Sync(t.Context(), append(entries, entries[0])); err == nil {
+	if _, err := p.Sync(t.Context(), frame.Round{}, append(entries, entries[0])); err == nil {
 		t.Error("more paths than the limit")
 	} else {
 		wantFailure(t, 0, err, NotSent)
@@ -150,7 +150,7 @@ func TestRestart(t *testing.T) {
 	p.fails(t.Context(), Crashed)
 	p.returns(0)
 	p.close("deinit after 1\n")
-	if _, err := p.Sync(t.Context(), []frame.Entry{{}}); err == nil {
+	if _, err := p.Sync(t.Context(), frame.Round{}, []frame.Entry{{}}); err == nil {
 		t.Error("a call after Close")
 	}
 }

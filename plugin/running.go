@@ -60,8 +60,16 @@ func (h *running) exchange(ctx context.Context, timeout time.Duration, req frame
 	if h.over() { // await may have been before us
 		_ = h.conn.SetDeadline(time.Now().Add(drain))
 	}
-	stop := context.AfterFunc(ctx, func() { _ = h.conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
+	cut := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(cut)
+		_ = h.conn.SetDeadline(time.Unix(1, 0))
+	})
+	defer func() {
+		if !stop() {
+			<-cut // or it would cut the next call
+		}
+	}()
 
 	var seq frame.Sequence
 	var answer frame.Message
@@ -99,7 +107,8 @@ func (h *running) dispose(f *Failure, grace time.Duration) {
 	select {
 	case <-h.ended:
 		if h.status.Signaled() {
-			f.Why, f.What = Crashed, fmt.Sprintf("signal %d (%v)", h.status.Signal(), h.status.Signal())
+			f.Why, f.Signal = Crashed, h.status.Signal()
+			f.What = fmt.Sprintf("signal %d (%v)", f.Signal, f.Signal)
 		} else {
 			f.What = fmt.Sprintf("exit code %d", h.status.ExitStatus())
 		}

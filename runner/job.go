@@ -16,6 +16,7 @@ import (
 	"lockstep/rsync"
 	"lockstep/runner/nudge"
 	"lockstep/runner/pipes"
+	"lockstep/runner/procs"
 )
 
 // job is one run of the target's command, with its guard before it.
@@ -123,7 +124,7 @@ func (j *job) command(argv []string, show bool) ipc.RunExited {
 // child is a command that was started.
 type child struct {
 	pid    int
-	end    <-chan status
+	end    <-chan procs.Status
 	output *pipes.Output
 }
 
@@ -136,7 +137,7 @@ func (j *job) begin(argv []string, show bool, stdin int) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	pid, end, err := j.r.procs.start(j.r.cfg.Program, argv, slices.Concat(j.r.cfg.Env, j.env), [3]int{stdin, o.Stdout, o.Stderr})
+	pid, end, err := j.r.procs.Start(j.r.cfg.Program, argv, slices.Concat(j.r.cfg.Env, j.env), stdin, o.Stdout, o.Stderr)
 	c := &child{pid, end, o}
 	if err = errors.Join(err, o.Started()); err != nil {
 		return nil, errors.Join(err, j.kill(c))
@@ -157,7 +158,7 @@ func (r *Runner) shown(show bool) func(line []byte) {
 func (j *job) kill(c *child) error {
 	var err error
 	if c.pid != 0 {
-		err = j.r.procs.signal(c.pid, syscall.SIGKILL)
+		err = j.r.procs.Signal(c.pid, syscall.SIGKILL)
 		<-c.end
 	}
 	c.output.Finish()
@@ -179,7 +180,7 @@ func (j *job) rewind() error {
 
 // wait returns the end of the command, and why the runner ended it (EndNone:
 // it did not).
-func (j *job) wait(pid int, end <-chan status) (status, ipc.End) {
+func (j *job) wait(pid int, end <-chan procs.Status) (procs.Status, ipc.End) {
 	var deadline, grace <-chan time.Time
 	if j.r.cfg.Timeout > 0 {
 		timer := time.NewTimer(j.r.cfg.Timeout)
@@ -221,7 +222,7 @@ func (j *job) wait(pid int, end <-chan status) (status, ipc.End) {
 }
 
 func (j *job) send(pid int, sig syscall.Signal) {
-	if err := j.r.procs.signal(pid, sig); err != nil {
+	if err := j.r.procs.Signal(pid, sig); err != nil {
 		j.r.logf("<3>job %d: %v", j.id, err)
 	}
 }
@@ -238,17 +239,17 @@ func (j *job) over() bool {
 }
 
 // account turns a process's end into the message's fields.
-func account(s status, why ipc.End, tail []byte) ipc.RunExited {
-	cpu := time.Duration(s.usage.Utime.Nano() + s.usage.Stime.Nano())
+func account(s procs.Status, why ipc.End, tail []byte) ipc.RunExited {
+	cpu := time.Duration(s.Usage.Utime.Nano() + s.Usage.Stime.Nano())
 	out := ipc.RunExited{
 		End:    ipc.EndExited,
-		Code:   uint8(s.wait.ExitStatus()),
+		Code:   uint8(s.Wait.ExitStatus()),
 		CPU:    uint64(cpu / time.Microsecond),
-		MaxRSS: uint64(s.usage.Maxrss) << 10, // getrusage(2): kilobytes
+		MaxRSS: uint64(s.Usage.Maxrss) << 10, // getrusage(2): kilobytes
 		Tail:   tail,
 	}
-	if s.wait.Signaled() {
-		out.End, out.Code = ipc.EndSignalled, uint8(s.wait.Signal())
+	if s.Wait.Signaled() {
+		out.End, out.Code = ipc.EndSignalled, uint8(s.Wait.Signal())
 	}
 	// A command that came to its own good end while it was asked to stop has
 	// done its work.

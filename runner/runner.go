@@ -8,10 +8,11 @@
 // counts deletions; names, statuses and attributes are compared.
 //
 // Invariants: a job is answered exactly once; its process groups are dead
-// before it is answered; of its output at most ipc.MaxTail bytes are kept; no
-// word that it did not get from the supervisor reaches a command line, but for
-// --max-delete and a number of its own, and for what package told says of handlers;
-// to a list it adds only rules that leave directories out.
+// before it is answered, but for that in which a module's functions are called; of
+// its output at most ipc.MaxTail bytes are kept; no word that it did not get from the
+// supervisor reaches a command line, but for --max-delete and a number of its own, and
+// for what package told says of handlers; to a list it adds only rules that leave
+// directories out.
 package runner
 
 import (
@@ -25,6 +26,8 @@ import (
 
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
+	"lockstep/runner/module"
+	"lockstep/runner/procs"
 	"lockstep/runner/same"
 	"lockstep/runner/told"
 )
@@ -51,12 +54,14 @@ type Runner struct {
 	cfg   settings.Runner
 	link  Link
 	log   io.Writer // whole lines, each with its level as in sd-daemon(3)
-	procs *procs
+	procs *procs.Procs
 	gate  gate
 	crew  *same.Crew // compares the trees; nil: nothing does
 
 	teller    *told.Teller // of a handler; nil: there is none, or, with tellerErr, it cannot be told
 	tellerErr error
+	module    *module.Module // whose functions are called; nil: the handler is a program
+	host      *starter       // of the process in which they are
 
 	mu       sync.Mutex
 	jobs     map[ipc.JobID]*job // running ones
@@ -75,13 +80,12 @@ func New(cfg settings.Runner, link Link, log io.Writer) *Runner {
 		cfg:   cfg,
 		link:  link,
 		log:   log,
-		procs: newProcs(),
+		procs: procs.New(),
 		jobs:  make(map[ipc.JobID]*job),
 	}
 	r.crew = r.newCrew()
 	if cfg.Handler.Mode != "" {
-		r.teller, r.tellerErr = told.New(cfg.Handler, cfg.Program, cfg.Source)
-		r.procs.dir = cfg.Source
+		r.handlers()
 	}
 	return r
 }
@@ -89,7 +93,7 @@ func New(cfg settings.Runner, link Link, log io.Writer) *Runner {
 // OwnNamespace says that this is process 1 of a pid namespace of its own: when
 // the last running command ends, every other process in it is killed.
 // Precondition: Serve has not been called.
-func (r *Runner) OwnNamespace() { r.procs.alone = true }
+func (r *Runner) OwnNamespace() { r.procs.Alone = true }
 
 // Gate has every command wait for the leave of who is at the other end of conn.
 // Precondition: Serve has not been called.
@@ -102,7 +106,7 @@ func (r *Runner) Gate(conn *os.File) {
 // runs. It returns the program's exit code.
 func (r *Runner) Serve() int {
 	var wg, reaper sync.WaitGroup
-	reaper.Go(r.procs.reap)
+	reaper.Go(r.procs.Reap)
 	code := r.serve(&wg)
 	r.mu.Lock()
 	for _, j := range r.jobs {
@@ -110,10 +114,13 @@ func (r *Runner) Serve() int {
 	}
 	r.mu.Unlock()
 	wg.Wait()
+	if r.module != nil {
+		r.module.Close()
+	}
 	if r.crew != nil {
 		r.crew.Close()
 	}
-	r.procs.close()
+	r.procs.Close()
 	reaper.Wait()
 	return code
 }

@@ -29,5 +29,7 @@ func programs() Set {
 		{Name: "ioctl", If: when(eq(1, unix.FICLONE)), Who: "cp --reflink"},
 		{Name: "sync_file_range", Who: "dd, and others that write much"},
 		{Name: "syncfs", Who: "sync -f"},
+		{Name: "epoll_create1", Who: "the host of a module: the Go runtime's first timer, after a large call; other event loops"},
+		{Name: "eventfd2", Who: "the same"},
 	}}
 }

@@ -203,7 +203,7 @@ func (s *service) resolve() error {
 	}
 	for _, one := range set.Syncs {
 		if one.Handled() {
-			if _, err := host.InspectHandler(one.Handler); err != nil {
+			if _, err := host.InspectHandler(one); err != nil {
 				return exit.Refuse(err)
 			}
 			continue

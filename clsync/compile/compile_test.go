@@ -96,9 +96,11 @@ func TestGolden(t *testing.T) {
 		"shell": "-H /NULL/ -W /srv/www -D /backup/www -M shell -S /usr/local/lib/h.sh -l lab -x 23,24,23",
 		"rsyncshell": "-H /NULL/ -W /srv/www -D /backup/www -M rsyncshell -S /usr/local/lib/h.sh -R /etc/same.rules -X -x 5 " +
 			"-- rsynclist %label% 100%% %INCLUDE-LIST-PATH% %EXCLUDE-LIST-PATH% '%destination-dir% x'",
-		"simple": "-H /NULL/ -W /srv/www -D /backup/www -M simple -S /bin/echo",
-		"direct": "-H /NULL/ -W /srv/www -D /backup/www -M direct -S /bin/cp --only-initialsync -- -a %INCLUDE-LIST% %destination-dir%/",
-		"daemon": "-H /NULL/ -W /srv/www -M rsyncshell -S /usr/bin/rsync -- %RSYNC-ARGS% --password-file /etc/pw -x --no-delete /srv/www/ rsync://me@nas/mod/",
+		"so":      "-H /NULL/ -W /srv/www -D /backup/www -M so -S /usr/local/lib/x.so -l lab -x 3",
+		"rsyncso": "-H /NULL/ -W /srv/www -D /backup/www -M rsyncso -S /usr/local/lib/x.so -R /etc/same.rules -- unused",
+		"simple":  "-H /NULL/ -W /srv/www -D /backup/www -M simple -S /bin/echo",
+		"direct":  "-H /NULL/ -W /srv/www -D /backup/www -M direct -S /bin/cp --only-initialsync -- -a %INCLUDE-LIST% %destination-dir%/",
+		"daemon":  "-H /NULL/ -W /srv/www -M rsyncshell -S /usr/bin/rsync -- %RSYNC-ARGS% --password-file /etc/pw -x --no-delete /srv/www/ rsync://me@nas/mod/",
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := Compile(read(t, shell(args), f), f.read)
@@ -190,12 +192,17 @@ func TestHandlerWords(t *testing.T) {
 		"-M rsyncshell -S /h -D /to -x 24":        {Name: "nolabel", Mode: "rsyncshell", HandlerArgs: []string{"rsynclist", "nolabel", "%INCLUDE-LIST-PATH%", "%EXCLUDE-LIST-PATH%"}},
 		"-M simple -S /h -D /to":                  {Name: "nolabel", Mode: "simple", HandlerArgs: []string{"sync", "nolabel", "%EVENT-MASK%", "%INCLUDE-LIST%"}},
 		"-M direct -S /h -D /to":                  {Name: "nolabel", Mode: "direct", HandlerArgs: []string{"%INCLUDE-LIST%", "/to/"}},
+		"-M so -S /h -D /to -x 7":                 {Name: "nolabel", Mode: "so", IgnoreExit: []uint8{7}},
+		"-M rsyncso -S /h -D /to -x 24":           {Name: "nolabel", Mode: "rsyncso"},
 		"-M direct -S /h -D /to -- a%%b %PID%":    {Name: "nolabel", Mode: "direct", HandlerArgs: []string{"a%%b", "42"}},
 	} {
 		r, err := Compile(read(t, shell("-H /NULL/ -W /srv/www "+args), f), f.read)
 		if err != nil {
 			t.Errorf("%s: %v", args, err)
 			continue
+		}
+		if strings.Contains(string(r.Text), "handler_args") != (want.HandlerArgs != nil) {
+			t.Errorf("%s\n%s", args, r.Text)
 		}
 		s := set(t, r).Syncs[0]
 		if s.Name != want.Name || s.Mode != want.Mode || s.Handler != "/h" || !slices.Equal(s.HandlerArgs, want.HandlerArgs) || s.Targets[0].Path != "/to" || !s.Devices {
@@ -213,8 +220,7 @@ func TestRefused(t *testing.T) {
 	const end = " %watch-dir%/ %destination-dir%/"
 	for args, want := range map[string]string{
 		"-s /run/x --dump-dir /d": "--socket: asks for a control socket, which is not built yet; take it out; the process is asked by signals: USR1 writes the state to the log, USR2 starts a whole pass\n--dump-dir: asks for a directory of dumps, which is not built yet; take it out; ",
-		"-M so -S /x.so":          "--mode: mode so is not built yet: modules that clsync's users wrote are not started by lockstep yet, nor programs with the words of rsync; use another mode, or keep clsync for this one",
-		"-M rsyncso -S /x.so":     "--mode: mode rsyncso is not built yet",
+		"-M rsyncdirect -S /x":    "--sync-handler: /x is not called rsync, and programs with the words of rsync are not started by lockstep yet; name an rsync by its absolute path, or keep clsync for this one",
 		"-S /opt/handler":         "--sync-handler: /opt/handler is not called rsync",
 		"-M rsyncshell -S rsync":  "--mode: mode rsyncshell calls its handler as HANDLER rsynclist …",
 		"-S my-rsync":             "--sync-handler: my-rsync is not called rsync",
@@ -271,6 +277,9 @@ func TestRefused(t *testing.T) {
 		"-M shell -S /h --have-recursive-sync":             "--have-recursive-sync: asks for calls for whole directories",
 		"-M shell -S /h --synclist-simplify -L /l":         "--synclist-simplify: asks for lists of clsync's",
 		"-M rsyncshell -S /h --rsync-prefer-include":       "--rsync-prefer-include: asks for lists without excludes",
+		"-M rsyncso -S /x.so --rsync-prefer-include":       "--rsync-prefer-include: asks for lists without excludes",
+		"-M so -S /x.so -D u@host:/x":                      "--destination-dir: u@host:/x is on another host, and a handler has no network",
+		"-M so -S /x.so -l 'a b'":                          "cannot be the name of a sync",
 		"-M simple -S /h --sync-handler-uid sync":          "--sync-handler-uid: the command to a directory of this host has root's uid",
 		"-M shell -S /h -U":                                "--dont-unlink-lists: asks for lists that are kept",
 	} {

@@ -12,11 +12,11 @@ import (
 	"lockstep/rootid"
 )
 
-// byHandler says that a program is called as clsync calls it, and not lockstep's
-// own rsync.
+// byHandler says that a program, or a function, is called as clsync calls it, and
+// not lockstep's own rsync.
 func byHandler(o *options.Options) bool {
 	switch o.Mode {
-	case options.Simple, options.Direct, options.Shell:
+	case options.Simple, options.Direct, options.Shell, options.SO, options.RsyncSO:
 		return true
 	case options.RsyncShell:
 		return !isRsync(pathBase(o.SyncHandler))
@@ -26,11 +26,17 @@ func byHandler(o *options.Options) bool {
 
 func pathBase(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 
-// handler is the program, with its words, and where it works.
+// handler is the program with its words, or the shared object, and where it works.
 func (c *compiler) handler() {
 	o := c.o
+	const jail = "in a jail: no network, no /proc, of the host /usr and its like, and what it can write to is the target"
+	what, remark := "program", "it runs "+jail
+	if o.Mode.Module() {
+		what = "shared object"
+		remark = "its functions are called " + jail + "; it has to be compiled anew, against lockstep's clsync/clsync.h (include/README.md)"
+	}
 	if !strings.HasPrefix(o.SyncHandler, "/") {
-		c.fail("sync-handler", escape.Name(o.SyncHandler)+" is not looked for in PATH", "name the program by its absolute path")
+		c.fail("sync-handler", escape.Name(o.SyncHandler)+" is not looked for in PATH", "name the "+what+" by its absolute path")
 	}
 	label := quoted(o.Label) // the handler is told of it
 	if c.given("label") {
@@ -48,12 +54,14 @@ func (c *compiler) handler() {
 	}
 	c.put("devices", "true", "the handler is told of them too; of sockets it is not")
 	c.put("mode", quoted(string(o.Mode)))
-	c.put("handler", c.quote("sync-handler", o.SyncHandler), "it runs in a jail: no network, no /proc, of the host /usr and its like, and what it can write to is the target")
-	var words []string
-	for _, w := range o.Arguments {
-		words = append(words, c.quote("--", w))
+	c.put("handler", c.quote("sync-handler", o.SyncHandler), remark)
+	if !o.Mode.Module() { // that words for one have no effect is told by who reads them
+		var words []string
+		for _, w := range o.Arguments {
+			words = append(words, c.quote("--", w))
+		}
+		c.put("handler_args", "["+strings.Join(words, ", ")+"]")
 	}
-	c.put("handler_args", "["+strings.Join(words, ", ")+"]")
 	if o.PreferInclude && o.Mode.Rsync() {
 		c.fail("rsync-prefer-include", "asks for lists without excludes, which a handler is not given yet", "take it out, and have the handler use the exclude list")
 	}

@@ -41,7 +41,7 @@ func Outcomes() []Outcome {
 		{"sync-handler", Mapped, "the rsync (/usr/bin/rsync), or the handler", "", nil},
 		{"rules-file", Mapped, "rules, converted where clsync's meaning was another", "", nil},
 		{"destination-dir", Mapped, "the target", "", nil},
-		{"mode", Mapped, "rsyncdirect; simple, direct, shell and rsyncshell, with a handler in a jail; so and rsyncso not yet", "", nil},
+		{"mode", Mapped, "rsyncdirect; simple, direct, shell, rsyncshell, so and rsyncso, with a handler in a jail", "", nil},
 		{"socket", Refused, "a control socket", oneFile, func(x *options.Options) bool { return x.Socket != "" }},
 		{"socket-auth", Refused, "a control socket", oneFile, nil},
 		{"socket-mod", Refused, "a control socket", oneFile, nil},

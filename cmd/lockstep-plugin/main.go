@@ -52,8 +52,9 @@ func main() {
 // maxForks bounds the list of children.
 const maxForks = 1 << 16
 
+// fail ends it. What it says goes where the module's words go, which have no level.
 func fail(err error) {
-	fmt.Fprintln(os.Stderr, "<3>lockstep-plugin: "+escape.Name(err.Error()))
+	fmt.Fprintln(os.Stderr, "lockstep-plugin: "+escape.Name(err.Error()))
 	os.Exit(1)
 }
 

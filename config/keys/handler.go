@@ -9,15 +9,12 @@ import (
 	"lockstep/config"
 )
 
-// modes are what the key mode takes.
-func modes() []string { return []string{config.ModeRsync, "simple", "direct", "shell", "rsyncshell"} }
-
 func handlerKeys() []Key {
 	return []Key{
-		{Name: "mode", Group: GroupHandler, Unit: strings.Join(modes(), "|"), Default: config.ModeRsync, Advice: "use " + either(modes()),
-			Help: "who keeps the targets in step: lockstep's own rsync, or a handler that is told what has changed as clsync tells it: by a call for each path, by names, by a list of lines, or by rsync's lists", field: text(readMode, func(c *config.Config) *string { return &c.Mode })},
+		{Name: "mode", Group: GroupHandler, Unit: strings.Join(config.Modes(), "|"), Default: config.ModeRsync, Advice: "use " + either(config.Modes()),
+			Help: "who keeps the targets in step: lockstep's own rsync, or a handler that is told what has changed as clsync tells it: by a call for each path, by names, by a list of lines, by rsync's lists, or by calls of functions in a shared object", field: text(readMode, func(c *config.Config) *string { return &c.Mode })},
 		{Name: "handler", Group: GroupHandler, Unit: "FILE", Advice: "name the program by its absolute path",
-			Help: "the program of such a mode; root's alone to write", field: absolute(func(c *config.Config) *string { return &c.Handler })},
+			Help: "the program of such a mode, or the shared object of so and rsyncso; root's alone to write", field: absolute(func(c *config.Config) *string { return &c.Handler })},
 		{Name: "handler_args", Group: GroupHandler, Unit: "WORD", List: true, Advice: "write each word in quotes of its own",
 			Help: "its words, with clsync's macros, such as %INCLUDE-LIST-PATH% (default: those that clsync's mode has)", field: list(readHandlerArg, func(c *config.Config) *[]string { return &c.HandlerArgs })},
 		{Name: "ignore_exit_codes", Group: GroupHandler, Unit: "CODE", List: true, Advice: `write numbers from 1 to 255 in quotes: ["23"]`,
@@ -26,7 +23,7 @@ func handlerKeys() []Key {
 }
 
 func readMode(c *config.Config, v string) error {
-	if !slices.Contains(modes(), v) {
+	if !slices.Contains(config.Modes(), v) {
 		return fmt.Errorf("%q is unknown", v)
 	}
 	c.Mode = v

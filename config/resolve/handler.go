@@ -7,6 +7,7 @@ import (
 	"lockstep/config"
 	"lockstep/config/owned"
 	"lockstep/handler"
+	"lockstep/plugin/object"
 	"lockstep/rootid"
 )
 
@@ -29,7 +30,12 @@ func (r *resolver) handler(s *config.Sync) {
 	if s.Handler == "" {
 		return // told already
 	}
-	if s.Handler = r.program("handler", s.Handler, "name a program that is there"); s.Handler == "" {
+	if s.CallsModule() {
+		s.Handler = r.module("handler", s.Handler)
+	} else {
+		s.Handler = r.program("handler", s.Handler, "name a program that is there")
+	}
+	if s.Handler == "" {
 		return
 	}
 	for _, tree := range trees {
@@ -70,6 +76,32 @@ func (r *resolver) apart(key, what, path string) {
 	if key == "targets" && r.mounts.Overlap(path, "/etc") != rootid.Apart {
 		r.add(key, problem(what, "has to do with /etc, of which the jail of a handler shows files as they are", "name a directory of your own data"))
 	}
+}
+
+// module is the real path of a shared object that root alone can have put in its
+// place; "" if it is none.
+func (r *resolver) module(key, path string) string {
+	name := r.say(key) + " " + show(path)
+	real, err := realPath(path)
+	if err != nil {
+		r.add(key, failed(name, err, "name a shared object that is there"))
+		return ""
+	}
+	file, err := object.Open(path, 0)
+	if err != nil {
+		if inner := errors.Unwrap(err); inner != nil {
+			err = inner // without the path, which is told already
+		}
+		bad := problem(name, err.Error(), "only root may be able to write to it and to the directories above it")
+		bad.Denied = denied(err)
+		r.add(key, bad)
+		return ""
+	}
+	if err := file.Close(); err != nil {
+		r.add(key, failed(name, err, "name another"))
+		return ""
+	}
+	return real
 }
 
 // program is the real path of one that root alone can have put in its place; "" if

@@ -1,6 +1,7 @@
 package resolve_test
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -16,13 +17,24 @@ import (
 func TestResolveHandler(t *testing.T) {
 	testenv.NeedRoot(t)
 	dir := resolve.Place(t)
-	for name, mode := range map[string]os.FileMode{"good": 0o755, "open": 0o777, "text": 0o644, "set": 0o755 | os.ModeSetgid, "src/own": 0o755} {
+	for name, mode := range map[string]os.FileMode{"good": 0o755, "open": 0o777, "text": 0o644, "x.so": 0o644, "group.so": 0o664, "src/own.so": 0o644, "set": 0o755 | os.ModeSetgid, "src/own": 0o755} {
 		if err := os.WriteFile(dir+"/"+name, []byte("#!/bin/sh\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Chmod(dir+"/"+name, mode); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := os.Mkdir(dir+"/all", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"his.so", "all/x.so"} {
+		if err := os.WriteFile(dir+"/"+name, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Chown(dir+"/his.so", 12345, 0), os.Chmod(dir+"/all", 0o777), os.Symlink("x.so", dir+"/tox.so")); err != nil {
+		t.Fatal(err)
 	}
 	for _, c := range []struct{ handler, src, mode, args, want string }{
 		{"good", "src", "shell", "", ""},
@@ -40,6 +52,17 @@ func TestResolveHandler(t *testing.T) {
 		{"good", "src", "rsyncshell", "%INCLUDE-LIST%", "without %EXCLUDE-LIST-PATH%"},
 		{"good", "src", "rsyncshell", "text", "without %EXCLUDE-LIST-PATH%"},
 		{"good", "src", "shell", "%INCLUDE-LIST-PATH%", ""},
+		{"x.so", "src", "so", "", ""}, // what is in it the host sees
+		{"x.so", "src", "rsyncso", "", ""},
+		{"tox.so", "src", "so", "", ""},
+		{"nowhere", "src", "so", "", "--handler D/nowhere: is missing; name a shared object"},
+		{"group.so", "src", "so", "", "--handler D/group.so: others can write to it (mode 0664)"},
+		{"open", "src", "so", "", "others can write to it (mode 0777)"},
+		{"set", "src", "rsyncso", "", "setgid"},
+		{"his.so", "src", "so", "", "belongs to uid 12345"},
+		{"all/x.so", "src", "so", "", "can be written by others (mode 0777)"},
+		{"dst", "src", "rsyncso", "", "--handler D/dst: it is no regular file"},
+		{"src/own.so", "src", "so", "", "is inside the source"},
 	} {
 		at := func(p string) string {
 			if strings.HasPrefix(p, "/") {

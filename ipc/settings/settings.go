@@ -220,6 +220,13 @@ type Handler struct {
 	Lists       string   // directory inside the jail for files that it reads
 	Ignore      string   // exit codes, a byte each, that are no failure
 	Excludes    []string // rules of rsync's for each exclude list
+	Module      Module
+}
+
+// Module is the shared object whose functions the program of a handler calls.
+type Module struct {
+	Path     string // "": there is none, and the program is told by words
+	Dev, Ino uint64 // what it was when the supervisor looked
 }
 
 func (h *Handler) layout(c *wire.Codec) {
@@ -231,6 +238,9 @@ func (h *Handler) layout(c *wire.Codec) {
 	wire.Blob(c, &h.Lists, maxPath)
 	wire.Blob(c, &h.Ignore, 256)
 	wire.List(c, &h.Excludes, maxItems, text(maxPath))
+	wire.Blob(c, &h.Module.Path, maxPath)
+	wire.U64(c, &h.Module.Dev)
+	wire.U64(c, &h.Module.Ino)
 }
 
 func (w *Worker) Layout(c *wire.Codec) {

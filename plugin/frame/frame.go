@@ -28,7 +28,8 @@ const (
 	MaxText    = 1024     // bytes of an explanation
 	MaxLabel   = 255
 
-	maxShort = 16 << 10 // bytes of any message but Sync
+	maxStatus = 64
+	maxShort  = 16 << 10 // bytes of any message but Sync
 )
 
 // Message is one of the types below.
@@ -73,8 +74,12 @@ type Entry struct {
 	Old, New Type
 }
 
-// NumFlags is above all bits of an entry's flags.
-const NumFlags = 4
+// Bits of an entry's flags: the path stands for all that is below it.
+const (
+	Recursive uint32 = 1 << iota // and for itself
+	Content
+	NumFlags // above all of them
+)
 
 // Type is what a path was or is.
 type Type uint8
@@ -88,11 +93,23 @@ const (
 	numTypes
 )
 
+// Round is what a call's environment says, in clsync's variables.
+type Round struct {
+	Status    string // CLSYNC_STATUS
+	Iteration uint64 // CLSYNC_ITERATION
+}
+
 // Sync asks for a call of clsyncapi_sync.
-type Sync struct{ Entries []Entry }
+type Sync struct {
+	Round   Round
+	Entries []Entry
+}
 
 // Rsync asks for a call of clsyncapi_rsync. No exclude list: "".
-type Rsync struct{ Include, Exclude string }
+type Rsync struct {
+	Round            Round
+	Include, Exclude string
+}
 
 // Deinit is the last request.
 type Deinit struct{}
@@ -156,12 +173,19 @@ func (e *Entry) layout(c *wire.Codec) {
 	wire.Enum(c, &e.New, numTypes)
 }
 
+func (r *Round) layout(c *wire.Codec) {
+	text(c, &r.Status, maxStatus)
+	wire.U64(c, &r.Iteration)
+}
+
 func (m *Sync) Layout(c *wire.Codec) {
+	m.Round.layout(c)
 	wire.List(c, &m.Entries, MaxEntries, func(c *wire.Codec, e *Entry) { e.layout(c) })
 	c.Must(len(m.Entries) > 0, "no path")
 }
 
 func (m *Rsync) Layout(c *wire.Codec) {
+	m.Round.layout(c)
 	text(c, &m.Include, MaxPath)
 	text(c, &m.Exclude, MaxPath)
 	c.Must(m.Include != "", "no include list")

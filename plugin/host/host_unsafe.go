@@ -10,6 +10,7 @@ import "C"
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"unsafe"
 
@@ -91,15 +92,31 @@ func slashed(dir string) string {
 
 func (h *Host) Init() frame.Result { return result(C.host_init(h.c)) }
 
+// setRound puts what is told of a call where the module, and the programs that it
+// starts, look for it. It fails without memory only.
+func setRound(r frame.Round) bool {
+	set := true
+	for name, value := range map[string]string{"CLSYNC_STATUS": r.Status, "CLSYNC_ITERATION": strconv.FormatUint(r.Iteration, 10)} {
+		n, v := C.CString(name), C.CString(value)
+		set = C.setenv(n, v, 1) == 0 && set
+		C.free(unsafe.Pointer(n))
+		C.free(unsafe.Pointer(v))
+	}
+	return set
+}
+
 // Sync calls clsyncapi_sync.
-func (h *Host) Sync(entries []frame.Entry) frame.Result {
-	block, events, err := events(entries)
+func (h *Host) Sync(m *frame.Sync) frame.Result {
+	if !setRound(m.Round) {
+		return frame.Result{Code: -1}
+	}
+	block, events, err := events(m.Entries)
 	defer C.free(unsafe.Pointer(block))
 	defer C.free(unsafe.Pointer(events))
 	if err != nil {
 		return frame.Result{Code: -1}
 	}
-	return result(C.host_sync(h.c, C.int(len(entries)), events))
+	return result(C.host_sync(h.c, C.int(len(m.Entries)), events))
 }
 
 // events is the entries as C has them, and the strings in them. Nothing of it is
@@ -132,10 +149,13 @@ func events(entries []frame.Entry) (*C.char, *C.api_eventinfo_t, error) {
 }
 
 // Rsync calls clsyncapi_rsync.
-func (h *Host) Rsync(include, exclude string) frame.Result {
-	in, ex := C.CString(include), (*C.char)(nil)
-	if exclude != "" {
-		ex = C.CString(exclude)
+func (h *Host) Rsync(m *frame.Rsync) frame.Result {
+	if !setRound(m.Round) {
+		return frame.Result{Code: -1}
+	}
+	in, ex := C.CString(m.Include), (*C.char)(nil)
+	if m.Exclude != "" {
+		ex = C.CString(m.Exclude)
 	}
 	defer C.free(unsafe.Pointer(in))
 	defer C.free(unsafe.Pointer(ex))

@@ -23,8 +23,8 @@ type Module interface {
 	// Load makes its functions callable: those of the mode, of Init.
 	Load(frame.Init) *frame.Fault
 	Init() frame.Result
-	Sync([]frame.Entry) frame.Result
-	Rsync(include, exclude string) frame.Result
+	Sync(*frame.Sync) frame.Result
+	Rsync(*frame.Rsync) frame.Result
 	Deinit() frame.Result
 }
 
@@ -79,11 +79,11 @@ func (s *server) do(req frame.Message) (frame.Result, *frame.Fault) {
 		return s.module.Init(), nil
 	case *frame.Sync:
 		if s.init.Mode == frame.ModeSync {
-			return s.module.Sync(req.Entries), nil
+			return s.module.Sync(req), nil
 		}
 	case *frame.Rsync:
 		if s.init.Mode == frame.ModeRsync {
-			return s.module.Rsync(req.Include, req.Exclude), nil
+			return s.module.Rsync(req), nil
 		}
 	case *frame.Deinit:
 		return s.module.Deinit(), nil

@@ -36,9 +36,11 @@ func (f *fake) Init() frame.Result {
 	return frame.Result{}
 }
 
-func (f *fake) Sync(e []frame.Entry) frame.Result { return f.call(fmt.Sprint("sync ", len(e))) }
-func (f *fake) Rsync(in, ex string) frame.Result  { return f.call("rsync " + in + " " + ex) }
-func (f *fake) Deinit() frame.Result              { return f.call("deinit") }
+func (f *fake) Sync(m *frame.Sync) frame.Result { return f.call(fmt.Sprint("sync ", len(m.Entries))) }
+func (f *fake) Rsync(m *frame.Rsync) frame.Result {
+	return f.call("rsync " + m.Include + " " + m.Exclude)
+}
+func (f *fake) Deinit() frame.Result { return f.call("deinit") }
 
 // talk has the requests served and returns the answers.
 func talk(t *testing.T, f *fake, requests ...frame.Message) ([]frame.Message, error) {

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -183,6 +184,8 @@ static void faulty(void)
 			;
 	if (is("exit"))
 		exit(0);
+	if (is("socket"))
+		socket(AF_INET, SOCK_STREAM, 0);
 	if (is("garbage"))
 		to_all(scribble);
 	if (is("close") || is("close and hang"))
@@ -195,8 +198,10 @@ int clsyncapi_sync(int n, api_eventinfo_t *list)
 {
 	calls++;
 	faulty();
-	if (is("print"))
+	if (is("print")) {
+		printf("%s %s\n", getenv("CLSYNC_STATUS"), getenv("CLSYNC_ITERATION"));
 		return events(n, list);
+	}
 	if (is("fork"))
 		return forks();
 	if (is("descriptors"))

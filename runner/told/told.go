@@ -24,6 +24,7 @@ import (
 	"lockstep/handler"
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
+	"lockstep/plugin/frame"
 )
 
 // Bounds of one call where names are words: clsync's of words; of bytes far less
@@ -46,15 +47,28 @@ const (
 	statusRunning = "running"
 )
 
-// Call is one call of the handler.
-type Call struct{ Argv, Env []string }
+// Call is one call of the handler: of a program by words, or of a function.
+type Call struct {
+	Argv, Env []string
+	Function  *Function // nil: it is a program
+}
+
+// Function is what a function is called with.
+type Function struct {
+	Status    string // what CLSYNC_STATUS and CLSYNC_ITERATION say
+	Iteration uint64
+	Entries   []handler.Entry // mode so
+	Names     []string        // how it is told of each entry's path
+
+	Include, Exclude string // mode rsyncso: list files
+}
 
 // Options are what package handler makes of a configuration.
 func Options(c settings.Handler, program, source string) (handler.Options, error) {
 	mode, err := handler.ParseMode(c.Mode)
 	return handler.Options{
 		Mode: mode, Path: program, Arguments: c.Arguments, Label: c.Label, Watch: source, Destination: c.Destination, PID: int(c.PID), Excludes: c.Excludes,
-		MaxWords: maxWords, MaxBytes: maxBytes, MaxList: maxList,
+		MaxWords: maxWords, MaxBytes: maxBytes, MaxList: maxList, MaxPaths: frame.MaxEntries, MaxName: frame.MaxPath,
 	}, err
 }
 
@@ -80,9 +94,6 @@ func New(c settings.Handler, program, source string) (*Teller, error) {
 	if len(o.Arguments) == 0 {
 		o.Arguments = nil
 	}
-	if o.Mode == handler.SO || o.Mode == handler.RsyncSO {
-		return nil, fmt.Errorf("mode %v calls a function, and there is a program only", o.Mode)
-	}
 	maker, err := handler.New(o)
 	if err != nil {
 		return nil, err
@@ -106,6 +117,9 @@ func (t *Teller) Fine(code uint8) bool {
 	}
 	return false
 }
+
+// Function says that functions are called, and no program.
+func (t *Teller) Function() bool { return t.mode.Function() }
 
 // ErrEnded says that call wanted no more.
 var ErrEnded = errors.New("ended")
@@ -214,7 +228,14 @@ func (j *telling) one(r handler.Run) (err error) {
 		}
 		paths[l.Name] = path
 	}
-	return j.caller.Call(Call{Argv: handler.Fill(r.Argv, func(n handler.ListName) string { return paths[n] }), Env: r.Env})
+	c := Call{Argv: handler.Fill(r.Argv, func(n handler.ListName) string { return paths[n] }), Env: r.Env}
+	if j.mode.Function() {
+		c.Function = &Function{Status: j.b.Status, Iteration: j.b.Iteration, Include: paths[handler.Include], Exclude: paths[handler.Exclude]}
+		if !j.mode.Rsync() {
+			c.Function.Entries, c.Function.Names = r.Entries, r.Names
+		}
+	}
+	return j.caller.Call(c)
 }
 
 // write makes a file that was not there: a name that another put in its place is

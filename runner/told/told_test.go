@@ -318,7 +318,7 @@ func TestArguments(t *testing.T) {
 	if err != nil || got != "/h|7-shell|x%label%y|/to|% CLSYNC_STATUS=running CLSYNC_ITERATION=0" {
 		t.Errorf("%v %q", err, got)
 	}
-	for _, bad := range []settings.Handler{{Mode: "so"}, {Mode: "rsyncso"}, {Mode: "nothing"}, {Mode: "shell", Label: "a\nb"}} {
+	for _, bad := range []settings.Handler{{Mode: "nothing"}, {Mode: "shell", Label: "a\nb"}} {
 		if _, err := New(bad, "/h", "/w"); err == nil {
 			t.Errorf("%+v is taken", bad)
 		}

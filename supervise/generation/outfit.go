@@ -14,7 +14,7 @@ import (
 func (m *Maker) outfit(cfg config.Config, plan RunnerPlan) (settings.Runner, sandbox.Spec, seccomp.Role, error) {
 	if cfg.Handled() {
 		// As it is now: a script that a person has edited is no upgrade to be told of.
-		h, err := host.InspectHandler(cfg.Handler)
+		h, err := host.InspectHandler(cfg.Sync)
 		if err != nil {
 			return settings.Runner{}, sandbox.Spec{}, "", err
 		}

@@ -13,6 +13,7 @@ import (
 
 	"lockstep/config"
 	"lockstep/config/owned"
+	"lockstep/plugin/object"
 )
 
 // Handler is a program of a person's, and what its jail shows of the host so that
@@ -20,26 +21,29 @@ import (
 type Handler struct {
 	Program  string // absolute, without symbolic links
 	Dev, Ino uint64
+	Module   Module
 	Dirs     []string          // directories of programs and libraries
 	Links    map[string]string // symbolic links, path to text: merged /usr
 	Files    []string          // what programs read at their start
 	Devices  []string
 }
 
-// InspectHandler looks at it as it is now. It and its interpreter must be root's
-// alone to write, and so must the directories that its jail shows.
-func InspectHandler(program string) (Handler, error) {
-	h := Handler{Program: program, Links: map[string]string{}}
-	info, err := os.Lstat(program)
-	if err != nil {
-		return Handler{}, fmt.Errorf("handler %s: %w", program, err)
+// Module is a shared object of a person's. Where there is one, the program is our
+// own, which calls the functions in it.
+type Module struct {
+	Path     string // absolute, without symbolic links; "": there is none
+	Dev, Ino uint64
+}
+
+// InspectHandler looks at a sync's as it is now. It and its interpreter must be
+// root's alone to write, and so must the directories that its jail shows.
+func InspectHandler(s config.Sync) (Handler, error) {
+	h := Handler{Links: map[string]string{}}
+	look := h.program
+	if s.CallsModule() {
+		look = h.module
 	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 || info.Mode()&(os.ModeSetuid|os.ModeSetgid) != 0 {
-		return Handler{}, fmt.Errorf("handler %s is not an executable file without set-id bits; name another", program)
-	}
-	h.Dev, h.Ino = st.Dev, st.Ino
-	if err := safe(program); err != nil {
+	if err := look(s.Handler); err != nil {
 		return Handler{}, err
 	}
 	for _, dir := range config.HandlerDirs() {
@@ -47,7 +51,75 @@ func InspectHandler(program string) (Handler, error) {
 			return Handler{}, err
 		}
 	}
+	if s.CallsModule() {
+		return h, h.extras()
+	}
 	return h, errors.Join(h.interpreter(), h.extras())
+}
+
+// program looks at a program.
+func (h *Handler) program(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return fmt.Errorf("handler %s: %w", path, err)
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 || info.Mode()&(os.ModeSetuid|os.ModeSetgid) != 0 {
+		return fmt.Errorf("handler %s is not an executable file without set-id bits; name another", path)
+	}
+	h.Program, h.Dev, h.Ino = path, st.Dev, st.Ino
+	return safe(path)
+}
+
+// module looks at a shared object, and at the program that calls it.
+func (h *Handler) module(path string) error {
+	file, err := object.Open(path, 0)
+	if err != nil {
+		return err
+	}
+	var st syscall.Stat_t
+	err = syscall.Fstat(int(file.Fd()), &st)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("module %s: %w", path, err)
+	}
+	h.Module = Module{Path: path, Dev: st.Dev, Ino: st.Ino}
+	const exe = "/proc/self/exe"
+	self, err := os.Readlink(exe)
+	if err == nil {
+		err = syscall.Stat(exe, &st)
+	}
+	if err != nil {
+		return fmt.Errorf("this program cannot be found: %w", err)
+	}
+	return h.caller(siblings(strings.TrimSuffix(self, " (deleted)")), st.Uid)
+}
+
+// caller looks at the program that calls the functions of modules. It is in dir, and
+// root's, or owner's, who has this program too.
+func (h *Handler) caller(dir string, owner uint32) error {
+	path := filepath.Join(dir, "lockstep-plugin")
+	image, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("what calls modules: %w; build or install all of lockstep again", err)
+	}
+	defer image.Close()
+	if err := owned.Check(path, 0, owner); err != nil {
+		return fmt.Errorf("program %s: not safe to run: %w; build or install lockstep again, as root", path, err)
+	}
+	var st syscall.Stat_t
+	if err := syscall.Fstat(int(image.Fd()), &st); err != nil {
+		return fmt.Errorf("program %s: %w", path, err)
+	}
+	// The path without links, for the jail; the file that was looked at is the one
+	// that stage one and the runner ask for.
+	if h.Program, err = filepath.EvalSymlinks(path); err != nil {
+		return fmt.Errorf("program %s: %w", path, err)
+	}
+	h.Dev, h.Ino = st.Dev, st.Ino
+	if err := sameBuild(path, image); err != nil {
+		return fmt.Errorf("%w, or start it again if that was done", err)
+	}
+	return nil
 }
 
 func safe(path string) error {

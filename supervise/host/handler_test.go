@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"lockstep/config"
+	"lockstep/internal/buildinfo"
 	"lockstep/internal/testenv"
 )
 
@@ -27,7 +29,7 @@ func TestInspectHandler(t *testing.T) {
 		return path
 	}
 	good := put("good", "#!/bin/sh -e\n", 0o755)
-	h, err := InspectHandler(good)
+	h, err := InspectHandler(config.Sync{Mode: "shell", Handler: good})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,8 +58,66 @@ func TestInspectHandler(t *testing.T) {
 		filepath.Join(dir, "nowhere"):       "no such file",
 		dir:                                 "not an executable",
 	} {
-		if _, err := InspectHandler(path); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := InspectHandler(config.Sync{Mode: "shell", Handler: path}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", path, err)
 		}
+	}
+}
+
+// A module is root's alone to write, and what calls its functions is of this build.
+func TestInspectModule(t *testing.T) {
+	testenv.NeedRoot(t)
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(name, text string, mode os.FileMode) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	var h Handler
+	// There is no such program beside a test.
+	if err := h.module(put("good.so", "", 0o644)); err == nil || !strings.Contains(err.Error(), "what calls modules") || h.Module.Path != dir+"/good.so" || h.Module.Ino == 0 {
+		t.Errorf("%v %+v", err, h.Module)
+	}
+	for path, want := range map[string]string{put("open.so", "", 0o664): "others can write to it", dir + "/nowhere.so": "no such file", dir: "no regular file"} {
+		h := Handler{}
+		if err := h.module(path); err == nil || !strings.Contains(err.Error(), want) || h.Module.Path != "" {
+			t.Errorf("%s: %v", path, err)
+		}
+		if _, err := InspectHandler(config.Sync{Mode: "rsyncso", Handler: path}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	script := func(id string, mode os.FileMode) {
+		put("lockstep-plugin", "#!/bin/sh\n[ \"$*\" = build-id ] && echo "+id+"\n", mode)
+	}
+	script(buildinfo.ID, 0o755)
+	if err := h.caller(dir, 0); err != nil || h.Program != dir+"/lockstep-plugin" || h.Ino == 0 {
+		t.Errorf("%v %+v", err, h)
+	}
+	script("another", 0o755)
+	if err := h.caller(dir, 0); err == nil || !strings.Contains(err.Error(), "is of build another") {
+		t.Errorf("%v", err)
+	}
+	script(buildinfo.ID, 0o777)
+	if err := h.caller(dir, 0); err == nil || !strings.Contains(err.Error(), "not safe to run") {
+		t.Errorf("%v", err)
+	}
+	script(buildinfo.ID, 0o755)
+	if err := os.Chown(dir+"/lockstep-plugin", 12345, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.caller(dir, 0); err == nil || !strings.Contains(err.Error(), "uid 12345") {
+		t.Errorf("%v", err)
+	}
+	if err := h.caller(dir, 12345); err != nil {
+		t.Errorf("who has lockstep has what calls modules: %v", err)
 	}
 }

@@ -41,10 +41,7 @@ func SealPrograms(c Caller) (*Programs, error) {
 	if err := syscall.Stat("/proc/self/exe", &st); err != nil {
 		return nil, fmt.Errorf("%s: %w", escape.Name(self), err)
 	}
-	dir := filepath.Dir(self)
-	if _, err := os.Stat(filepath.Join(dir, "lockstep-helper")); errors.Is(err, os.ErrNotExist) {
-		dir = libexec
-	}
+	dir := siblings(self)
 	p := &Programs{}
 	all := []struct {
 		to   **os.File
@@ -75,6 +72,15 @@ func SealPrograms(c Caller) (*Programs, error) {
 	return p, nil
 }
 
+// siblings is the directory in which the other programs of this one's build are.
+func siblings(self string) string {
+	dir := filepath.Dir(self)
+	if _, err := os.Stat(filepath.Join(dir, "lockstep-helper")); errors.Is(err, os.ErrNotExist) {
+		return libexec
+	}
+	return dir
+}
+
 // Close gives the images back.
 func (p *Programs) Close() error {
 	var err error
@@ -102,14 +108,22 @@ func seal(path, open string, owners []uint32) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("program %s: cannot be sealed: %w", name, err)
 	}
+	if err := sameBuild(path, image); err != nil {
+		return nil, errors.Join(err, image.Close())
+	}
+	return image, nil
+}
+
+// sameBuild makes sure that an image is of this program's build.
+func sameBuild(path string, image *os.File) error {
 	id, err := buildID(image)
 	if err == nil && id != buildinfo.ID {
 		err = fmt.Errorf("is of build %s, this program of %s", escape.Name(id), buildinfo.ID)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("program %s: %w; build or install all of lockstep again", name, err), image.Close())
+		return fmt.Errorf("program %s: %w; build or install all of lockstep again", escape.Name(path), err)
 	}
-	return image, nil
+	return nil
 }
 
 // buildID runs an image once, with an empty environment.

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/config"
 	"lockstep/handler"
 	"lockstep/internal/testenv"
 	"lockstep/ipc"
@@ -72,7 +73,7 @@ func TestHandlerRuns(t *testing.T) {
 		must(t, os.WriteFile(in(name), []byte(text), 0o755))
 		return in(name)
 	}
-	h, err := host.InspectHandler(script("handler", in("dst")))
+	h, err := host.InspectHandler(config.Sync{Mode: "shell", Handler: script("handler", in("dst"))})
 	must(t, err)
 	tree := func(path string) Tree {
 		var st unix.Stat_t

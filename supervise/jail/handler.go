@@ -10,7 +10,8 @@ import (
 // Where the jail of a handler has what is its own.
 const (
 	Scratch     = "/lockstep/tmp"
-	scratchSize = 64 << 20 // bytes: the lists of a run, and what the handler leaves there
+	PluginPath  = "/lockstep/lockstep-plugin" // what calls the functions of a module
+	scratchSize = 64 << 20                    // bytes: the lists of a run, and what the handler leaves there
 )
 
 // HandlerRunner is the jail of a person's program: source and target as in that of
@@ -23,9 +24,22 @@ func HandlerRunner(m Machine, source, target Tree, h host.Handler, r Rights) san
 		s.Binds = append(s.Binds, sandbox.Bind{Source: dir, Target: dir, Exec: true})
 		s.Landlock = append(s.Landlock, sandbox.Rule{Path: dir, Access: readFile | readDir | execute})
 	}
-	if !h.Within(h.Program) {
-		s.Binds = append(s.Binds, sandbox.Bind{Source: h.Program, Target: h.Program, File: true, Exec: true, Dev: h.Dev, Ino: h.Ino})
-		s.Landlock = append(s.Landlock, sandbox.Rule{Path: h.Program, Access: readFile | execute})
+	show := func(b sandbox.Bind, access uint64) {
+		b.File, b.Exec = true, true
+		s.Binds = append(s.Binds, b)
+		s.Landlock = append(s.Landlock, sandbox.Rule{Path: b.Target, Access: access})
+	}
+	program := sandbox.Bind{Source: h.Program, Target: h.Program, Dev: h.Dev, Ino: h.Ino}
+	switch m := h.Module; {
+	case m.Path != "":
+		program.Target = PluginPath
+		show(program, readFile|execute)
+		if !h.Within(m.Path) {
+			// To be mapped, not started: its mount alone must not be noexec.
+			show(sandbox.Bind{Source: m.Path, Target: m.Path, Dev: m.Dev, Ino: m.Ino}, readFile)
+		}
+	case !h.Within(h.Program):
+		show(program, readFile|execute)
 	}
 	for _, file := range h.Files {
 		s.Binds = append(s.Binds, sandbox.Bind{Source: file, Target: file, File: true})

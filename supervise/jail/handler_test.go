@@ -87,3 +87,39 @@ func TestHandlerEnv(t *testing.T) {
 		}
 	}
 }
+
+// Of a module's jail the program is our own, at a place of its own; the module can be
+// mapped as code, and neither started nor written to. One in a directory that is
+// shown is not shown twice.
+func TestModuleJail(t *testing.T) {
+	h := testHandler()
+	h.Program, h.Module = "/opt/lockstep/lockstep-plugin", host.Module{Path: "/opt/x.so", Dev: 5, Ino: 6}
+	s := HandlerRunner(Machine{}, Tree{Host: "/s", Path: "/s"}, Tree{Host: "/t", Path: "/t"}, h, Rights{})
+	for _, want := range []sandbox.Bind{
+		{Source: h.Program, Target: PluginPath, File: true, Exec: true, Dev: 1, Ino: 2},
+		{Source: "/opt/x.so", Target: "/opt/x.so", File: true, Exec: true, Dev: 5, Ino: 6},
+	} {
+		if !slices.Contains(s.Binds, want) {
+			t.Errorf("no %+v in %+v", want, s.Binds)
+		}
+	}
+	rules := map[string]uint64{}
+	for _, r := range s.Landlock {
+		rules[r.Path] |= r.Access
+	}
+	if _, there := rules[h.Program]; rules[PluginPath] != readFile|execute || rules["/opt/x.so"] != readFile || there {
+		t.Errorf("rules %v", rules)
+	}
+	h.Module.Path, h.Program = "/usr/lib/x.so", "/usr/libexec/lockstep/lockstep-plugin"
+	s = HandlerRunner(Machine{}, Tree{Host: "/s", Path: "/s"}, Tree{Host: "/t", Path: "/t"}, h, Rights{})
+	shown := false
+	for _, b := range s.Binds {
+		if b.Target == h.Module.Path {
+			t.Error("it has a mount of its own")
+		}
+		shown = shown || b.Target == PluginPath
+	}
+	if !shown {
+		t.Error("what calls it is not where the runner looks")
+	}
+}

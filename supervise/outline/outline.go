@@ -222,7 +222,11 @@ func makeSync(cfg config.Config, m Machine) Sync {
 func commands(cfg config.Config, t config.Target) map[string][]string {
 	out := map[string][]string{}
 	if cfg.Handled() {
-		out["handler"] = append([]string{cfg.Handler}, cfg.HandlerArgs...)
+		words := cfg.HandlerArgs
+		if f := cfg.Function(); f != "" {
+			words = []string{f}
+		}
+		out["handler"] = append([]string{cfg.Handler}, words...)
 		return out
 	}
 	o := brief.Options(cfg, t, brief.Want(cfg))
@@ -289,7 +293,7 @@ func Programs(set config.Set) config.Problems {
 	seen := map[string]bool{}
 	for i, s := range set.Syncs {
 		if s.Handled() {
-			if _, err := host.InspectHandler(s.Handler); err != nil && s.Handler != "" {
+			if _, err := host.InspectHandler(s); err != nil && s.Handler != "" {
 				p = append(p, config.Problem{Pos: set.Places.Find(config.Section(i), "handler"), Thing: "handler", Reason: err.Error()})
 			}
 			continue

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -160,5 +161,15 @@ func TestProgramsAreChecked(t *testing.T) {
 	p := Programs(set)
 	if len(p) != 1 || !strings.HasPrefix(p[0].Error(), "/f:3:1: rsync_path: /etc/passwd is not a program") {
 		t.Errorf("%v", p)
+	}
+}
+
+// Of a handler a person sees the program and its words, or the function.
+func TestHandlersWords(t *testing.T) {
+	for mode, want := range map[string][]string{"shell": {"/h", "%label%"}, "so": {"/h", "clsyncapi_sync"}, "rsyncso": {"/h", "clsyncapi_rsync"}} {
+		cfg := config.Config{Sync: config.Sync{Mode: mode, Handler: "/h", HandlerArgs: []string{"%label%"}}} // of the defaults
+		if got := commands(cfg, config.Target{})["handler"]; !slices.Equal(got, want) {
+			t.Errorf("%s: %q", mode, got)
+		}
 	}
 }

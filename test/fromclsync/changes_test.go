@@ -47,6 +47,8 @@ func changes() []change {
 		{"ssh", "all keys and settings of root's", "one key and one file of known hosts, both named", "no other key is tried, and no unknown host is believed", nil},
 		{"calls of a handler", "mode simple makes one for each event; with splitting=process they lack `CLSYNC_STATUS` and `CLSYNC_ITERATION`", "one for each path that changed, with all that happened to it; every call has both", "a write is one thing to do, and a handler must know what it is asked for", []int{20, 25}},
 		{"processes", "the handler is root", "rsync, or the handler, is in a jail that holds the source, the target and little else; see SECURITY.md", "what reads hostile names must not be able to do more", nil},
+		{"modules (`so`, `rsyncso`)", "loaded into clsync itself, and one that crashes ends it", "compiled anew against `include/clsync/clsync.h`, and loaded into a process of their own in the jail: a crash is one failed call; `clsyncapi_deinit` is hardly ever called",
+			"code of others belongs into no process that has more to do", nil},
 	}
 }
 

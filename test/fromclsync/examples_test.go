@@ -247,7 +247,7 @@ func notYet() []later {
 		{"make(1) when a *.c changes", []string{"-M", "direct", "-S", "make", "-W", "/srv/src", "-t1", "-w1", "--ignore-failures", "--have-recursive-sync", "--", "build"},
 			"--have-recursive-sync: asks for", "lockstep watch /srv/src prints a line for each change, which a shell can read"},
 		{"a shell script around rsync (rsyncshell)", []string{"-M", "rsyncshell", "-S", "/opt/handler.sh", "-W", "/srv/www"}, "--destination-dir: is not given", "its words for rsync after --, in mode rsyncdirect: examples/clsync/containers.conf"},
-		{"modules (so, rsyncso)", []string{"-M", "so", "-S", "/opt/module.so", "-W", "/srv/www"}, "--mode: mode so is not built yet", none},
+		{"modules (so, rsyncso)", []string{"-M", "so", "-S", "/opt/module.so", "-W", "/srv/www"}, "--destination-dir: is not given", "a target, and the module compiled anew: include/README.md"},
 	}
 }
 

@@ -132,7 +132,8 @@ func TestProgramsLinkOnly(t *testing.T) {
 	}{
 		"lockstep-helper": {[]string{"privileged", "ipc", "internal", "sandbox/lock"},
 			[]string{"ipc/settings", "ipc/status", "ipc/polled"}, sys},
-		"lockstep-runner":   {[]string{"runner", "rsync", "handler", "ipc", "internal", "sandbox/lock"}, []string{"ipc/status"}, sys},
+		"lockstep-runner": {[]string{"runner", "rsync", "handler", "plugin", "ipc", "internal", "sandbox/lock"},
+			[]string{"ipc/status", "plugin/host", "plugin/object", "plugin/serve"}, sys},
 		"lockstep-resolver": {[]string{"resolver", "monitor", "internal", "sandbox/lock"}, nil, sys},
 		"lockstep-worker": {[]string{"worker", "monitor", "rules", "rsync", "handler", "ipc", "internal", "sandbox/lock"}, []string{"ipc/polled"},
 			append(sys, "github.com/bmatcuk/doublestar/v4")},
@@ -153,6 +154,28 @@ func TestProgramsLinkOnly(t *testing.T) {
 				t.Errorf("%s needs cgo for %s", program, p.ImportPath)
 			}
 		}
+	}
+}
+
+// What calls the functions of a module links nothing that the module could make use
+// of: it speaks to its runner, and loads.
+func TestPluginLinksOnly(t *testing.T) {
+	found := 0
+	for _, p := range list(t, []string{"CGO_ENABLED=1"}, "-deps", "./cmd/lockstep-plugin") {
+		name, ours := own(p.ImportPath)
+		switch {
+		case p.Standard:
+		case ours && under(name, "cmd/lockstep-plugin", "plugin/host", "plugin/serve", "plugin/frame", "plugin/object", "ipc/wire", "internal"):
+			found++
+		case p.ImportPath != "golang.org/x/sys/unix":
+			t.Errorf("lockstep-plugin links %s", p.ImportPath)
+		}
+		if p.ImportPath == "net" || p.ImportPath == "os/exec" {
+			t.Errorf("lockstep-plugin links %s", p.ImportPath)
+		}
+	}
+	if found == 0 {
+		t.Error("nothing of it was found")
 	}
 }
 
