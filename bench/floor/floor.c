@@ -11,6 +11,10 @@
  *                      reads them; prints "pumped EVENTS NSEC", the time of the
  *                      reading, without that of the causing
  *
+ *   floor listen DIR EVENTS
+ *                      the same by fanotify: events of 10,000 files, for the
+ *                      kernel merges those of one
+ *
  * Those of the other ways to hear of changes, until standard input ends:
  *
  *   floor dnotify DIR  one open descriptor and F_NOTIFY per directory; prints
@@ -28,6 +32,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fanotify.h>
 #include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -190,6 +195,67 @@ static void pump(long want)
 	printf("pumped %ld %ld\n", events, spent);
 }
 
+/* The same of a file system's queue. */
+static long heard(long *overflows)
+{
+	static char buf[1 << 16] __attribute__((aligned(8)));
+	long events = 0;
+
+	for (;;) {
+		ssize_t n = read(queue, buf, sizeof buf);
+		struct fanotify_event_metadata *e = (void *)buf;
+
+		if (n < 0 && errno == EAGAIN)
+			return events;
+		if (n < 0)
+			die("read");
+		for (; FAN_EVENT_OK(e, n); e = FAN_EVENT_NEXT(e, n)) {
+			events++;
+			*overflows += !!(e->mask & FAN_Q_OVERFLOW);
+		}
+	}
+}
+
+static void listen_to(long want)
+{
+	enum { batch = 10000 };
+	long events = 0, spent = 0, overflows = 0;
+	size_t len = strlen(path);
+
+	queue = fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_DFID_NAME_TARGET | FAN_UNLIMITED_QUEUE | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY);
+	if (queue < 0)
+		die("fanotify");
+	for (int i = 0; i < batch; i++) {
+		sprintf(path + len, "/some-file-%d", i);
+		int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+		if (fd < 0 || close(fd))
+			die("create");
+	}
+	path[len] = 0;
+	if (fanotify_mark(queue, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_ATTRIB | FAN_ONDIR, AT_FDCWD, path))
+		die("mark");
+	for (int warm = 3; events < want; warm--) {
+		long begin, n;
+
+		for (int i = 0; i < batch; i++) {
+			sprintf(path + len, "/some-file-%d", i);
+			if (chmod(path, 0600))
+				die("chmod");
+		}
+		begin = nsec();
+		n = heard(&overflows);
+		if (warm <= 0) {
+			spent += nsec() - begin;
+			events += n;
+		}
+	}
+	if (overflows) {
+		fprintf(stderr, "floor: events were lost\n");
+		exit(1);
+	}
+	printf("pumped %ld %ld\n", events, spent);
+}
+
 static void compare(void)
 {
 	long begin = nsec(), before = usec();
@@ -210,10 +276,10 @@ static void hold(void)
 
 int main(int argc, char **argv)
 {
-	int pumping = argc == 4 && !strcmp(argv[1], "pump");
+	int pumping = argc == 4 && !strcmp(argv[1], "pump"), listening = argc == 4 && !strcmp(argv[1], "listen");
 
-	if ((argc != 3 && !pumping) || strlen(argv[2]) + 32 >= sizeof path) {
-		fprintf(stderr, "usage: floor watch|drain|dnotify|poll DIR, floor pump DIR EVENTS\n");
+	if ((argc != 3 && !pumping && !listening) || strlen(argv[2]) + 32 >= sizeof path) {
+		fprintf(stderr, "usage: floor watch|drain|dnotify|poll DIR, floor pump|listen DIR EVENTS\n");
 		return 2;
 	}
 	looking = !strcmp(argv[1], "poll");
@@ -221,6 +287,10 @@ int main(int argc, char **argv)
 	if (notifying && signal(SIGRTMIN, SIG_IGN) == SIG_ERR)
 		die("signal");
 	strcpy(path, argv[2]);
+	if (listening) {
+		listen_to(atol(argv[3]));
+		return 0;
+	}
 	queue = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (queue < 0)
 		die("inotify");

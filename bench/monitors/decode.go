@@ -30,7 +30,10 @@ func decoders() []decoder {
 		}},
 		product("inotify", "the same, decoded"),
 		product("inotify-tracked", "the same, and each becomes a marked path by way of the tree"),
-		product("fanotify", "read(2) of fanotify, decoded"),
+		{floorName + ", fanotify", "read(2) of fanotify and a loop over the events", func(b *bench, dir string) []string {
+			return []string{b.floorC, "listen", dir, strconv.Itoa(b.events)}
+		}},
+		product("fanotify", "the same, decoded"),
 		product("resolver-hot", "fanotify by way of the resolver to the worker, decoded twice: one directory, whose place is known"),
 		product("resolver-cold", "the same, each event in a directory whose place is asked for"),
 		product("records", "packets of the resolver (fanotify, dnotify), decoded"),

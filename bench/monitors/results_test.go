@@ -13,6 +13,7 @@ func TestTable(t *testing.T) {
 	r := results{Events: 1000, Dirs: 100, Decoded: []decoded{
 		{Decoder: floorName, Events: 1000, Nanos: 2000}, {Decoder: "inotify", Events: 1000, Nanos: 9000},
 		{Decoder: floorName, Events: 1000, Nanos: 3000}, {Decoder: "inotify", Events: 1000, Nanos: 3000, Allocations: 1},
+		{Decoder: floorName + ", other", Events: 1000, Nanos: 6000}, {Decoder: "other", Events: 1000, Nanos: 9000},
 	}, Watched: []watched{
 		{Watcher: floorName, Tree: 100, Seconds: 2, Kernel: 11_000},
 		{Watcher: "lockstep", Floor: floorName, Tree: 100, Seconds: 3, Empty: 5e6, User: 9500, Engine: 7000},
@@ -23,7 +24,7 @@ func TestTable(t *testing.T) {
 	}}
 	got := r.table()
 	for _, want := range []string{
-		"| C program |  | 500000000 | 2 | 1.00 | 0.000000 |", "| inotify |  | 333333333 | 3 | 1.50 | 0.001000 |",
+		"| C program |  | 500000000 | 2 | 1.00 | 0.000000 |", "| inotify |  | 333333333 | 3 | 1.50 | 0.001000 |", "| other |  | 111111111 | 9 | 1.50 | 0.000000 |",
 		"| C program | 100 | 2.00 | 20000.00 | 1.00 | 0.00 | 0.0 | 0 | 0 | 110 |", "| lockstep | 100 | 3.00 | 30000.00 | 1.50 | 0.00 | 5.0 | 95 | 70 | 0 |",
 		"| half | 50 | 3.00 | 60000.00 | 3.00 |", "\nhalf: there is no room for more.\n", "| alone | 100 | 4.00 | 40000.00 | – |",
 		"| C, poll | 100 | 0.50 | 1.00 | 0.25 |\n| lockstep, poll | 100 | 2.00 | 4.00 | 1.50 |\n",

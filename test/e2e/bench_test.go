@@ -112,7 +112,7 @@ func TestBenchMonitors(t *testing.T) {
 	if err := json.Unmarshal(text, &r); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Decoded) != 7 || len(r.Watched) != 7 {
+	if len(r.Decoded) != 8 || len(r.Watched) != 7 {
 		t.Errorf("%d decoders and %d that watch", len(r.Decoded), len(r.Watched))
 	}
 	for _, d := range r.Decoded {
