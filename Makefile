@@ -48,7 +48,7 @@ race: test-deps ## all unit tests with the race detector, uncached
 	$(GO) test -race -count=1 -timeout 30m ./...
 
 fuzz: deps ## every fuzz target FUZZTIME times (500000x); make fuzz FUZZTIME=50000000x for longer, FUZZ_ONLY=worker/tree for some
-	@FUZZTIME=$(FUZZTIME) FUZZ_ONLY='$(FUZZ_ONLY)' scripts/fuzz
+	@FUZZTIME=$(FUZZTIME) FUZZ_ONLY='$(FUZZ_ONLY)' FUZZ_MORE='$(FUZZ_MORE)' scripts/fuzz
 
 bench-deps: check-go ## the same, and what only the benchmark needs (lsyncd, clsync, inotify-tools, gnuplot)
 	@scripts/deps --bench

@@ -2,8 +2,7 @@
 
 package resolver
 
-// As few as the shortest queue that inotify is tested with: for a test alone, in
-// which events are lost again and again.
+// As few as the shortest queue that inotify is tested with: for a test alone.
 const (
 	maxQueued = 1 << 10
 	lookEvery = 1

@@ -82,10 +82,46 @@ func (m *mirror) alike() {
 	m.eventually("both trees are alike", func() bool { return maps.Equal(handled(m.src), handled(m.dst)) })
 }
 
+// tells starts a mirror of which a handler is told, and changes the source in ways
+// that are told differently, until the target has all of it.
+func (m *mirror) tells() {
+	t := m.t
+	t.Helper()
+	mkdir(t, m.src+"/d/deep", m.src+"/empty")
+	write(t, m.src+"/d/deep/f", "x")
+	write(t, m.src+"/-dash %label% *[x]", "y")
+	m.start("--delay", "50ms", "--retry-initial", "100ms")
+	m.await(0, "readiness", limit, m.isReady)
+	m.alike()
+	for i := range 20 {
+		dir := fmt.Sprintf("%s/d%d", m.src, i%5)
+		mkdir(t, dir)
+		write(t, dir+"/f", fmt.Sprint("content ", i))
+		write(t, fmt.Sprintf("%s/f%d", dir, i), "x") // what was there before has another name
+		var err error
+		switch i % 4 {
+		case 1:
+			err = os.RemoveAll(fmt.Sprintf("%s/d%d", m.src, (i+3)%5))
+		case 2:
+			err = os.Rename(dir, fmt.Sprintf("%s/moved%d", m.src, i))
+		case 3:
+			err = os.Symlink("f", fmt.Sprintf("%s/link%d", dir, i))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i%7 == 0 {
+			m.alike()
+		}
+	}
+	m.alike()
+}
+
 // What changes reaches the target through a handler, whatever ends it meanwhile.
 func TestHandlerMirrors(t *testing.T) {
 	for mode, text := range map[string]string{"shell": byLines, "rsyncshell": byRsync} {
 		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
 			m := newMirror(t)
 			// Some calls fail before they have done anything, some when they have done
 			// all, and some die.
@@ -96,36 +132,7 @@ case $((CLSYNC_ITERATION % 9)) in 2) exit 77;; 5) kill -9 $$;; esac
 case $((CLSYNC_ITERATION % 9)) in 7) exit 78;; esac
 `
 			m.flags = handler(t, mode, strings.ReplaceAll(unlucky, "DST", m.dst))
-			mkdir(t, m.src+"/d/deep", m.src+"/empty")
-			write(t, m.src+"/d/deep/f", "x")
-			write(t, m.src+"/-dash %label% *[x]", "y")
-			m.start("--delay", "50ms", "--retry-initial", "100ms")
-			m.await(0, "readiness", limit, m.isReady)
-			m.alike()
-			for i := range 20 {
-				dir := fmt.Sprintf("%s/d%d", m.src, i%5)
-				mkdir(t, dir)
-				write(t, dir+"/f", fmt.Sprint("content ", i))
-				write(t, fmt.Sprintf("%s/f%d", dir, i), "x") // what was there before has another name
-				switch i % 4 {
-				case 1:
-					if err := os.RemoveAll(fmt.Sprintf("%s/d%d", m.src, (i+3)%5)); err != nil {
-						t.Fatal(err)
-					}
-				case 2:
-					if err := os.Rename(dir, fmt.Sprintf("%s/moved%d", m.src, i)); err != nil {
-						t.Fatal(err)
-					}
-				case 3:
-					if err := os.Symlink("f", fmt.Sprintf("%s/link%d", dir, i)); err != nil {
-						t.Fatal(err)
-					}
-				}
-				if i%7 == 0 {
-					m.alike()
-				}
-			}
-			m.alike()
+			m.tells()
 			m.stop()
 		})
 	}

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -151,39 +150,11 @@ int clsyncapi_rsync(const char *include, const char *exclude)
 func TestModuleMirrors(t *testing.T) {
 	for _, mode := range []string{"so", "rsyncso"} {
 		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
 			m := newMirror(t)
 			m.flags = module(t, mode, modules(t, m.dst)[mode])
-			mkdir(t, m.src+"/d/deep", m.src+"/empty")
-			write(t, m.src+"/d/deep/f", "x")
-			write(t, m.src+"/-dash %label% *[x]", "y")
 			write(t, m.src+"/new\nline", "z")
-			m.start("--delay", "50ms", "--retry-initial", "100ms")
-			m.await(0, "readiness", limit, m.isReady)
-			m.alike()
-			for i := range 20 {
-				dir := fmt.Sprintf("%s/d%d", m.src, i%5)
-				mkdir(t, dir)
-				write(t, dir+"/f", fmt.Sprint("content ", i))
-				write(t, fmt.Sprintf("%s/f%d", dir, i), "x") // what was there before has another name
-				switch i % 4 {
-				case 1:
-					if err := os.RemoveAll(fmt.Sprintf("%s/d%d", m.src, (i+3)%5)); err != nil {
-						t.Fatal(err)
-					}
-				case 2:
-					if err := os.Rename(dir, fmt.Sprintf("%s/moved%d", m.src, i)); err != nil {
-						t.Fatal(err)
-					}
-				case 3:
-					if err := os.Symlink("f", fmt.Sprintf("%s/link%d", dir, i)); err != nil {
-						t.Fatal(err)
-					}
-				}
-				if i%7 == 0 {
-					m.alike()
-				}
-			}
-			m.alike()
+			m.tells()
 			m.await(0, "the crash", limit, says("it crashes"))
 			m.stop()
 		})

@@ -79,6 +79,9 @@ func builtWith(t *testing.T, tag string) string {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	if out, err := exec.Command("go", "version", "-m", filepath.Join(dir, "lockstep-resolver")).Output(); err != nil || !strings.Contains(string(out), "-tags="+tag+"\n") {
+		t.Fatalf("not built with %s: %v\n%s", tag, err, out)
+	}
 	if out, err := exec.Command("cp", built, dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
