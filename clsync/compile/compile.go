@@ -137,10 +137,7 @@ func option(at config.Pos, name string) string {
 // engine says whether it is lockstep's own rsync that is asked for.
 func (c *compiler) engine() bool {
 	const others = "programs with the words of rsync are not started by lockstep yet"
-	switch m := c.o.Mode; {
-	case m != options.RsyncDirect && m != options.RsyncShell:
-		c.fail("mode", "mode "+string(m)+" is not built yet: "+others, "use another mode, or keep clsync for this one")
-		return false
+	switch {
 	case c.o.SyncHandler == "rsync":
 		return true
 	case !strings.HasPrefix(c.o.SyncHandler, "/") || !isRsync(pathBase(c.o.SyncHandler)):

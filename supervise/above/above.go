@@ -69,6 +69,8 @@ type dir struct {
 
 	due     time.Time // when it is to be watched; zero: it is, or is asked
 	asked   bool      // the kernel, which has not answered
+	again   bool      // it is to be asked once more then
+	wd      int32     // its watch; 0: none
 	watched time.Time // since when it was, the last time
 	gap     time.Duration
 	tries   int // in vain
@@ -123,8 +125,26 @@ func (w *Watcher) Add(path string, poke func()) (remove func()) {
 func (w *Watcher) remove(r *root) {
 	for path, d := range w.dirs {
 		if delete(d.roots, r); len(d.roots) == 0 {
-			delete(w.dirs, path) // a watch that is left tells once, and nobody listens
+			delete(w.dirs, path)
+			w.forget(d)
 		}
+	}
+}
+
+// forget ends a directory's watch, if no other one has it too.
+func (w *Watcher) forget(d *dir) {
+	wd := d.wd
+	if d.wd = 0; wd == 0 {
+		return
+	}
+	left := slices.DeleteFunc(w.wds[wd], func(o *dir) bool { return o == d })
+	if w.wds[wd] = left; len(left) > 0 {
+		return
+	}
+	delete(w.wds, wd)
+	if conn, err := w.file.SyscallConn(); err == nil {
+		// EINVAL: it has told, and is no more.
+		_ = conn.Control(func(fd uintptr) { _, _ = unix.InotifyRmWatch(int(fd), uint32(wd)) })
 	}
 }
 
@@ -193,10 +213,12 @@ func (w *Watcher) place(now time.Time) {
 	}
 	for _, d := range due {
 		d.due = time.Time{}
-		if !d.asked {
-			d.asked = true
-			go w.watch(w.file, d, d.path, d.mask)
+		if d.asked {
+			d.again = true
+			continue
 		}
+		d.asked = true
+		go w.watch(w.file, d, d.path, d.mask)
 	}
 }
 
@@ -210,15 +232,15 @@ func (w *Watcher) watch(file *os.File, d *dir, path string, mask uint32) {
 			err = control
 		}
 	}
-	w.ask(func() { w.placed(d, int32(wd), mask, err) })
+	w.ask(func() { w.placed(d, int32(wd), err) })
 }
 
 // placed takes the answer. What has happened since it was last watched is seen by the
 // look that is asked for.
-func (w *Watcher) placed(d *dir, wd int32, mask uint32, err error) {
+func (w *Watcher) placed(d *dir, wd int32, err error) {
 	now := time.Now()
-	if d.asked = false; d.mask != mask { // it was asked for less
-		d.due = now
+	if d.asked = false; d.again { // for more, or the path may lead elsewhere since
+		d.again, d.due = false, now
 	}
 	if err != nil {
 		const soon = 5
@@ -230,8 +252,12 @@ func (w *Watcher) placed(d *dir, wd int32, mask uint32, err error) {
 		w.fail(fmt.Errorf("%s: %w", d.path, err))
 		return
 	}
-	if !slices.Contains(w.wds[wd], d) {
-		w.wds[wd] = append(w.wds[wd], d)
+	if d.wd != wd {
+		w.forget(d)
+		d.wd, w.wds[wd] = wd, append(w.wds[wd], d)
+	}
+	if len(d.roots) == 0 { // it was removed meanwhile
+		w.forget(d)
 	}
 	d.tries, d.watched = 0, now
 	d.poke()
@@ -247,6 +273,7 @@ func (d *dir) poke() {
 func (w *Watcher) told(wd int32) {
 	now := time.Now()
 	for _, d := range w.wds[wd] {
+		d.wd = 0
 		if now.Sub(d.watched) < 4*d.gap {
 			d.gap = min(2*d.gap, w.most)
 		} else {

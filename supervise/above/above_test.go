@@ -2,6 +2,7 @@ package above
 
 import (
 	"encoding/binary"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -210,6 +211,57 @@ func TestTwoRoots(t *testing.T) {
 	_ = h.w.Close()
 	h.w.Add("/x/y", func() {}) // hangs nobody
 	_ = h.w.Close()
+}
+
+// Whoever exchanges directories again and again leaves no watches behind, and neither
+// does who removes a root.
+func TestNothingIsLeft(t *testing.T) {
+	top := t.TempDir()
+	root := filepath.Join(top, "a/b/root")
+	must(t, os.MkdirAll(root, 0o755))
+	h := watch(t, root, 20*time.Millisecond)
+	remove := h.w.Add(root, func() {})
+	watches := func() (n int) {
+		h.quiet()
+		got := make(chan int, 1)
+		h.w.ask(func() {
+			conn, err := h.w.file.SyscallConn() // Fd would make it block
+			var text []byte
+			if err == nil {
+				err = conn.Control(func(fd uintptr) { text, _ = os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", fd)) })
+			}
+			if err != nil || len(text) == 0 {
+				t.Errorf("its watches cannot be read: %v", err)
+			}
+			if n := len(h.w.wds); n > len(h.w.dirs) {
+				t.Errorf("%d watches of %d directories are remembered", n, len(h.w.dirs))
+			}
+			got <- strings.Count(string(text), "inotify wd:")
+		})
+		return <-got
+	}
+	before := watches()
+	for i := range 5 {
+		must(t, os.Rename(top+"/a", fmt.Sprintf("%s/old%d", top, i)))
+		must(t, os.MkdirAll(root, 0o755))
+		if n := watches(); n > before {
+			t.Fatalf("%d watches, and before %d", n, before)
+		}
+	}
+	remove() // the other root is there still
+	if n := watches(); n > before {
+		t.Errorf("%d watches, and before %d", n, before)
+	}
+	h.w.ask(func() {
+		for path, d := range h.w.dirs {
+			clear(d.roots)
+			delete(h.w.dirs, path)
+			h.w.forget(d)
+		}
+	})
+	if n := watches(); n != 0 {
+		t.Errorf("%d watches of nothing", n)
+	}
 }
 
 // Of events only numbers are read, and no length is trusted.

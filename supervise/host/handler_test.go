@@ -12,13 +12,15 @@ import (
 	"lockstep/internal/testenv"
 )
 
-func TestInspectHandler(t *testing.T) {
-	testenv.NeedRoot(t)
+// putter is a directory without links on the way to it, and what makes files there.
+func putter(t *testing.T) (dir string, put func(name, text string, mode os.FileMode) string) {
+	t.Helper()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	put := func(name, text string, mode os.FileMode) string {
+	return dir, func(name, text string, mode os.FileMode) string {
+		t.Helper()
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -28,6 +30,11 @@ func TestInspectHandler(t *testing.T) {
 		}
 		return path
 	}
+}
+
+func TestInspectHandler(t *testing.T) {
+	testenv.NeedRoot(t)
+	dir, put := putter(t)
 	good := put("good", "#!/bin/sh -e\n", 0o755)
 	h, err := InspectHandler(config.Sync{Mode: "shell", Handler: good})
 	if err != nil {
@@ -67,20 +74,7 @@ func TestInspectHandler(t *testing.T) {
 // A module is root's alone to write, and what calls its functions is of this build.
 func TestInspectModule(t *testing.T) {
 	testenv.NeedRoot(t)
-	dir, err := filepath.EvalSymlinks(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	put := func(name, text string, mode os.FileMode) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(path, mode); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
+	dir, put := putter(t)
 	var h Handler
 	// There is no such program beside a test.
 	if err := h.module(put("good.so", "", 0o644)); err == nil || !strings.Contains(err.Error(), "what calls modules") || h.Module.Path != dir+"/good.so" || h.Module.Ino == 0 {

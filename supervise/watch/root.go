@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"lockstep/console"
 	"lockstep/internal/escape"
 	"lockstep/ipc/settings"
@@ -192,22 +194,24 @@ func (r *root) step() error {
 }
 
 // look reads what the root is now.
-func (r *root) look() (now rootid.Roots, why string) {
-	now, err := r.looker.Look(r.path, "", false)
-	if err != nil {
-		return now, err.Error()
+func (r *root) look() (now rootid.Roots, err error) {
+	if now, err = r.looker.Look(r.path, "", false); err != nil {
+		return now, err
 	}
 	if err := proc.Hanging(r.hung); err != nil {
-		return now, err.Error()
+		return now, err
 	}
 	r.hung = nil
-	return now, ""
+	return now, nil
 }
 
 // start starts a helper and a worker, if the root is there.
 func (r *root) start() error {
-	now, why := r.look()
-	if why == "" {
+	now, err := r.look()
+	why := ""
+	if err != nil {
+		why = err.Error()
+	} else {
 		why = r.b.opt.unseen(r.path, now.Source) // another file system may have been mounted there
 	}
 	if why != "" {
@@ -223,7 +227,6 @@ func (r *root) start() error {
 	r.started++
 	r.last = status.Report{}
 	o := &r.b.opt
-	var err error
 	r.gen, err = r.maker.Begin(generation.Plan{
 		Config: o.config(r.path),
 		Roots:  now,
@@ -236,7 +239,7 @@ func (r *root) start() error {
 	}
 	if err == nil {
 		// What was mounted in between is in no list.
-		if again, why := r.look(); why != "" || !again.Same(now) {
+		if again, gone := r.look(); gone != nil || !again.Same(now) {
 			r.log.Info("the root changed while it was opened")
 			return r.again(time.Time{})
 		}
@@ -348,7 +351,14 @@ func (r *root) onExit(e proc.Exit) error {
 
 // vanished: the worker has found that the root is not what it was.
 func (r *root) vanished() {
-	if _, why := r.look(); why != "" {
+	_, err := r.look()
+	r.gone(err)
+}
+
+// gone tells that the root is not what it was, and of its end if a look at it says
+// that there is none: not if what it is on does not answer.
+func (r *root) gone(look error) {
+	if errors.Is(look, unix.ENOENT) || errors.Is(look, unix.ENOTDIR) {
 		r.send(r.b.print.Own(nil, r.path, "delete", "it is gone", time.Now()))
 	}
 	r.log.Warn(escape.Name(r.path) + " is no longer the directory that it was: it is opened again")
@@ -393,12 +403,12 @@ func (r *root) checkRoot() error {
 	if r.stopping || r.gen == nil {
 		return nil
 	}
-	now, why := r.look()
-	if why == "" && r.gen.Roots.Same(now) || r.b.opt.Follow && (why != "" || !now.Source.Same(r.gen.Roots.Source)) {
+	now, err := r.look()
+	if err == nil && r.gen.Roots.Same(now) || r.b.opt.Follow && (err != nil || !now.Source.Same(r.gen.Roots.Source)) {
 		return nil
 	}
-	if why != "" {
-		r.vanished()
+	if err != nil {
+		r.gone(err)
 	} else {
 		r.log.Info("what is mounted at or inside the root has changed, or it is another directory: starting afresh")
 	}

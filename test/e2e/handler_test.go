@@ -28,6 +28,19 @@ func handler(t *testing.T, mode, text string) []string {
 // Handlers that mirror: from a list of lines, by names, by a call for each path,
 // and with rsync's lists.
 const (
+	// bring brings one path over, below DST.
+	bring = `if [ -d "./$path" ] && [ ! -L "./$path" ]; then
+	[ ! -L "DST/$path" ] && [ -d "DST/$path" ] || rm -rf "DST/$path"
+	mkdir -p "DST/$path" && chmod --reference="./$path" "DST/$path"
+	# It went and came: what it lacks is told by nothing else.
+	[ $((mask & 512)) = 0 ] || rsync -a --delete "./$path/" "DST/$path/" || exit 1
+elif [ -e "./$path" ] || [ -L "./$path" ]; then
+	rm -rf "DST/$path"
+	cp -a "./$path" "DST/$path" || [ ! -e "./$path" ] || exit 1
+else
+	rm -rf "DST/$path"
+fi
+`
 	byLines = `#!/bin/sh
 [ "$1" = synclist ] || exit 9
 while IFS= read -r line; do
@@ -35,18 +48,7 @@ while IFS= read -r line; do
 	[ -n "$path" ] || continue
 	mask=${line#sync * }
 	mask=${mask%% *}
-	if [ -d "./$path" ] && [ ! -L "./$path" ]; then
-		[ ! -L "DST/$path" ] && [ -d "DST/$path" ] || rm -rf "DST/$path"
-		mkdir -p "DST/$path" && chmod --reference="./$path" "DST/$path"
-		# It went and came: what it lacks is told by nothing else.
-		[ $((mask & 512)) = 0 ] || rsync -a --delete "./$path/" "DST/$path/" || exit 1
-	elif [ -e "./$path" ] || [ -L "./$path" ]; then
-		rm -rf "DST/$path"
-		cp -a "./$path" "DST/$path" || [ ! -e "./$path" ] || exit 1
-	else
-		rm -rf "DST/$path"
-	fi
-done <"$3"
+` + bring + `done <"$3"
 `
 	byRsync = `#!/bin/sh
 exec rsync -aH --delete --modify-window=-1 --ignore-times --exclude-from="$4" --include-from="$3" --exclude='*' ./ DST/

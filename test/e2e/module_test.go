@@ -68,21 +68,10 @@ static int mirror(int n, api_eventinfo_t *events)
 }
 `
 
-// onePath brings one path over, below DST.
+// onePath is it for a path and a mask.
 const onePath = `path=$1 mask=$2
 [ -n "$path" ] || exit 0
-if [ -d "./$path" ] && [ ! -L "./$path" ]; then
-	[ ! -L "DST/$path" ] && [ -d "DST/$path" ] || rm -rf "DST/$path"
-	mkdir -p "DST/$path" && chmod --reference="./$path" "DST/$path"
-	# It went and came: what it lacks is told by nothing else.
-	[ $((mask & 512)) = 0 ] || rsync -a --delete "./$path/" "DST/$path/" || exit 1
-elif [ -e "./$path" ] || [ -L "./$path" ]; then
-	rm -rf "DST/$path"
-	cp -a "./$path" "DST/$path" || [ ! -e "./$path" ] || exit 1
-else
-	rm -rf "DST/$path"
-fi
-`
+` + bring
 
 // unlucky has some calls fail before they have done anything, some when they have
 // done all, and some crash: the second one of all among them.
