@@ -84,11 +84,8 @@ func TestHandlerRuns(t *testing.T) {
 		Handler: settings.Handler{Mode: "shell", Label: "lab", Destination: in("dst"), Lists: Scratch}, Timeout: time.Minute, Grace: time.Second}
 	run := launch(t, HandlerRunner(Machine{}, tree(in("src")), tree(in("dst")), h, Rights{}), seccomp.Table(seccomp.Handler, runtime.GOARCH), cfg)
 	run.ok(ipc.JobList, string(handler.AppendTold(nil, handler.Told{Path: "f", Mask: 8})))
-	for end := time.Now().Add(10 * time.Second); !strings.Contains(run.stderr.String(), " chroot\n"); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) { // what it says comes through a pipe of its own
-			t.Fatalf("it does not say all\n%s", run.stderr)
-		}
-	}
+	// What it says comes through a pipe of its own.
+	run.stderr.until(t, func(text string) bool { return strings.Contains(text, " chroot\n") })
 	got := answers(strings.ReplaceAll(run.stderr.String(), "<6>", ""))
 	may := []string{"read-source", "write-target", "scratch", "null", "pipe", "background", "here-text", "copy", "move", "list", "lock"}
 	for what, can := range got {

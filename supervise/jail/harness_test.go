@@ -119,14 +119,41 @@ type running struct {
 }
 
 type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu   sync.Mutex
+	b    bytes.Buffer
+	news chan struct{} // closed by the next write; nil: nobody waits for it
 }
 
 func (l *lockedBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.news != nil {
+		close(l.news)
+		l.news = nil
+	}
 	return l.b.Write(p)
+}
+
+// until waits until what was written is enough.
+func (l *lockedBuffer) until(t *testing.T, enough func(text string) bool) {
+	t.Helper()
+	late := time.After(time.Minute)
+	for {
+		l.mu.Lock()
+		if l.news == nil {
+			l.news = make(chan struct{})
+		}
+		text, news := l.b.String(), l.news
+		l.mu.Unlock()
+		if enough(text) {
+			return
+		}
+		select {
+		case <-news:
+		case <-late:
+			t.Fatalf("it does not say all\n%s", text)
+		}
+	}
 }
 
 func (l *lockedBuffer) String() string {
