@@ -21,7 +21,7 @@ import (
 	"lockstep/clsync/options"
 	"lockstep/clsync/transfer"
 	"lockstep/config"
-	"lockstep/config/keys"
+	"lockstep/config/field"
 	"lockstep/internal/escape"
 	"lockstep/rootid"
 )
@@ -267,7 +267,7 @@ func (c *compiler) transfer() {
 		c.put("rsync_args", "["+c.list(r.Args)+"]")
 	}
 	if r.BWLimit > 0 {
-		c.put("bwlimit", quoted(keys.FormatSize(r.BWLimit)))
+		c.put("bwlimit", quoted(field.FormatSize(r.BWLimit)))
 	}
 }
 

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"lockstep/config/keys"
+	"lockstep/config/field"
 )
 
 // The limits of lockstep's keys.
@@ -23,7 +23,7 @@ func (c *compiler) times() {
 	t, w := o.DelayCollect, o.DelaySync
 	quiet := min(t, longestQuiet)
 	if t > longestWait {
-		c.fail("delay-collect", keys.FormatDuration(t)+" is more than lockstep waits", "write 86400 at most")
+		c.fail("delay-collect", field.FormatDuration(t)+" is more than lockstep waits", "write 86400 at most")
 	}
 	var sooner string
 	if quiet < t {
@@ -46,7 +46,7 @@ func (c *compiler) times() {
 	}
 }
 
-func duration(d time.Duration) string { return quoted(keys.FormatDuration(d)) }
+func duration(d time.Duration) string { return quoted(field.FormatDuration(d)) }
 
 func (c *compiler) big() {
 	o := c.o
@@ -55,12 +55,12 @@ func (c *compiler) big() {
 		return
 	}
 	if o.DelayBigfile > longestBig {
-		c.fail("delay-collect-bigfile", keys.FormatDuration(o.DelayBigfile)+" is more than lockstep waits", "write 2592000 at most")
+		c.fail("delay-collect-bigfile", field.FormatDuration(o.DelayBigfile)+" is more than lockstep waits", "write 2592000 at most")
 	}
 	// Here a file of the size itself is big, for clsync one above it.
 	size := quoted(fmt.Sprint(uint64(o.ThresholdBigfile) + 1))
 	c.put("big_file", "{ size = "+size+", delay = "+duration(o.DelayBigfile)+" }",
-		fmt.Sprintf("--threshold-bigfile: more than %s; --delay-collect-bigfile: since the last change, twice that at most", keys.FormatSize(uint64(o.ThresholdBigfile))))
+		fmt.Sprintf("--threshold-bigfile: more than %s; --delay-collect-bigfile: since the last change, twice that at most", field.FormatSize(uint64(o.ThresholdBigfile))))
 }
 
 func (c *compiler) timeout() {
@@ -68,9 +68,9 @@ func (c *compiler) timeout() {
 	case k == 0:
 		c.put("timeout", duration(longestRun), "--timeout-sync=0: none; this is the longest")
 	case k < time.Second:
-		c.fail("timeout-sync", keys.FormatDuration(k)+" is less than lockstep lets a command run", "write 1 at least, or 0 for no limit")
+		c.fail("timeout-sync", field.FormatDuration(k)+" is less than lockstep lets a command run", "write 1 at least, or 0 for no limit")
 	case k > longestRun:
-		c.fail("timeout-sync", keys.FormatDuration(k)+" is more than lockstep lets a command run", "write 31536000 at most, or 0 for no limit")
+		c.fail("timeout-sync", field.FormatDuration(k)+" is more than lockstep lets a command run", "write 31536000 at most, or 0 for no limit")
 	default:
 		c.put("timeout", duration(k), "--timeout-sync: the command is killed and what it had is tried again; clsync ended, with 0")
 	}

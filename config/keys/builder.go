@@ -102,7 +102,7 @@ func (b *Builder) Put(in config.Section, name, value string, at config.Pos) bool
 		return false
 	}
 	b.Begin(in, name, at)
-	err := k.read(&s.scratch, value)
+	err := k.field.Read(&s.scratch, value)
 	if err == nil && b.path != "" {
 		err = needsAbsolute(k, value)
 	}
@@ -201,7 +201,7 @@ func (b *Builder) base() config.Config {
 		if k.Default == "" {
 			continue
 		}
-		if err := k.read(&c, k.Default); err != nil {
+		if err := k.field.Read(&c, k.Default); err != nil {
 			// The table itself is wrong; a test reads every default.
 			b.Fail(config.Pos{}, k.Name, "bad default: "+err.Error(), "report this as a bug")
 		}
@@ -215,7 +215,7 @@ func (b *Builder) apply(c *config.Config, in config.Section, except ...map[strin
 		if len(except) > 0 && except[0][e.key.Name] {
 			continue
 		}
-		if err := e.key.read(c, e.value); err != nil {
+		if err := e.key.field.Read(c, e.value); err != nil {
 			b.Fail(b.where(in, e.key.Name), b.say(e.key.Name), err.Error(), e.key.Advice)
 		}
 	}

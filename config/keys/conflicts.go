@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"lockstep/config"
+	"lockstep/config/field"
 )
 
 // conflict takes note of a value that is well formed and does not go together
@@ -41,10 +42,10 @@ func (b *Builder) order(in config.Section, low string, l time.Duration, high str
 	advice := fmt.Sprintf("raise %s or lower %s", b.say(high), b.say(low))
 	written := func(name string) bool { return b.at(in).seen[name] || b.at(config.InDefaults).seen[name] }
 	if written(low) && !written(high) && b.path != "" {
-		b.conflict(in, low, fmt.Sprintf("%s is above %s, which is %s", FormatDuration(l), b.say(high), FormatDuration(h)), advice)
+		b.conflict(in, low, fmt.Sprintf("%s is above %s, which is %s", field.FormatDuration(l), b.say(high), field.FormatDuration(h)), advice)
 		return
 	}
-	b.conflict(in, high, fmt.Sprintf("%s is below %s, which is %s", FormatDuration(h), b.say(low), FormatDuration(l)), advice)
+	b.conflict(in, high, fmt.Sprintf("%s is below %s, which is %s", field.FormatDuration(h), b.say(low), field.FormatDuration(l)), advice)
 }
 
 // good says that no value of the keys was bad, here or in the defaults.

@@ -7,18 +7,19 @@ import (
 	"strings"
 
 	"lockstep/config"
+	"lockstep/config/field"
 )
 
 func handlerKeys() []Key {
 	return []Key{
 		{Name: "mode", Group: GroupHandler, Unit: strings.Join(config.Modes(), "|"), Default: config.ModeRsync, Advice: "use " + either(config.Modes()),
-			Help: "who keeps the targets in step: lockstep's own rsync, or a handler that is told what has changed as clsync tells it: by a call for each path, by names, by a list of lines, by rsync's lists, or by calls of functions in a shared object", field: text(readMode, func(c *config.Config) *string { return &c.Mode })},
+			Help: "who keeps the targets in step: lockstep's own rsync, or a handler that is told what has changed as clsync tells it: by a call for each path, by names, by a list of lines, by rsync's lists, or by calls of functions in a shared object", field: field.Text(readMode, func(c *config.Config) *string { return &c.Mode })},
 		{Name: "handler", Group: GroupHandler, Unit: "FILE", Advice: "name the program by its absolute path",
-			Help: "the program of such a mode, or the shared object of so and rsyncso; root's alone to write", field: absolute(func(c *config.Config) *string { return &c.Handler })},
+			Help: "the program of such a mode, or the shared object of so and rsyncso; root's alone to write", field: field.Absolute(func(c *config.Config) *string { return &c.Handler })},
 		{Name: "handler_args", Group: GroupHandler, Unit: "WORD", List: true, Advice: "write each word in quotes of its own",
-			Help: "its words, with clsync's macros, such as %INCLUDE-LIST-PATH% (default: those that clsync's mode has)", field: list(readHandlerArg, func(c *config.Config) *[]string { return &c.HandlerArgs })},
+			Help: "its words, with clsync's macros, such as %INCLUDE-LIST-PATH% (default: those that clsync's mode has)", field: field.List(readHandlerArg, func(c *config.Config) *[]string { return &c.HandlerArgs })},
 		{Name: "ignore_exit_codes", Group: GroupHandler, Unit: "CODE", List: true, Advice: `write numbers from 1 to 255 in quotes: ["23"]`,
-			Help: "its exit codes that are no failure (24 of a handler with rsync's lists never is)", field: field{readIgnore, writeIgnore}},
+			Help: "its exit codes that are no failure (24 of a handler with rsync's lists never is)", field: field.Field{Read: readIgnore, Write: writeIgnore}},
 	}
 }
 

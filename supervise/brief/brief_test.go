@@ -11,6 +11,7 @@ import (
 
 	"lockstep/config"
 	"lockstep/config/choose"
+	"lockstep/config/field"
 	"lockstep/config/keys"
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
@@ -189,14 +190,14 @@ func TestDeletes(t *testing.T) {
 // targets that there may be leave it what it has without any.
 func TestLimitsOfManyTargets(t *testing.T) {
 	var more []string // than the first
-	for i := range keys.MaxTargets - 1 {
+	for i := range field.MaxTargets - 1 {
 		more = append(more, "targets", fmt.Sprintf("/backup/%d", i))
 	}
 	c := cfg(t, more...)
-	if _, err := Helper(c, rsync.Options{}, rootid.Roots{}, choose.Choice{}, 0, 7); err != nil || len(c.Targets) != keys.MaxTargets {
+	if _, err := Helper(c, rsync.Options{}, rootid.Roots{}, choose.Choice{}, 0, 7); err != nil || len(c.Targets) != field.MaxTargets {
 		t.Fatalf("%d targets: %v", len(c.Targets), err)
 	}
-	for role, want := range map[string]int64{"helper": 64 + 2*keys.MaxTargets, "worker": 64, "runner": 128} {
+	for role, want := range map[string]int64{"helper": 64 + 2*field.MaxTargets, "worker": 64, "runner": 128} {
 		if got := Limits(role, len(c.Targets), false).Pids; got != want {
 			t.Errorf("%s: at most %d threads, want %d", role, got, want)
 		}

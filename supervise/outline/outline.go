@@ -20,6 +20,7 @@ import (
 	"lockstep/cgroup"
 	"lockstep/config"
 	"lockstep/config/choose"
+	"lockstep/config/field"
 	"lockstep/config/keys"
 	"lockstep/internal/buildinfo"
 	"lockstep/ipc"
@@ -125,7 +126,7 @@ func watching(cfg config.Config) choose.Choice {
 func makeWatching(c choose.Choice) Watching {
 	w := Watching{Monitor: c.Monitor, Why: c.Why, text: words.Watching(c)}
 	if c.Monitor == choose.Poll {
-		w.Every = keys.FormatDuration(c.Every)
+		w.Every = field.FormatDuration(c.Every)
 	}
 	return w
 }

@@ -5,7 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"lockstep/config/keys"
+	"lockstep/config/field"
 	"lockstep/internal/escape"
 	"lockstep/supervise/words"
 )
@@ -90,7 +90,7 @@ func memory(n int64) string {
 	if n <= 0 {
 		return ""
 	}
-	return keys.FormatSize(uint64(n)>>20<<20) + " of memory and "
+	return field.FormatSize(uint64(n)>>20<<20) + " of memory and "
 }
 
 func (m MachinePlan) write(b *strings.Builder) {

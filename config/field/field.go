@@ -1,4 +1,9 @@
-package keys
+// Package field has what reads and writes the value of one key: where it is kept
+// in a configuration, and which values it takes.
+//
+// Trust: linked into the supervisor, which is root; its input is what root
+// wrote. Pure.
+package field
 
 import (
 	"fmt"
@@ -9,8 +14,15 @@ import (
 	"lockstep/config"
 )
 
-func boolean(at func(*config.Config) *bool) field {
-	return field{func(c *config.Config, v string) error {
+// Field is the place of a key's value in a configuration.
+type Field struct {
+	Read  func(c *config.Config, value string) error
+	Write func(c *config.Config) []string // as it would be read; of a list, each
+}
+
+// Bool is true or false.
+func Bool(at func(*config.Config) *bool) Field {
+	return Field{func(c *config.Config, v string) error {
 		b, err := strconv.ParseBool(v)
 		if err != nil {
 			return fmt.Errorf("%q is neither true nor false", v)
@@ -20,8 +32,9 @@ func boolean(at func(*config.Config) *bool) field {
 	}, func(c *config.Config) []string { return []string{strconv.FormatBool(*at(c))} }}
 }
 
-func duration(low, high time.Duration, at func(*config.Config) *time.Duration) field {
-	return field{func(c *config.Config, v string) error {
+// Duration is a duration between two, both included.
+func Duration(low, high time.Duration, at func(*config.Config) *time.Duration) Field {
+	return Field{func(c *config.Config, v string) error {
 		d, err := time.ParseDuration(v)
 		if err != nil {
 			return fmt.Errorf("%q is not a duration", v)
@@ -34,23 +47,24 @@ func duration(low, high time.Duration, at func(*config.Config) *time.Duration) f
 	}, writeDuration(at)}
 }
 
-// longest is the longest interval at which something is done again.
-const longest = 366 * 24 * time.Hour
+// Longest is the Longest interval at which something is done again.
+const Longest = 366 * 24 * time.Hour
 
-// orNever is an interval for which "0" may be written: never, or as is usual.
-func orNever(least, most time.Duration, at func(*config.Config) *time.Duration) field {
+// OrNever is an interval for which "0" may be written: never, or as is usual.
+func OrNever(least, most time.Duration, at func(*config.Config) *time.Duration) Field {
 	read := func(c *config.Config, v string) error {
 		if v == "0" {
 			*at(c) = 0
 			return nil
 		}
-		return duration(least, most, at).read(c, v)
+		return Duration(least, most, at).Read(c, v)
 	}
-	return field{read, writeDuration(at)}
+	return Field{read, writeDuration(at)}
 }
 
-func size(at func(*config.Config) *uint64) field {
-	return field{func(c *config.Config, v string) error {
+// Size is a number of bytes, as ParseSize reads it.
+func Size(at func(*config.Config) *uint64) Field {
+	return Field{func(c *config.Config, v string) error {
 		n, err := ParseSize(v)
 		if err != nil {
 			return err
@@ -60,8 +74,9 @@ func size(at func(*config.Config) *uint64) field {
 	}, func(c *config.Config) []string { return []string{FormatSize(*at(c))} }}
 }
 
-func absolute(at func(*config.Config) *string) field {
-	return field{func(c *config.Config, v string) error {
+// Absolute is an absolute path.
+func Absolute(at func(*config.Config) *string) Field {
+	return Field{func(c *config.Config, v string) error {
 		if err := config.CheckPath(v); err != nil {
 			return err
 		}
@@ -73,8 +88,9 @@ func absolute(at func(*config.Config) *string) field {
 	}, writeText(at)}
 }
 
-func number(low, high uint32, at func(*config.Config) *uint32) field {
-	return field{func(c *config.Config, v string) error {
+// Number is a number between two, both included.
+func Number(low, high uint32, at func(*config.Config) *uint32) Field {
+	return Field{func(c *config.Config, v string) error {
 		n, err := strconv.ParseUint(v, 10, 32)
 		if err != nil || uint32(n) < low || uint32(n) > high {
 			return fmt.Errorf("%q is not a number from %d to %d", v, low, high)
@@ -84,8 +100,9 @@ func number(low, high uint32, at func(*config.Config) *uint32) field {
 	}, func(c *config.Config) []string { return []string{fmt.Sprint(*at(c))} }}
 }
 
-func user(at func(*config.Config) *string) field {
-	return field{func(c *config.Config, v string) error {
+// User is the name of a user that is neither root nor nobody.
+func User(at func(*config.Config) *string) Field {
+	return Field{func(c *config.Config, v string) error {
 		if v == "root" || v == "nobody" || !config.IsUser(v) {
 			return fmt.Errorf("%q cannot be the user of a confined process", v)
 		}
@@ -94,12 +111,14 @@ func user(at func(*config.Config) *string) field {
 	}, writeText(at)}
 }
 
-func text(read func(*config.Config, string) error, at func(*config.Config) *string) field {
-	return field{read, writeText(at)}
+// Text is a text that is written as it was read.
+func Text(read func(*config.Config, string) error, at func(*config.Config) *string) Field {
+	return Field{read, writeText(at)}
 }
 
-func list(read func(*config.Config, string) error, at func(*config.Config) *[]string) field {
-	return field{read, func(c *config.Config) []string { return *at(c) }}
+// List is a list of such.
+func List(read func(*config.Config, string) error, at func(*config.Config) *[]string) Field {
+	return Field{read, func(c *config.Config) []string { return *at(c) }}
 }
 
 func writeText(at func(*config.Config) *string) func(*config.Config) []string {
@@ -115,7 +134,8 @@ func writeDuration(at func(*config.Config) *time.Duration) func(*config.Config) 
 	return func(c *config.Config) []string { return []string{FormatDuration(*at(c))} }
 }
 
-func writeTargets(c *config.Config) []string {
+// WriteTargets writes the targets.
+func WriteTargets(c *config.Config) []string {
 	var out []string
 	for _, t := range c.Targets {
 		out = append(out, t.String())
@@ -123,15 +143,16 @@ func writeTargets(c *config.Config) []string {
 	return out
 }
 
-// writeRules leaves out what a file has.
-func writeRules(c *config.Config) []string {
+// WriteRules leaves out what a file has.
+func WriteRules(c *config.Config) []string {
 	if c.RulesFile != "" {
 		return nil
 	}
 	return c.Rules
 }
 
-func writeLogFormat(c *config.Config) []string {
+// WriteLogFormat writes the form of log lines.
+func WriteLogFormat(c *config.Config) []string {
 	if c.JSON {
 		return []string{"json"}
 	}

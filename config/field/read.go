@@ -1,4 +1,4 @@
-package keys
+package field
 
 import (
 	"errors"
@@ -13,6 +13,12 @@ import (
 	"lockstep/rules"
 	"lockstep/rules/ordered"
 )
+
+// Features are the names that allow_missing takes: what the kernel may lack.
+// Mounts and seccomp are never among them.
+func Features() []string {
+	return []string{"landlock", "cgroup-kill", "cgroup-devices", "cgroup-memory", "cgroup-pids"}
+}
 
 // Limits of lists, so that no message of the boundary grows beyond a packet.
 const (
@@ -41,7 +47,8 @@ func ParseSize(v string) (uint64, error) {
 	return low, nil
 }
 
-func readSource(c *config.Config, v string) error {
+// ReadSource takes a directory.
+func ReadSource(c *config.Config, v string) error {
 	if err := config.CheckPath(v); err != nil {
 		return err
 	}
@@ -49,7 +56,8 @@ func readSource(c *config.Config, v string) error {
 	return nil
 }
 
-func readTarget(c *config.Config, v string) error {
+// ReadTarget takes one more target.
+func ReadTarget(c *config.Config, v string) error {
 	t, err := config.ParseTarget(v)
 	if err != nil {
 		return err
@@ -64,8 +72,8 @@ func readTarget(c *config.Config, v string) error {
 	return nil
 }
 
-// readName takes what can be part of a file's name, and be no option.
-func readName(c *config.Config, v string) error {
+// ReadName takes what can be part of a file's name, and be no option.
+func ReadName(c *config.Config, v string) error {
 	if len(v) > config.MaxName || !config.Only(v, "._-") || strings.Trim(v[:min(1, len(v))], "._-") == "" {
 		return fmt.Errorf("%q cannot be a name", v)
 	}
@@ -73,7 +81,8 @@ func readName(c *config.Config, v string) error {
 	return nil
 }
 
-func readExclude(c *config.Config, v string) error {
+// ReadExclude takes one more pattern.
+func ReadExclude(c *config.Config, v string) error {
 	switch {
 	case strings.TrimSpace(v) == "":
 		return errors.New("an empty pattern matches nothing; leave it out")
@@ -93,7 +102,8 @@ func readExclude(c *config.Config, v string) error {
 	return nil
 }
 
-func readRule(c *config.Config, v string) error {
+// ReadRule takes one more rule.
+func ReadRule(c *config.Config, v string) error {
 	switch {
 	case strings.ContainsAny(v, "\x00\n"):
 		return errors.New("a rule is one line, and no name has a NUL in it; write . in its place")
@@ -114,7 +124,8 @@ func readRule(c *config.Config, v string) error {
 	return nil
 }
 
-func readMonitor(c *config.Config, v string) error {
+// ReadMonitor takes a monitor.
+func ReadMonitor(c *config.Config, v string) error {
 	if choose.Known(v) {
 		c.Monitor = v
 		return nil
@@ -122,7 +133,8 @@ func readMonitor(c *config.Config, v string) error {
 	return fmt.Errorf("%q is unknown", v)
 }
 
-func readMonitorRule(c *config.Config, v string) error {
+// ReadMonitorRule takes one more rule for the choice of a monitor.
+func ReadMonitorRule(c *config.Config, v string) error {
 	if _, err := choose.ParseRule(v); err != nil {
 		return err
 	}
@@ -130,7 +142,8 @@ func readMonitorRule(c *config.Config, v string) error {
 	return nil
 }
 
-func readXattrs(c *config.Config, v string) error {
+// ReadXattrs takes which attributes are kept.
+func ReadXattrs(c *config.Config, v string) error {
 	switch v {
 	case "user":
 		c.Xattrs = config.XattrsUser
@@ -144,7 +157,8 @@ func readXattrs(c *config.Config, v string) error {
 	return nil
 }
 
-func readDelete(c *config.Config, v string) error {
+// ReadDelete takes when to delete.
+func ReadDelete(c *config.Config, v string) error {
 	switch v {
 	case "always":
 		c.Delete = config.DeleteAlways
@@ -158,7 +172,8 @@ func readDelete(c *config.Config, v string) error {
 	return nil
 }
 
-func readSSHPort(c *config.Config, v string) error {
+// ReadSSHPort takes a port.
+func ReadSSHPort(c *config.Config, v string) error {
 	port, err := config.ParsePort(v)
 	if err != nil {
 		return err
@@ -167,7 +182,8 @@ func readSSHPort(c *config.Config, v string) error {
 	return nil
 }
 
-func readEntries(c *config.Config, v string) error {
+// ReadEntries takes a number of entries.
+func ReadEntries(c *config.Config, v string) error {
 	n, err := strconv.ParseUint(v, 10, 62)
 	if err != nil {
 		return fmt.Errorf("%q is not a number", v)
@@ -176,7 +192,8 @@ func readEntries(c *config.Config, v string) error {
 	return nil
 }
 
-func readLogFormat(c *config.Config, v string) error {
+// ReadLogFormat takes the form of log lines.
+func ReadLogFormat(c *config.Config, v string) error {
 	switch v {
 	case "text", "json":
 		c.JSON = v == "json"
@@ -185,7 +202,8 @@ func readLogFormat(c *config.Config, v string) error {
 	return fmt.Errorf("%q is unknown", v)
 }
 
-func readAllowMissing(c *config.Config, v string) error {
+// ReadAllowMissing takes features, with commas between them.
+func ReadAllowMissing(c *config.Config, v string) error {
 	for _, one := range strings.Split(v, ",") {
 		if !slices.Contains(Features(), one) {
 			return fmt.Errorf("%q is not a feature that may be missing", one)
