@@ -67,7 +67,7 @@ func (j *job) guarded() ipc.RunExited {
 	}
 	argv := j.r.cfg.Argv[j.kind]
 	switch {
-	case j.kind == ipc.JobWide && j.r.cfg.Split > 1:
+	case j.kind == ipc.JobWide && (j.r.cfg.Split > 1 || j.r.cfg.Fold):
 		return j.wide(argv, j.r.cfg.ShowOutput)
 	case j.kind != ipc.JobInitial:
 		return j.command(argv, j.r.cfg.ShowOutput)

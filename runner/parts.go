@@ -10,6 +10,7 @@ import (
 
 	"lockstep/ipc"
 	"lockstep/runner/cut"
+	"lockstep/runner/fold"
 	"lockstep/runner/pipes"
 )
 
@@ -33,7 +34,11 @@ func (j *job) wide(argv []string, show bool) ipc.RunExited {
 		return refused(j.id, fmt.Errorf("read the list: %w", err))
 	}
 	lists := cut.List(list, int(j.r.cfg.Split))
-	if len(lists) < 2 {
+	folded, err := j.fold(lists)
+	if err != nil {
+		return refused(j.id, err)
+	}
+	if len(lists) < 2 && !folded {
 		return j.command(argv, show)
 	}
 	var parts []*part
@@ -55,6 +60,23 @@ func (j *job) wide(argv []string, show bool) ipc.RunExited {
 	}
 	wg.Wait()
 	return cut.Merge(ends)
+}
+
+// fold shortens lists, where nothing of the source is left out, and says whether
+// any is shorter.
+func (j *job) fold(lists [][]byte) (folded bool, err error) {
+	if !j.r.cfg.Fold {
+		return false, nil
+	}
+	tree, err := fold.Open(j.r.cfg.Source)
+	if err != nil {
+		return false, err
+	}
+	for i, l := range lists {
+		lists[i] = tree.List(l)
+		folded = folded || len(lists[i]) < len(l)
+	}
+	return folded, tree.Close()
 }
 
 // beginPart starts a command that waits for its list. That comes through a

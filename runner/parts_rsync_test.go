@@ -18,6 +18,7 @@ import (
 	"lockstep/ipc/settings"
 	"lockstep/rsync"
 	"lockstep/runner/cut"
+	"lockstep/runner/fold"
 	"lockstep/test/compare"
 )
 
@@ -90,7 +91,7 @@ func (f *forest) change() {
 			if !st.IsDir() && f.r.IntN(4) == 0 {
 				f.must(os.Remove(path))
 				f.must(os.Mkdir(path, 0o711))
-				f.grow(path, 3, 1)
+				f.grow(path, 3+f.r.IntN(30), 1)
 			}
 		case 2:
 			ts := unix.NsecToTimespec(f.r.Int64N(2e18))
@@ -161,9 +162,10 @@ func tree(t *testing.T, root string) compare.Tree {
 }
 
 // TestPartsRsync: two rsyncs side by side on a list and one on all of it make
-// the same of a target, which is what the source is, with all times.
+// the same of a target, which is what the source is, with all times; so they do
+// where a directory stands for all that is in it.
 func TestPartsRsync(t *testing.T) {
-	program, rounds, divided := testenv.NeedTool(t, "rsync"), 6, 0
+	program, rounds, divided, folded := testenv.NeedTool(t, "rsync"), 6, 0, 0
 	switch {
 	case os.Getenv("LOCKSTEP_SCALE") == "full":
 		rounds = 200
@@ -178,30 +180,50 @@ func TestPartsRsync(t *testing.T) {
 		f.must(os.Mkdir(f.src, 0o755))
 		f.grow(f.src, 14, 3)
 		before := tree(t, f.src)
-		for _, dst := range []string{"/one", "/two"} {
-			runRsync(t, program, rsync.Options{Source: f.src, Target: dir + dst}, 1, ipc.JobInitial, "")
+		ways := []way{{"one", 1, false}, {"two", 2, false}, {"one-folded", 1, true}, {"two-folded", 2, true}}
+		for _, w := range ways {
+			runRsync(t, program, rsync.Options{Source: f.src, Target: dir + "/" + w.name}, way{split: 1}, ipc.JobInitial, "")
 		}
 		f.change()
 		after := tree(t, f.src)
 		list := f.list(before, after)
 		divided += len(cut.List(list, 2)) - 1
-		for split, dst := range map[uint32]string{1: "/one", 2: "/two"} {
-			runRsync(t, program, rsync.Options{Source: f.src, Target: dir + dst}, split, ipc.JobWide, string(list))
-			if diff := compare.Diff(after, tree(t, dir+dst), 10); len(diff) > 0 {
-				t.Fatalf("round %d, divided by %d: %d entries listed, %d in the source; the target differs:\n%s",
-					round, split, strings.Count(string(list), "\x00"), len(after), strings.Join(diff, "\n"))
+		if f.folds(list) {
+			folded++
+		}
+		for _, w := range ways {
+			dst := dir + "/" + w.name
+			runRsync(t, program, rsync.Options{Source: f.src, Target: dst}, w, ipc.JobWide, string(list))
+			if diff := compare.Diff(after, tree(t, dst), 10); len(diff) > 0 {
+				t.Fatalf("round %d, %s: %d entries listed, %d in the source; the target differs:\n%s",
+					round, w.name, strings.Count(string(list), "\x00"), len(after), strings.Join(diff, "\n"))
 			}
 		}
 	}
-	t.Logf("%d of %d lists were divided", divided, rounds)
-	if divided == 0 {
-		t.Error("no list was divided")
+	t.Logf("of %d lists %d were divided, %d folded", rounds, divided, folded)
+	if divided == 0 || folded == 0 {
+		t.Error("no list was divided, or none was folded")
 	}
 }
 
-func runRsync(t *testing.T, program string, o rsync.Options, split uint32, kind ipc.JobKind, list string) {
+// way is how a list is handed to rsync.
+type way struct {
+	name  string
+	split uint32
+	fold  bool
+}
+
+// folds says that a directory can stand for what is in it.
+func (f *forest) folds(list []byte) bool {
+	tree, err := fold.Open(f.src)
+	f.must(err)
+	defer func() { f.must(tree.Close()) }()
+	return len(tree.List(list)) < len(list)
+}
+
+func runRsync(t *testing.T, program string, o rsync.Options, w way, kind ipc.JobKind, list string) {
 	t.Helper()
-	cfg := settings.Runner{Program: program, Split: split, Env: []string{"LC_ALL=C"}, Timeout: time.Minute, Grace: time.Second}
+	cfg := settings.Runner{Program: program, Source: o.Source, Split: w.split, Fold: w.fold, Env: []string{"LC_ALL=C"}, Timeout: time.Minute, Grace: time.Second}
 	var st unix.Stat_t
 	if err := unix.Stat(program, &st); err != nil {
 		t.Fatal(err)
@@ -210,6 +232,6 @@ func runRsync(t *testing.T, program string, o rsync.Options, split uint32, kind 
 	b := serve(t, cfg)
 	defer b.end()
 	if got := b.run(kind, list); got.End != ipc.EndExited || got.Code != 0 || len(got.Tail) > 0 {
-		t.Fatalf("split %d: %+v %s", split, got, got.Tail)
+		t.Fatalf("%+v: %+v %s", w, got, got.Tail)
 	}
 }

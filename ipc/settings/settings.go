@@ -196,6 +196,9 @@ type Runner struct {
 	// Split is how many commands an ipc.JobWide may be divided among, which then
 	// run side by side; 0 and 1: it is not.
 	Split uint32
+	// Fold: nothing of the source is left out, so that an ipc.JobWide may name a
+	// directory in place of all that is in it.
+	Fold bool
 
 	// Compare says in what the trees are compared before ipc.JobInitial, which is
 	// then run only where they differ.
@@ -300,6 +303,7 @@ func (r *Runner) Layout(c *wire.Codec) {
 	wire.U64(c, &r.MaxDeleteEntries)
 	wire.U64(c, &r.Entries)
 	wire.U32(c, &r.Split)
+	wire.Flag(c, &r.Fold)
 	wire.Enum(c, &r.Compare, numCompares)
 	r.Handler.layout(c)
 	wire.Flag(c, &r.Accept)

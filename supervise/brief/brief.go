@@ -232,6 +232,7 @@ func Runner(cfg config.Config, t config.Target, o rsync.Options, c host.Command,
 	}
 	r.MaxDeletePercent, r.MaxDeleteEntries = cfg.MaxDeletePercent, cfg.MaxDeleteEntries
 	r.Split, r.Compare = split(cfg, t), compare(cfg, t, o)
+	r.Fold = len(cfg.Exclude) == 0 && len(cfg.Rules) == 0 && !cfg.DryRun
 	r.Accept = accept || cfg.DryRun // a dry run deletes nothing
 	r.ShowOutput = cfg.DryRun
 	return r
