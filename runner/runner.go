@@ -4,7 +4,7 @@
 // Trust: it runs in a jail of its own, as process 1 of a pid namespace, with
 // the rights the command needs. Lists, the command's output and the names in both
 // trees are hostile. Of a list only the rules of a whole pass are looked into, and
-// where a wide one can be divided; of output only the one line with which rsync
+// where a wide one can be divided or folded; of output only the one line with which rsync
 // counts deletions; names, statuses and attributes are compared.
 //
 // Invariants: a job is answered exactly once; its process groups are dead
@@ -12,7 +12,7 @@
 // its output at most ipc.MaxTail bytes are kept; no word that it did not get from the
 // supervisor reaches a command line, but for --max-delete and a number of its own, and
 // for what package told says of handlers; to a list it adds only rules that leave
-// directories out.
+// directories out, and directories in place of all that is in them (package fold).
 package runner
 
 import (

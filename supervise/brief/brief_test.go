@@ -145,6 +145,26 @@ func TestSplit(t *testing.T) {
 	}
 }
 
+// A directory may stand for what is in it only where nothing of it is left out.
+func TestFold(t *testing.T) {
+	for _, c := range []struct {
+		words []string
+		want  bool
+	}{
+		{nil, true},
+		{[]string{"max_jobs", "1"}, true},
+		{[]string{"targets", "rsync://host/module"}, true},
+		{[]string{"exclude", "*.o"}, false},
+		{[]string{"rules", "-f\\.o$"}, false},
+		{[]string{"dry_run", "true"}, false},
+	} {
+		cf := cfg(t, c.words...)
+		if got := Runner(cf, cf.Targets[len(cf.Targets)-1], rsync.Options{}, host.Command{}, false, false).Fold; got != c.want {
+			t.Errorf("%q: %v, want %v", c.words, got, c.want)
+		}
+	}
+}
+
 func TestWant(t *testing.T) {
 	for word, want := range map[string]rsync.Options{
 		"user": {ACLs: true, Xattrs: rsync.XattrsUser}, "all": {ACLs: true, Xattrs: rsync.XattrsAll}, "none": {},
