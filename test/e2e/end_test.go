@@ -321,6 +321,35 @@ func TestSyncOnQuit(t *testing.T) {
 	})
 }
 
+// However changes are heard of, all is heard that was there at SIGQUIT.
+func TestSyncOnQuitWithEachMonitor(t *testing.T) {
+	for _, monitor := range []string{"inotify", "fanotify", "dnotify", "poll"} {
+		t.Run(monitor, func(t *testing.T) {
+			t.Parallel()
+			m := newMirror(t, "--monitor", monitor, "--sync-on-quit", "--delay", "30m", "--max-delay", "1h")
+			mkdir(t, m.src+"/old/deep")
+			write(t, m.src+"/old/deep/gone", "x")
+			m.begin()
+			write(t, m.src+"/old/deep/f", "1")
+			if err := os.Remove(m.src + "/old/deep/gone"); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(m.src+"/old", m.src+"/new"); err != nil {
+				t.Fatal(err)
+			}
+			mkdir(t, m.src+"/made/deep")
+			write(t, m.src+"/made/deep/g", "2")
+			m.signal(syscall.SIGQUIT)
+			if code := m.wait(limit); code != 0 || !m.has("new/deep/f", "1") || !m.has("made/deep/g", "2") {
+				t.Errorf("exit code %d, and not all is on the target", code)
+			}
+			absent(t, m.dst+"/old")
+			absent(t, m.dst+"/new/deep/gone")
+			m.nothingLeft()
+		})
+	}
+}
+
 // What cannot be copied within the limit of a stop keeps nobody.
 func TestSyncOnQuitIsBounded(t *testing.T) {
 	m := newMirror(t)
