@@ -93,6 +93,8 @@ type Sync struct {
 	HandlerArgs []string // its words, with macros; none: the mode's own
 	IgnoreExit  []uint8  // its exit codes that are no failure
 
+	End End // how it ends
+
 	RsyncPath string   // absolute and without symbolic links after Resolve
 	RsyncArgs []string // words of the list in package keys
 	BWLimit   uint64   // bytes a second; 0: no limit
@@ -104,6 +106,24 @@ type Sync struct {
 	SSH          SSH
 	PasswordFile string // of an rsync daemon
 }
+
+// End is what is done before a sync ends, and when it ends by itself.
+type End struct {
+	PreExit     string // program that is called before the last pass; "": none
+	Exit        string // and one that is called when all has ended
+	HookTimeout time.Duration
+
+	MaxIterations uint32 // batches of a target after which it ends; 0: no such end
+	SyncOnQuit    bool   // what waits at SIGQUIT is copied first
+}
+
+// Hooks are the programs that are called at the end, by their keys.
+func (s *Sync) Hooks() map[string]*string {
+	return map[string]*string{"hooks.pre_exit": &s.End.PreExit, "hooks.exit": &s.End.Exit}
+}
+
+// Hooked says that there is one.
+func (s Sync) Hooked() bool { return s.End.PreExit != "" || s.End.Exit != "" }
 
 // SSH is how targets over ssh are reached.
 type SSH struct {

@@ -16,6 +16,7 @@ type Part struct {
 	Why      string // why nothing runs: held, or waiting to start again
 	Ready    bool   // it has been ready, or is held: nobody need wait for it
 	Ended    bool
+	Leaving  string // in clsync's words, what is done before an end that was asked for
 }
 
 // Several is the line about several syncs: how many are in which state, what

@@ -99,6 +99,8 @@ func word(n console.Part, ending bool) string {
 	switch state := n.Report.State; {
 	case n.Ended:
 		return "exiting"
+	case n.Leaving != "":
+		return n.Leaving
 	case ending || state == status.StateDraining:
 		return "terminating"
 	case strings.HasPrefix(n.Why, "held") || state == status.StateHeld:

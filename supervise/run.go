@@ -202,6 +202,14 @@ func (s *service) resolve() error {
 		return err
 	}
 	for _, one := range set.Syncs {
+		for _, hook := range one.Hooks() {
+			if *hook == "" {
+				continue
+			}
+			if _, err := host.InspectHook(*hook); err != nil {
+				return exit.Refuse(err)
+			}
+		}
 		if one.Handled() {
 			if _, err := host.InspectHandler(one); err != nil {
 				return exit.Refuse(err)

@@ -78,6 +78,7 @@ type engine struct {
 	events   uint64
 	verified uint64 // verifications, when heap was last measured
 	heap     uint64 // bytes
+	hurried  uint64 // CommandHurry that was obeyed
 }
 
 // ErrRootGone says that a root is no longer what it was. The process ends with
@@ -310,9 +311,11 @@ func (e *engine) command(c status.Command) {
 		w.Command(c)
 	}
 	for _, r := range e.roots {
-		if c.Verb() == status.CommandVerify {
+		switch c.Verb() {
+		case status.CommandVerify:
 			r.verify()
-			continue
+		case status.CommandHurry:
+			r.barrier(r.hurry)
 		}
 		var targets []*deliver.Target
 		for _, t := range r.targets {

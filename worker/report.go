@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"lockstep/ipc/status"
+	"lockstep/worker/account"
 	"lockstep/worker/deliver"
 )
 
@@ -12,7 +13,7 @@ import (
 // when it wants to be called again.
 func (e *engine) report() time.Time {
 	var next time.Time
-	rep := status.Report{State: status.StateInStep, Ready: 1, Events: e.events}
+	rep := status.Report{State: status.StateInStep, Ready: 1, Events: e.events, Hurried: e.hurried}
 	if len(e.roots)+len(e.watches) == 0 {
 		rep.State, rep.Ready = status.StateStarting, 0
 	}
@@ -44,17 +45,8 @@ func (e *engine) report() time.Time {
 
 func (r *root) report(rep *status.Report) {
 	c := r.track.Counters()
-	rep.Dirs += c.Watched
-	rep.Unwatched += c.Unwatched
-	rep.Busy += c.Resting
+	account.Tree(rep, c)
 	rep.BusyTimes += r.busy.Times()
-	rep.Overflows += c.Overflows
-	rep.Unpaired += c.Unpaired
-	rep.Repairs += c.Repairs
-	rep.Stale += c.Stale
-	rep.Missing += c.Missing
-	rep.Verified += c.Verified
-	rep.Returned += c.Returned
 	r.account.Report(rep)
 	rep.Walked += r.walked
 	rep.Skipped += r.special.Count()

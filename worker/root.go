@@ -86,6 +86,7 @@ func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets m
 			Delay: c.Delay, MaxDelay: c.MaxDelay, BigDelay: c.BigDelay,
 			RetryMin: c.RetryMin, RetryMax: c.RetryMax,
 		}))
+		r.targets[len(r.targets)-1].Most = uint64(c.MaxBatches)
 		r.waiting = append(r.waiting, r.targets[len(r.targets)-1].Queue)
 	}
 	return r, nil
@@ -150,6 +151,16 @@ func (r *root) stepFailed() {
 		r.refused.Clear()
 		r.demand(account.Refused)
 	}
+}
+
+// hurry has what waits copied now, and what comes from here on without a delay: also
+// what is in a directory that is still to be listed.
+func (r *root) hurry() {
+	for _, t := range r.targets {
+		t.Retry()
+		t.Queue.Hurry()
+	}
+	r.e.hurried++
 }
 
 // settle finds out which targets have all that was marked for them, each for
@@ -323,9 +334,3 @@ func (r *root) next() time.Time {
 	}
 	return next
 }
-
-// changeBits says that the two pure packages mean the same by the same bits.
-var _ = [1]struct{}{}[uint8(track.Attr)-uint8(queue.Attr)+
-	uint8(track.Content)-uint8(queue.Content)+
-	uint8(track.Name)-uint8(queue.Name)+
-	uint8(track.Replaced)-uint8(queue.Replaced)]

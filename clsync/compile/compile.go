@@ -49,6 +49,7 @@ func Compile(o *options.Options, readFile func(path string) ([]byte, error)) (Re
 		c.times()
 		c.rules()
 		c.files()
+		c.end()
 	}
 	c.once()
 	result := Result{Run: c.run, Warnings: c.warnings}
@@ -199,7 +200,7 @@ func (c *compiler) mountRemark() string {
 func (c *compiler) name() string {
 	label := c.o.Label
 	switch {
-	case !c.given("label"):
+	case !c.given("label") && !c.hooked():
 		return ""
 	case len(label) > config.MaxName || !config.Only(label, "._-") || strings.Trim(label[:min(1, len(label))], "._-") == "":
 		c.warn("label", `"`+escape.Name(label)+`" cannot be the name of a sync, which is that of the directory`, "use at most 64 letters, digits and . _ -, beginning with a letter or digit")
@@ -226,7 +227,7 @@ func (c *compiler) files() {
 	o := c.o
 	if o.StatusFile != "" {
 		c.put("status_file", c.quote("status-file", o.StatusFile),
-			`lastsync, preexit, rehashing and "thread gc" are never said: there are no such states; and the file is removed at the end`)
+			`rehashing and "thread gc" are never said: there are no such states; and the file is removed at the end`)
 	}
 	if o.StandbyFile != "" {
 		c.put("standby_file", c.quote("standby-file", o.StandbyFile), "looked for before a command begins, and each second while one waits")

@@ -93,6 +93,7 @@ func TestGolden(t *testing.T) {
 			"-- -vaAXzc --exclude=*.tmp --include-from %INCLUDE-LIST-PATH% --exclude-from=%EXCLUDE-LIST-PATH% --exclude=* --exclude a/b/ --bwlimit=10m --compress-level=3 --no-devices --max-delete 7 --stats /srv/www/ %destination-dir%/",
 		"ssh": "-H /NULL/ -W /srv/www -D mirror@web2:/srv/www -M rsyncdirect --sync-handler-uid sync " +
 			"-- %RSYNC-ARGS% -e 'ssh -i /etc/id -p 2222 -o UserKnownHostsFile=/etc/known -oBatchMode=yes' %watch-dir%/ %destination-dir%/",
+		"end":   "-H /NULL/ --pre-exit-hook /opt/stop.sh --exit-hook=/opt/start.sh --add-permitted-hook-files /opt/more.sh --max-iterations=20 --sync-on-quit --only-initialsync " + least,
 		"shell": "-H /NULL/ -W /srv/www -D /backup/www -M shell -S /usr/local/lib/h.sh -l lab -x 23,24,23",
 		"rsyncshell": "-H /NULL/ -W /srv/www -D /backup/www -M rsyncshell -S /usr/local/lib/h.sh -R /etc/same.rules -X -x 5 " +
 			"-- rsynclist %label% 100%% %INCLUDE-LIST-PATH% %EXCLUDE-LIST-PATH% '%destination-dir% x'",
@@ -132,6 +133,15 @@ func TestMeaning(t *testing.T) {
 				c.Xattrs == config.XattrsNone && c.BigSize == 128<<20+1 && c.BigDelay == 30*time.Minute && c.Timeout == 24*time.Hour && c.RetryInitial == 30*time.Second && !c.Once &&
 				c.RsyncPath == "/usr/bin/rsync" && c.Name == "www" && c.Monitor == "auto" && c.Delete == config.DeleteAlways && strings.HasPrefix(c.RuntimeDir, "/run/lockstep/clsync-")
 		},
+		"--exit-hook=/x --max-iterations=1": func(s config.Set) bool {
+			c := s.Config(0)
+			return c.End == config.End{Exit: "/x", MaxIterations: 1, HookTimeout: 30 * time.Second} && c.Name == "nolabel" && !c.Once
+		},
+		"-l lab --pre-exit-hook=/x --max-iterations=4 --sync-on-quit": func(s config.Set) bool {
+			c := s.Config(0)
+			return c.End == config.End{PreExit: "/x", MaxIterations: 3, SyncOnQuit: true, HookTimeout: 30 * time.Second} && c.Name == "lab"
+		},
+		"--max-iterations=0 --sync-on-quit=0": func(s config.Set) bool { return s.Config(0).End == config.End{HookTimeout: 30 * time.Second} },
 		"-t0 -w0": func(s config.Set) bool {
 			c := s.Config(0)
 			return c.Delay == 0 && c.MaxDelay == 0 && c.RetryInitial == 10*time.Millisecond
@@ -361,7 +371,8 @@ func TestOutcomes(t *testing.T) {
 func TestManySets(t *testing.T) {
 	words := []string{"-t0", "-t1", "-t0.125", "-t5000", "-w0", "-w90", "-w5000", "-T60", "-B0", "-B1", "-k0", "-k9", "-X", "--one-file-system", "-F", "--only-initialsync",
 		"--exit-on-no-events", "-lwww", "-l%mode%", "-l'", "-unobody", "-uuser", "-gx", "-b", "-d", "-pfull", "--secure-splitting", "--splitting=thread", "-U", "-L/x", "-x23", "-r9",
-		"-R/r", "-R/s", "-Srsync", "-S/a/rsync", "--monitor=inotify", "-D/x\ty", "-Du@h:/x", "-Dh::m", "-Drsync://u@h/m/", "-W/\xff", "-W/w#", "--chroot=/", "--detach-network=off"}
+		"-R/r", "-R/s", "-Srsync", "-S/a/rsync", "--monitor=inotify", "-D/x\ty", "-Du@h:/x", "-Dh::m", "-Drsync://u@h/m/", "-W/\xff", "-W/w#", "--chroot=/", "--detach-network=off",
+		"--exit-hook=/opt/x", "--pre-exit-hook=/p q", "--max-iterations=3", "--max-iterations=-3", "--sync-on-quit", "--add-permitted-hook-files=/x"}
 	tails := []string{"", "--|%RSYNC-ARGS%|-z|%watch-dir%/|%destination-dir%/", "--|%RSYNC-ARGS%|--exclude=a/b|-e|ssh -i /k -oUserKnownHostsFile=/h|%watch-dir%/|%destination-dir%/",
 		"--|%RSYNC-ARGS%|--no-delete|-AX|--bwlimit=5|%watch-dir%/|%destination-dir%/"}
 	f := files{"/r": "-f\\.bak$\n", "/s": "+w^a\\b'$\n-fx"}

@@ -27,9 +27,8 @@ type Outcome struct {
 
 // What more than one option has.
 const (
-	logHelp  = "what a service manager keeps of the standard error, or 2>FILE of a shell, takes its place"
-	oneFile  = "take it out; the process is asked by signals: USR1 writes the state to the log, USR2 starts a whole pass"
-	hookDone = "take it out; let a service manager run it (ExecStopPost=)"
+	logHelp = "what a service manager keeps of the standard error, or 2>FILE of a shell, takes its place"
+	oneFile = "take it out; the process is asked by signals: USR1 writes the state to the log, USR2 starts a whole pass"
 )
 
 func never(*options.Options) bool { return false }
@@ -67,7 +66,7 @@ func Outcomes() []Outcome {
 		{"splitting", Already, "what reads hostile names has no privilege, and what has some reads none", "", func(x *options.Options) bool { return x.Splitting == "off" }},
 		{"secure-splitting", Already, "all that it stands for is always on", "", never},
 		{"check-execvp-arguments", Already, "rsync's command line is made before the start, and no process can name another", "", func(x *options.Options) bool { return !x.CheckArguments }},
-		{"add-permitted-hook-files", Refused, "hooks", hookDone, func(x *options.Options) bool { return len(x.PermittedHooks) > 0 }},
+		{"add-permitted-hook-files", Already, "the hooks are fixed at the start, and nothing names another one", "", never},
 		{"seccomp-filter", Already, "each process has a filter of system calls of its own", "", func(x *options.Options) bool { return !x.Seccomp }},
 		{"forget-privthread-info", Told, "", "", nil},
 		{"permit-mprotect", Told, "", "", nil},
@@ -93,7 +92,7 @@ func Outcomes() []Outcome {
 		{"cluster-hash-dl-max", Told, "", "", nil},
 		{"cluster-scan-dl-max", Told, "", "", nil},
 		{"standby-file", Mapped, "a file that holds syncs back", "", nil},
-		{"max-iterations", Refused, "an end after a number of syncs", "take it out; --only-initialsync ends when the target is in step", func(x *options.Options) bool { return x.MaxIterations != 0 }},
+		{"max-iterations", Mapped, "end after so many syncs; the first pass counts twice, as for clsync, and a directory that is made does not", "", nil},
 		{"modification-signature", Refused, "syncs for changes of some attributes only", "take it out: all changes are followed", func(x *options.Options) bool { return len(x.Signature) > 0 }},
 		{"timeout-sync", Mapped, "kill an rsync that takes longer, and try again", "", nil},
 		{"delay-sync", Mapped, "wait after a failure, at first", "", nil},
@@ -116,9 +115,9 @@ func Outcomes() []Outcome {
 		{"only-initialsync", Mapped, "end when the target is in step", "", nil},
 		{"skip-initialsync", Refused, "a start without a first pass, at which what changed before would be missed", "take it out: where nothing differs the pass costs a comparison", func(x *options.Options) bool { return x.SkipInitialSync }},
 		{"exit-on-no-events", Mapped, "end when the target is in step", "", nil},
-		{"exit-hook", Refused, "a hook", hookDone, func(x *options.Options) bool { return x.ExitHook != "" }},
-		{"pre-exit-hook", Refused, "a hook", hookDone, func(x *options.Options) bool { return x.PreExitHook != "" }},
-		{"sync-on-quit", Refused, "a last pass at the end", "take it out: the first pass of the next start finds what changed", func(x *options.Options) bool { return x.SyncOnQuit }},
+		{"exit-hook", Mapped, "a program that is called when all has ended, in a jail", "", nil},
+		{"pre-exit-hook", Mapped, "a program that is called before the last pass, in a jail", "", nil},
+		{"sync-on-quit", Mapped, "copy what waits at SIGQUIT before the end", "", nil},
 		{"verbose", Told, "", "", nil},
 		{"debug", Useless, "there are no messages for debugging", "take it out; USR1 writes the state to the log", func(x *options.Options) bool { return x.Debug > 0 }},
 		{"dump-dir", Refused, "a directory of dumps", oneFile, nil},

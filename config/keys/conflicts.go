@@ -83,6 +83,7 @@ func (b *Builder) useless(in config.Section, s config.Sync) {
 		{"ssh.known_hosts", s.Has(config.SSHTarget), "target by ssh"},
 		{"ssh.port", s.Has(config.SSHTarget), "target by ssh"},
 		{"password_file", s.Has(config.Daemon), "target that is an rsync daemon's"},
+		{"hooks.timeout", s.Hooked(), "hook"},
 		{"run_as", s.Has(config.SSHTarget) || s.Has(config.Daemon), "remote target"},
 	} {
 		if s := b.at(in); s.seen[one.key] && !s.bad[one.key] && !one.used {

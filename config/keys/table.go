@@ -33,13 +33,14 @@ const (
 	GroupDelete  Group = "what may be deleted"
 	GroupRemote  Group = "remote targets"
 	GroupFiles   Group = "files for other programs"
+	GroupEnd     Group = "how it ends"
 	GroupRun     Group = "this run"
 	GroupService Group = "service"
 )
 
 // Groups lists the groups in the order of the help text.
 func Groups() []Group {
-	return []Group{GroupSync, GroupWatch, GroupTiming, GroupCopy, GroupHandler, GroupDelete, GroupRemote, GroupFiles, GroupRun, GroupService}
+	return []Group{GroupSync, GroupWatch, GroupTiming, GroupCopy, GroupHandler, GroupDelete, GroupRemote, GroupFiles, GroupEnd, GroupRun, GroupService}
 }
 
 // Scope says where a key belongs.
@@ -98,7 +99,7 @@ const (
 
 // Table is every key there is.
 func Table() []Key {
-	return slices.Concat(syncKeys(), copyKeys(), handlerKeys(), fileKeys(), runKeys(), serviceKeys())
+	return slices.Concat(syncKeys(), copyKeys(), handlerKeys(), fileKeys(), endKeys(), runKeys(), serviceKeys())
 }
 
 // either is "a, b or c".
@@ -197,7 +198,7 @@ func fileKeys() []Key {
 	const advice = "name a file by its absolute path, in a directory that is there and that only root can write"
 	return []Key{
 		{Name: "status_file", Group: GroupFiles, Unit: "FILE", Advice: advice,
-			Help: "a file that says in a word where the sync stands, as clsync's: starting, initsync, running, synchandler error, hold on, terminating, exiting; it is removed at the end", field: field.Absolute(func(c *config.Config) *string { return &c.StatusFile })},
+			Help: "a file that says in a word where the sync stands, as clsync's: starting, initsync, running, synchandler error, hold on, preexit, lastsync, terminating, exiting; it is removed at the end", field: field.Absolute(func(c *config.Config) *string { return &c.StatusFile })},
 		{Name: "standby_file", Group: GroupFiles, Unit: "FILE", Advice: advice,
 			Help: "begin no command while this file is there: what has begun goes on to its end, and what changes is gathered", field: field.Absolute(func(c *config.Config) *string { return &c.StandbyFile })},
 		{Name: "pid_file", Group: GroupFiles, Scope: ScopeService, Unit: "FILE", Advice: advice,

@@ -16,17 +16,8 @@ func (r *resolver) handler(s *config.Sync) {
 	if r.DryRun {
 		r.add("mode", problem(r.say("dry_run"), "cannot be done with mode "+s.Mode+": what a handler would do, it alone knows", "take it out, or use mode "+config.ModeRsync))
 	}
-	trees := []struct{ key, what, path string }{{"source", "source", s.Source}}
-	for _, t := range s.Targets {
-		if t.Kind == config.Local {
-			trees = append(trees, struct{ key, what, path string }{"targets", "target", t.Path})
-		}
-	}
-	for _, tree := range trees {
-		if tree.path != "" {
-			r.apart(tree.key, tree.what+" "+show(tree.path), tree.path)
-		}
-	}
+	trees := r.local(s)
+	r.allApart(trees)
 	if s.Handler == "" {
 		return // told already
 	}
@@ -38,11 +29,7 @@ func (r *resolver) handler(s *config.Sync) {
 	if s.Handler == "" {
 		return
 	}
-	for _, tree := range trees {
-		if how := r.mounts.Overlap(s.Handler, tree.path); tree.path != "" && how != rootid.Apart {
-			r.add("handler", problem("handler "+show(s.Handler), "is inside the "+tree.what+" "+show(tree.path), "keep it outside, where nothing is copied from or to"))
-		}
-	}
+	r.outside("handler", "handler "+show(s.Handler), s.Handler, trees)
 	for _, t := range s.Targets {
 		o, err := s.HandlerOptions(t)
 		if err == nil && s.Source != "" {
@@ -69,12 +56,12 @@ func makes(s *config.Sync, o handler.Options) error {
 func (r *resolver) apart(key, what, path string) {
 	for _, dir := range append(config.HandlerDirs(), "/lockstep") {
 		if r.mounts.Overlap(path, dir) != rootid.Apart {
-			r.add(key, problem(what, "has to do with "+dir+", which the jail of a handler shows as it is", "name a directory of your own data"))
+			r.add(key, problem(what, "has to do with "+dir+", which the jail of a handler or a hook shows as it is", "name a directory of your own data"))
 			return
 		}
 	}
 	if key == "targets" && r.mounts.Overlap(path, "/etc") != rootid.Apart {
-		r.add(key, problem(what, "has to do with /etc, of which the jail of a handler shows files as they are", "name a directory of your own data"))
+		r.add(key, problem(what, "has to do with /etc, of which the jail of a handler or a hook shows files as they are", "name a directory of your own data"))
 	}
 }
 

@@ -110,6 +110,7 @@ func (r *resolver) sync(s *config.Sync) {
 	} else {
 		s.RsyncPath = r.rsync(s.RsyncPath)
 	}
+	r.hooks(s)
 	if s.Source != "" {
 		r.blind(*s)
 	}

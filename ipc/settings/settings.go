@@ -83,6 +83,9 @@ type Sync struct {
 	BusyRate uint32
 	// Tell: the targets' commands are handlers.
 	Tell Tell
+	// MaxBatches is how many batches of a target are acknowledged, whole passes
+	// counted, before no further one begins; 0: no such end.
+	MaxBatches uint32
 }
 
 // Tell says what a target's command is told, in the order of plan.Telling.
@@ -272,6 +275,7 @@ func (w *Worker) Layout(c *wire.Codec) {
 		wire.Flag(c, &s.Inodes)
 		wire.U32(c, &s.BusyRate)
 		wire.Enum(c, &s.Tell, numTells)
+		wire.U32(c, &s.MaxBatches)
 	})
 	wire.List(c, &w.Watches, ipc.MaxRoots, func(c *wire.Codec, s *Watch) {
 		wire.Handle(c, &s.Root)

@@ -78,9 +78,12 @@ type Report struct {
 	VerifyNanos      uint64 // how long that took
 	Busy             uint64 // directories that are listed once a second, because too much happens in them
 	BusyTimes        uint64 // how often one became so
+
+	Batches uint64 // acknowledged, whole passes counted; of the whole worker: of the target that had most
+	Hurried uint64 // CommandHurry that was obeyed
 }
 
-const numReport = 46
+const numReport = 48
 
 // Command goes from supervisor to worker: one fixed-size packet of 8 bytes,
 // little-endian. The lower 16 bits are what is to be done, the next 16 the
@@ -93,6 +96,7 @@ const (
 	CommandRetry                     // end the back-off: what waits is tried now
 	CommandList                      // write the directories of the tree to the output, of a watch
 	CommandTrace                     // begin, or end, to tell every event and walk, of a watch
+	CommandHurry                     // read all events that there are, and copy what waits now, at once
 )
 
 const targetShift = 16
@@ -114,7 +118,7 @@ func (r *Report) fields() [numReport]*uint64 {
 		&r.Verified, &r.Held, &r.HeldDeletes, &r.HeldEntries, &r.LastSync, &r.LastCode, &r.LastEnd,
 		&r.Attempts, &r.Walked, &r.ListDone, &r.HeapBytes, &r.Target, &r.Fault,
 		&r.Returned, &r.RescansOverflow, &r.RescansUnwatched, &r.RescansAsked, &r.RescansRefused,
-		&r.RescansForgotten, &r.RescanDirs, &r.RescanNanos, &r.VerifyDirs, &r.VerifyNanos, &r.Busy, &r.BusyTimes}
+		&r.RescansForgotten, &r.RescanDirs, &r.RescanNanos, &r.VerifyDirs, &r.VerifyNanos, &r.Busy, &r.BusyTimes, &r.Batches, &r.Hurried}
 }
 
 // Merge adds a target's numbers to the worker's: counts add up, the gravest
@@ -131,6 +135,7 @@ func (r *Report) Merge(t *Report) {
 	r.Initials += t.Initials
 	r.ListDone += t.ListDone
 	r.LastSync = max(r.LastSync, t.LastSync)
+	r.Batches = max(r.Batches, t.Batches)
 	if t.Held != 0 {
 		r.Held, r.HeldDeletes, r.HeldEntries = t.Held, t.HeldDeletes, t.HeldEntries
 	}

@@ -87,7 +87,7 @@ func Worker(cfg config.Config, o rsync.Options, roots rootid.Roots, c choose.Cho
 		Delete: settings.Delete(cfg.Delete), FullSyncEvery: cfg.FullSyncEvery,
 		VerifyEvery: cfg.VerifyEvery, UnwatchedEvery: cfg.UnwatchedEvery, WatchLimit: host.WatchLimit(), BusyRate: cfg.BusyRate,
 		Monitor: monitor(c.Monitor), PollEvery: c.Every, Inodes: c.Inodes, Unsure: unsure,
-		Tell: tell(cfg),
+		Tell: tell(cfg), MaxBatches: cfg.End.MaxIterations,
 	}
 	if sync.Tell == settings.TellPaths || sync.Tell == settings.TellLines {
 		sync.BusyRate = 0 // of a directory that is only compared, nobody knows which names are gone

@@ -1,9 +1,12 @@
 package brief
 
 import (
+	"slices"
 	"testing"
+	"time"
 
 	"lockstep/config"
+	"lockstep/ipc"
 	"lockstep/ipc/settings"
 	"lockstep/supervise/host"
 	"lockstep/supervise/jail"
@@ -24,5 +27,23 @@ func TestHandlerRunner(t *testing.T) {
 	if got.Program != jail.PluginPath || got.ProgDev != 1 || got.ProgIno != 2 || got.Handler.Module != (settings.Module{Path: "/x.so", Dev: 3, Ino: 4}) ||
 		got.Handler.Mode != "rsyncso" || got.Source != "/s" || got.Handler.Destination != "/t" || got.Handler.Lists != jail.Scratch || got.Accept {
 		t.Errorf("%+v", got)
+	}
+}
+
+// A hook gets two words and what clsync's hooks are told; it has one kind of job, a
+// limit of its own, and nothing of a pass.
+func TestHookRunner(t *testing.T) {
+	cfg := config.Config{Sync: config.Sync{Name: "lab", Source: "/s", Timeout: time.Hour, Mode: "shell", Handler: "/h", End: config.End{HookTimeout: time.Minute}}}
+	got := HookRunner(cfg, host.Handler{Program: "/hook", Dev: 1, Ino: 2}, "preexit")
+	if got.Program != "/hook" || got.ProgDev != 1 || got.ProgIno != 2 || got.Timeout != time.Minute || got.Handler.Mode != "" || got.Probe != nil || got.Later != nil || got.Compare != 0 {
+		t.Errorf("%+v", got)
+	}
+	for kind, argv := range got.Argv {
+		if want := ipc.JobKind(kind) == HookJob; want != (len(argv) > 0) || want && !slices.Equal(argv, []string{"/hook", "lab"}) {
+			t.Errorf("job %d: %q", kind, argv)
+		}
+	}
+	if !slices.Contains(got.Env, "CLSYNC_STATUS=preexit") || HookPatience(cfg) <= got.Timeout+got.Grace {
+		t.Errorf("%q, %v", got.Env, HookPatience(cfg))
 	}
 }

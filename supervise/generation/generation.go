@@ -69,6 +69,7 @@ type Plan struct {
 	Roots   rootid.Roots
 	Source  jail.Tree
 	Unsure  uint64          // as in settings.Sync
+	Left    uint32          // batches after which no further one begins; 0: no such end
 	Watch   *settings.Watch // changes are told, and nothing is copied; nil: the reverse
 }
 
@@ -244,6 +245,7 @@ func (g *Generation) brief(p Plan, firstOpen int) ([]byte, error) {
 	if p.Watch != nil {
 		return brief.Watched(*p.Watch, p.Source.Host, g.Watching, firstOpen)
 	}
+	p.Config.End.MaxIterations = p.Left
 	return brief.Helper(p.Config, p.Options, p.Roots, g.Watching, p.Unsure, firstOpen)
 }
 

@@ -26,6 +26,8 @@ type Handler struct {
 	Links    map[string]string // symbolic links, path to text: merged /usr
 	Files    []string          // what programs read at their start
 	Devices  []string
+
+	what string // it is, in messages
 }
 
 // Module is a shared object of a person's. Where there is one, the program is our
@@ -38,7 +40,7 @@ type Module struct {
 // InspectHandler looks at a sync's as it is now. It and its interpreter must be
 // root's alone to write, and so must the directories that its jail shows.
 func InspectHandler(s config.Sync) (Handler, error) {
-	h := Handler{Links: map[string]string{}}
+	h := Handler{Links: map[string]string{}, what: "handler"}
 	look := h.program
 	if s.CallsModule() {
 		look = h.module
@@ -46,10 +48,8 @@ func InspectHandler(s config.Sync) (Handler, error) {
 	if err := look(s.Handler); err != nil {
 		return Handler{}, err
 	}
-	for _, dir := range config.HandlerDirs() {
-		if err := h.dir(dir); err != nil {
-			return Handler{}, err
-		}
+	if err := h.dirs(); err != nil {
+		return Handler{}, err
 	}
 	if s.CallsModule() {
 		return h, h.extras()
@@ -57,15 +57,34 @@ func InspectHandler(s config.Sync) (Handler, error) {
 	return h, errors.Join(h.interpreter(), h.extras())
 }
 
+// InspectHook looks at a program that is called when a sync ends, as at a handler.
+func InspectHook(path string) (Handler, error) {
+	h := Handler{Links: map[string]string{}, what: "hook"}
+	if err := errors.Join(h.program(path), h.dirs()); err != nil {
+		return Handler{}, err
+	}
+	return h, errors.Join(h.interpreter(), h.extras())
+}
+
+// dirs adds the directories of programs and libraries.
+func (h *Handler) dirs() error {
+	for _, dir := range config.HandlerDirs() {
+		if err := h.dir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // program looks at a program.
 func (h *Handler) program(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil {
-		return fmt.Errorf("handler %s: %w", path, err)
+		return fmt.Errorf("%s %s: %w", h.what, path, err)
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 || info.Mode()&(os.ModeSetuid|os.ModeSetgid) != 0 {
-		return fmt.Errorf("handler %s is not an executable file without set-id bits; name another", path)
+		return fmt.Errorf("%s %s is not an executable file without set-id bits; name another", h.what, path)
 	}
 	h.Program, h.Dev, h.Ino = path, st.Dev, st.Ino
 	return safe(path)
@@ -124,7 +143,7 @@ func (h *Handler) caller(dir string, owner uint32) error {
 
 func safe(path string) error {
 	if err := owned.Check(path, 0); err != nil {
-		return fmt.Errorf("the handler needs %s, which is not safe to use as root: %w; make it root's alone to write", path, err)
+		return fmt.Errorf("a handler or a hook needs %s, which is not safe to use as root: %w; make it root's alone to write", path, err)
 	}
 	return nil
 }
@@ -171,7 +190,7 @@ func (h *Handler) interpreter() error {
 	const most = 256 // of which the kernel reads a line
 	line, err := bufio.NewReader(io.LimitReader(f, most)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("handler %s: %w", h.Program, err)
+		return fmt.Errorf("%s %s: %w", h.what, h.Program, err)
 	}
 	rest, script := strings.CutPrefix(line, "#!")
 	if !script {
@@ -179,15 +198,15 @@ func (h *Handler) interpreter() error {
 	}
 	words := strings.Fields(rest)
 	if len(words) == 0 || !filepath.IsAbs(words[0]) {
-		return fmt.Errorf("handler %s: its first line names no interpreter by an absolute path; begin it with #!/bin/sh", h.Program)
+		return fmt.Errorf("%s %s: its first line names no interpreter by an absolute path; begin it with #!/bin/sh", h.what, h.Program)
 	}
 	real, err := filepath.EvalSymlinks(words[0])
 	if err != nil {
-		return fmt.Errorf("handler %s: its interpreter: %w", h.Program, err)
+		return fmt.Errorf("%s %s: its interpreter: %w", h.what, h.Program, err)
 	}
 	if !h.Within(real) {
-		return fmt.Errorf("handler %s: its interpreter %s is in none of the directories that its jail shows; use one of %s",
-			h.Program, real, strings.Join(h.Dirs, ", "))
+		return fmt.Errorf("%s %s: its interpreter %s is in none of the directories that its jail shows; use one of %s",
+			h.what, h.Program, real, strings.Join(h.Dirs, ", "))
 	}
 	return safe(words[0])
 }

@@ -19,7 +19,30 @@ const (
 // be executed, and a directory of its own that it can write to. Nothing that it can
 // write to can be executed. It has no network, no /proc, and of /etc a few files.
 func HandlerRunner(m Machine, source, target Tree, h host.Handler, r Rights) sandbox.Spec {
-	s := Runner(m, source, target, host.Command{}, r)
+	s := copier(m, r)
+	reads(&s, source)
+	writes(&s, target, r)
+	programs(&s, h)
+	return s
+}
+
+// Hook is the jail of a person's program that is called when a sync ends: that of a
+// handler, with all of the sync's directories on this host that are there. source is
+// nil when it is gone.
+func Hook(m Machine, source *Tree, targets []Tree, h host.Handler, r Rights) sandbox.Spec {
+	s := copier(m, r)
+	if source != nil {
+		reads(&s, *source)
+	}
+	for _, t := range targets {
+		writes(&s, t, r)
+	}
+	programs(&s, h)
+	return s
+}
+
+// programs shows a person's program, and what it may start.
+func programs(s *sandbox.Spec, h host.Handler) {
 	for _, dir := range h.Dirs {
 		s.Binds = append(s.Binds, sandbox.Bind{Source: dir, Target: dir, Exec: true})
 		s.Landlock = append(s.Landlock, sandbox.Rule{Path: dir, Access: readFile | readDir | execute})
@@ -54,7 +77,6 @@ func HandlerRunner(m Machine, source, target Tree, h host.Handler, r Rights) san
 	}
 	s.Binds = append(s.Binds, sandbox.Bind{Target: Scratch, Scratch: scratchSize, Writable: true})
 	s.Landlock = append(s.Landlock, sandbox.Rule{Path: Scratch, Access: readFile | readDir | writeAll})
-	return s
 }
 
 // HandlerEnv is the environment of a handler, but for what it is told with a call.

@@ -2,6 +2,7 @@ package jail
 
 import (
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -52,6 +53,26 @@ func TestHandlerJail(t *testing.T) {
 	}
 	if !slices.Contains(s.Links, sandbox.Link{Path: "/bin", Target: "usr/bin"}) {
 		t.Errorf("links %v", s.Links)
+	}
+}
+
+// A hook has the jail of a handler, with all targets; where the trees are not there, or
+// held, it is without them.
+func TestHookJail(t *testing.T) {
+	source := Tree{Host: "/s", Path: "/s", Dev: 1, Ino: 3}
+	targets := []Tree{{Host: "/t", Path: "/t", Dev: 1, Ino: 4}, {Host: "/u", Path: "/u", Dev: 1, Ino: 5}}
+	one := Hook(Machine{}, &source, targets[:1], testHandler(), Rights{})
+	if want := HandlerRunner(Machine{}, source, targets[0], testHandler(), Rights{}); !reflect.DeepEqual(one, want) {
+		t.Errorf("%+v\nand that of a handler: %+v", one, want)
+	}
+	both, none := Hook(Machine{}, &source, targets, testHandler(), Rights{}), Hook(Machine{}, nil, nil, testHandler(), Rights{})
+	if len(both.Binds) != len(one.Binds)+1 || len(none.Binds) != len(one.Binds)-2 || len(none.Landlock) != len(one.Landlock)-2 || none.Caps != one.Caps || none.Namespaces != one.Namespaces {
+		t.Errorf("%d and %d mounts, %d with one target", len(both.Binds), len(none.Binds), len(one.Binds))
+	}
+	for _, b := range both.Binds {
+		if want := b.Target == "/t" || b.Target == "/u" || b.Target == Scratch; b.Writable != want {
+			t.Errorf("%s: writable %v", b.Target, b.Writable)
+		}
 	}
 }
 

@@ -164,6 +164,22 @@ type Rights struct {
 // their own paths, and the files without which the command does not start. Uid
 // 0 without root's powers: under another uid rsync drops owners silently.
 func Runner(m Machine, source, target Tree, c host.Command, r Rights) sandbox.Spec {
+	s := copier(m, r)
+	// Data first, the command's files last: a source that holds them (/usr)
+	// is noexec, and must not hide them.
+	reads(&s, source)
+	writes(&s, target, r)
+	program(&s, c)
+	for link, text := range c.Links {
+		if !within(link, source.Path) && !within(link, target.Path) {
+			s.Links = append(s.Links, sandbox.Link{Path: link, Target: text})
+		}
+	}
+	return s
+}
+
+// copier is the jail of a local copy without what is in it.
+func copier(m Machine, r Rights) sandbox.Spec {
 	s := sandbox.Spec{
 		Role: "runner", Argv: []string{"lockstep-runner"}, Env: m.resident(),
 		Caps:            capability(unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER, unix.CAP_FSETID),
@@ -172,34 +188,32 @@ func Runner(m Machine, source, target Tree, c host.Command, r Rights) sandbox.Sp
 		Rlimits:         rlimits(1024, 0),
 		DeviceProbe:     m.probe(sandbox.ProbeBasic),
 	}
-	// Data first, the command's files last: a source that holds them (/usr)
-	// is noexec, and must not hide them.
-	s.Binds = []sandbox.Bind{
-		{Source: source.Host, Target: source.Path, Recursive: source.Recursive, Dev: source.Dev, Ino: source.Ino},
-		{Source: target.Host, Target: target.Path, Recursive: target.Recursive, Dev: target.Dev, Ino: target.Ino, Writable: !r.DryRun},
-	}
-	write := uint64(readFile | readDir | writeAll)
 	if r.Devices {
 		s.Caps |= capability(unix.CAP_MKNOD)
-		write |= makeDevices
 	}
 	if r.FileCaps {
 		s.Caps |= capability(unix.CAP_SETFCAP)
 	}
-	if r.DryRun {
-		write = readFile | readDir
-	}
-	s.Landlock = []sandbox.Rule{
-		{Path: source.Path, Access: readFile | readDir},
-		{Path: target.Path, Access: write},
-	}
-	program(&s, c)
-	for link, text := range c.Links {
-		if !within(link, source.Path) && !within(link, target.Path) {
-			s.Links = append(s.Links, sandbox.Link{Path: link, Target: text})
-		}
-	}
 	return s
+}
+
+// reads shows a tree read-only.
+func reads(s *sandbox.Spec, t Tree) {
+	s.Binds = append(s.Binds, sandbox.Bind{Source: t.Host, Target: t.Path, Recursive: t.Recursive, Dev: t.Dev, Ino: t.Ino})
+	s.Landlock = append(s.Landlock, sandbox.Rule{Path: t.Path, Access: readFile | readDir})
+}
+
+// writes shows a tree that can be written to, but in a dry run.
+func writes(s *sandbox.Spec, t Tree, r Rights) {
+	s.Binds = append(s.Binds, sandbox.Bind{Source: t.Host, Target: t.Path, Recursive: t.Recursive, Dev: t.Dev, Ino: t.Ino, Writable: !r.DryRun})
+	write := uint64(readFile | readDir | writeAll)
+	switch {
+	case r.DryRun:
+		write = readFile | readDir
+	case r.Devices:
+		write |= makeDevices
+	}
+	s.Landlock = append(s.Landlock, sandbox.Rule{Path: t.Path, Access: write})
 }
 
 // program adds a program's files: what is another's already is there once.

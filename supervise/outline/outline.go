@@ -184,7 +184,7 @@ func Make(set config.Set, m Machine) Plan {
 	if slices.ContainsFunc(p.Syncs, func(s Sync) bool { return s.Watching.Monitor == choose.Fanotify }) {
 		roles = append(roles, seccomp.Resolver)
 	}
-	if slices.ContainsFunc(set.Syncs, config.Sync.Handled) {
+	if slices.ContainsFunc(set.Syncs, func(s config.Sync) bool { return s.Handled() || s.Hooked() }) {
 		roles = append(roles, seccomp.Handler)
 	}
 	for _, role := range roles {
@@ -293,6 +293,14 @@ func Programs(set config.Set) config.Problems {
 	var p config.Problems
 	seen := map[string]bool{}
 	for i, s := range set.Syncs {
+		for key, path := range s.Hooks() {
+			if *path == "" {
+				continue
+			}
+			if _, err := host.InspectHook(*path); err != nil {
+				p = append(p, config.Problem{Pos: set.Places.Find(config.Section(i), key), Thing: key, Reason: err.Error()})
+			}
+		}
 		if s.Handled() {
 			if _, err := host.InspectHandler(s); err != nil && s.Handler != "" {
 				p = append(p, config.Problem{Pos: set.Places.Find(config.Section(i), "handler"), Thing: "handler", Reason: err.Error()})

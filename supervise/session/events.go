@@ -42,7 +42,7 @@ func (s *Session) onReports() error {
 			t.pair.InStep(g.Last, t.last, g.Watching.Lag())
 		}
 	}
-	s.save(time.Now(), saveEvery)
+	s.held.Save(time.Now(), saveEvery, s.log)
 	return nil
 }
 
@@ -77,6 +77,7 @@ func (s *Session) onReport(r generation.Report) error {
 	}
 	g.Last = r.Report
 	s.show(func(n *console.Part) { n.Report = r.Report })
+	s.leave.Count()
 	s.becameReady(now)
 	if r.Initials > old.Initials {
 		s.measure()
@@ -143,25 +144,32 @@ func (s *Session) measure() {
 	s.show(func(n *console.Part) { n.Expected = walked })
 }
 
-// maybeDone ends --once and --dry-run when there is nothing more to wait for.
+// maybeDone ends --once and --dry-run when there is nothing more to wait for, and
+// goes on with an end that has begun.
 func (s *Session) maybeDone() error {
-	if !s.cfg.Once && !s.cfg.DryRun || s.phase != phaseUp || s.gen == nil {
+	if s.phase != phaseUp || s.gen == nil {
 		return nil
 	}
-	all := make([]once.Target, len(s.targets))
-	for i, t := range s.targets {
-		all[i] = once.Target{About: s.about(t), Held: t.why, Passed: t.passed, Tries: t.tries, Trouble: t.way.Trouble, Last: t.last}
+	fine := s.gen.Last.State == status.StateInStep
+	if s.cfg.Once || s.cfg.DryRun {
+		all := make([]once.Target, len(s.targets))
+		for i, t := range s.targets {
+			all[i] = once.Target{About: s.about(t), Held: t.why, Passed: t.passed, Tries: t.tries, Trouble: t.way.Trouble, Last: t.last}
+		}
+		done, err := once.Over(all, s.cfg.DryRun)
+		if err != nil || !done {
+			return err
+		}
+		if s.cfg.DryRun {
+			s.ended = true
+			return nil
+		}
+		if fine {
+			s.once = s.asked.IsZero()
+			s.leave.Itself()
+		}
 	}
-	done, err := once.Over(all, s.cfg.DryRun)
-	switch {
-	case err != nil || !done:
-		return err
-	case s.cfg.DryRun:
-		s.ended = true
-	case s.gen.Last.State == status.StateInStep:
-		s.once = true
-		s.shutDown("in step")
-	}
+	s.leave.Step(fine)
 	return nil
 }
 
@@ -171,7 +179,7 @@ func (s *Session) result(last status.Report) error {
 	if !s.cfg.DryRun {
 		s.log.Info("stopped: " + s.total.String())
 	}
-	if !s.cfg.Once || s.cfg.DryRun {
+	if !s.cfg.Once || s.cfg.DryRun || s.leave.Counted {
 		return nil
 	}
 	return once.Result(last, s.once)

@@ -14,6 +14,7 @@ import (
 	"lockstep/supervise/deaths"
 	"lockstep/supervise/exit"
 	"lockstep/supervise/generation"
+	"lockstep/supervise/leave"
 	"lockstep/supervise/proc"
 	"lockstep/supervise/rounds"
 	"lockstep/supervise/words"
@@ -52,11 +53,13 @@ type loop struct {
 	deadline *time.Timer // of a stop
 	rounds   *rounds.Timer
 
+	leave *leave.Leave
+
 	news *slog.Logger // for lines that the worker's numbers cause
 }
 
 const (
-	twice = 100 * time.Millisecond // two signals within this are one
+	twice = leave.Twice
 
 	saveEvery = time.Minute
 
@@ -72,7 +75,8 @@ func (s *Session) Run() (err error) {
 	}
 	defer func() {
 		err = errors.Join(err, s.stopGeneration())
-		s.save(time.Now(), 0)
+		s.held.Save(time.Now(), 0, s.log)
+		s.leave.Farewell(s.everReady, s.Beat, s.Signals, s.asked)
 		s.show(func(n *console.Part) { n.Ended, n.Ready = true, true })
 	}()
 
@@ -127,6 +131,13 @@ func (s *Session) step() error {
 		s.log.Warn("commands were still running after --stop-timeout: they are killed, and what they had in hand is looked at again at the next start")
 		s.ended = true
 		return nil
+	case <-s.leave.Hooks.Ended:
+		s.leave.OnHooked()
+		return nil
+	case <-s.leave.Late.C:
+		s.leave.OnLate()
+		s.ended = true
+		return nil
 	case <-s.Beat:
 		return nil
 	}
@@ -144,10 +155,10 @@ func (s *Session) startGeneration(now rootid.Roots) error {
 	s.phase = phaseDown
 	var err error
 	if s.tried {
-		err = s.remember(now)
+		err = s.held.Keep(now)
 	}
 	if err == nil {
-		plan := generation.Plan{Config: s.cfg, Options: s.options, Roots: now, Source: s.targets[0].pair.Source(now)}
+		plan := generation.Plan{Config: s.cfg, Left: s.leave.Left(), Options: s.options, Roots: now, Source: s.targets[0].pair.Source(now)}
 		for _, t := range s.targets {
 			plan.Unsure = t.pair.Unsure(plan.Unsure)
 		}
@@ -200,6 +211,7 @@ func (s *Session) stopGeneration() error {
 		t.timer, t.runner, t.last = nil, nil, status.Report{}
 	}
 	s.total.Add(g.Last)
+	s.leave.Gone(g.Last)
 	err := g.End(runners, s.Signals, s.heard)
 	s.ended = s.ended || errors.Is(err, generation.ErrLeft)
 	for i, t := range s.targets {
@@ -214,7 +226,7 @@ func (s *Session) stopGeneration() error {
 // signal), and says whether the end is waited for no longer.
 func (s *Session) heard(sig os.Signal) (hurry bool) {
 	switch {
-	case sig != syscall.SIGINT && sig != syscall.SIGTERM && sig != syscall.SIGQUIT: // the next generation looks at everything anyway
+	case !leave.Ends(sig): // the next generation looks at everything anyway
 	case s.asked.IsZero() && !s.once:
 		s.asked = time.Now()
 		s.shutDown("stopping: " + sig.String())
@@ -327,7 +339,18 @@ func (s *Session) onSignal(sig os.Signal) error {
 			s.ended, s.hurry = true, true
 			return nil
 		}
-		s.asked = time.Now()
+		if s.leave.Begun() && s.phase != phaseStopping {
+			if time.Since(s.asked) < twice {
+				return nil
+			}
+			s.leave.Drop()
+			s.once = false
+		}
+		wanted := s.leave.Wanted(sig)
+		if s.asked = time.Now(); wanted {
+			s.leave.Begin("stopping: "+sig.String(), true)
+			return nil
+		}
 		s.shutDown("stopping: " + sig.String())
 	case syscall.SIGHUP:
 		s.log.Warn("SIGHUP is refused: the configuration is read at start only; restart lockstep")
@@ -378,6 +401,7 @@ func (s *Session) shutDown(why string) {
 		return
 	}
 	s.phase = phaseStopping
+	s.leave.Stop()
 	s.deadline.Reset(s.cfg.StopTimeout)
 	for _, t := range s.targets {
 		if t.runner != nil {

@@ -11,27 +11,21 @@
 package session
 
 import (
-	"errors"
-	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync"
-	"time"
 
 	"lockstep/config"
 	"lockstep/console"
-	"lockstep/internal/escape"
 	"lockstep/rootid"
 	"lockstep/rsync"
 	"lockstep/supervise/brief"
 	"lockstep/supervise/generation"
+	"lockstep/supervise/holdings"
 	"lockstep/supervise/host"
 	"lockstep/supervise/jail"
-	"lockstep/supervise/pair"
 	"lockstep/supervise/proc"
 	"lockstep/supervise/standby"
-	"lockstep/uidpool"
 )
 
 // Host is what all sessions of a service have in common.
@@ -67,7 +61,7 @@ type Session struct {
 	exits   chan proc.Exit
 	ready   chan *target // whose runner is to be started
 	reached chan reached // what reach found out
-	undo    []func() error
+	held    holdings.Holdings
 
 	mu    sync.Mutex
 	shown console.Part
@@ -88,7 +82,7 @@ func New(h *Host, cfg config.Config, command host.Command, standby *standby.File
 		s.log = h.Log.With("sync", cfg.Name)
 		s.maker.Starter.Prefix, s.maker.Name = cfg.Name+".", cfg.Name
 	}
-	s.news = console.Limited(s.log)
+	s.news, s.leave = console.Limited(s.log), s.leaving()
 	s.maker.Inbox, s.maker.Log, s.maker.Standby = generation.NewInbox(), s.log, standby
 	s.maker.Starter.Exits = s.exits
 	s.maker.Starter.Lines = s.lines
@@ -120,69 +114,21 @@ func (s *Session) show(change func(*console.Part)) {
 	s.host.Changed()
 }
 
-// later puts something on the list of what is to be given back at the end.
-func (s *Session) later(f func() error) { s.undo = append(s.undo, f) }
-
 // Prepare takes what the session needs, and compares the roots with what they
 // must be. Close gives it back, also after an error.
 func (s *Session) Prepare() error {
-	for _, step := range []func() error{
-		s.openPairs,     // are they root's alone? and no other has the targets
-		s.takeUIDs,      // the worker's own, and those of remote targets
-		s.rememberRoots, // are they what they were?
-	} {
-		if err := step(); err != nil {
-			return err
-		}
+	if err := s.held.Take(s.cfg, s.scratch, s.host.UIDs, s.log); err != nil {
+		return err
 	}
-	return nil
+	s.maker.UID, s.maker.GID = s.held.Worker.UID, s.held.Worker.GID
+	for i, t := range s.targets {
+		t.pair, t.uid = s.held.Pairs[i], s.held.UIDs[i]
+	}
+	return s.rememberRoots()
 }
 
 // Close gives everything back, in the opposite order.
-func (s *Session) Close() error {
-	var err error
-	for i := len(s.undo) - 1; i >= 0; i-- {
-		err = errors.Join(err, s.undo[i]())
-	}
-	s.undo = nil
-	return err
-}
-
-// openPairs opens the state of each pair, and takes the targets for this sync.
-func (s *Session) openPairs() error {
-	for _, t := range s.targets {
-		p, err := pair.Open(s.cfg, t.Target, filepath.Join(s.scratch, fmt.Sprintf("empty-%d", t.id)))
-		if err != nil {
-			return err
-		}
-		t.pair = p
-		s.later(p.Close)
-		if t.Kind == config.Daemon {
-			s.log.Warn(escape.Name(p.Place()) + ": an rsync daemon is spoken to in plain text: anyone on the way can read and change the files; a target over ssh is not")
-		}
-	}
-	return nil
-}
-
-// takeUIDs takes the worker's own, and one for the runner of each remote target.
-func (s *Session) takeUIDs() error {
-	lease, err := uidpool.Take(s.host.UIDs, s.cfg.User)
-	if err != nil {
-		return fmt.Errorf("the worker's uid: %w", err)
-	}
-	s.maker.UID, s.maker.GID = lease.UID, lease.GID
-	s.later(lease.Release)
-	for _, t := range s.targets {
-		if !t.Remote() {
-			continue
-		}
-		if t.uid, err = uidpool.Take(s.host.UIDs, s.cfg.RunAs); err != nil {
-			return fmt.Errorf("the uid of the runner of %s: %w", escape.Name(t.pair.Place()), err)
-		}
-		s.later(t.uid.Release)
-	}
-	return nil
-}
+func (s *Session) Close() error { return s.held.Close() }
 
 // rememberRoots compares the roots with the state, and makes missing targets.
 // Roots that have changed are no error here: they are held.
@@ -198,15 +144,4 @@ func (s *Session) rememberRoots() error {
 		s.show(func(n *console.Part) { n.Expected = max(n.Expected, t.pair.State.Entries) })
 	}
 	return nil
-}
-
-// save writes down what has been learnt, but not more often than every so long:
-// the worker decides how often it changes. What is lost is a measure, or has more
-// compared at the next start, so that a full disk is no reason to end.
-func (s *Session) save(now time.Time, every time.Duration) {
-	for _, t := range s.targets {
-		if err := t.pair.Save(now, every); err != nil {
-			s.log.Warn("the state could not be saved", "error", err.Error())
-		}
-	}
 }

@@ -1,10 +1,8 @@
 package session
 
 import (
-	"errors"
 	"time"
 
-	"lockstep/rootid"
 	"lockstep/rsync"
 )
 
@@ -21,7 +19,7 @@ func (s *Session) onTried(v Tried) error {
 	if v.Err != nil {
 		return v.Err
 	}
-	if err := s.remember(s.gen.In()); err != nil {
+	if err := s.held.Keep(s.gen.In()); err != nil {
 		return err
 	}
 	known := v.Options.Devices == s.options.Devices
@@ -37,13 +35,4 @@ func (s *Session) onTried(v Tried) error {
 	}
 	s.becameReady(time.Now())
 	return nil
-}
-
-// remember writes down what must be there from now on: it is about to be copied.
-func (s *Session) remember(now rootid.Roots) error {
-	var err error
-	for _, t := range s.targets {
-		err = errors.Join(err, t.pair.Keep(), t.pair.Grow(now))
-	}
-	return err
 }

@@ -133,13 +133,30 @@ func Falls(old, r status.Report) error {
 		old, now uint64
 	}{
 		{"ready", old.Ready, r.Ready}, {"initials", old.Initials, r.Initials}, {"jobs", old.Jobs, r.Jobs},
-		{"synced", old.Synced, r.Synced}, {"verified", old.Verified, r.Verified},
+		{"synced", old.Synced, r.Synced}, {"verified", old.Verified, r.Verified}, {"batches", old.Batches, r.Batches},
 	} {
 		if one.now < one.old {
 			return fmt.Errorf("%s fell from %d to %d", one.name, one.old, one.now)
 		}
 	}
 	return nil
+}
+
+// Waiting says how much is not copied.
+func Waiting(r status.Report) string {
+	n := r.Queue + r.Big + r.InFlight
+	switch {
+	case n == 0 && r.State == status.StateInStep:
+		return "nothing is known to wait; what changes from now on is found by the first pass of the next start"
+	case n == 0:
+		return "what is left is found by the first pass of the next start"
+	}
+	return console.Number(n) + " paths wait, and are found by the first pass of the next start"
+}
+
+// Counted says that the last of so many batches was acknowledged.
+func Counted(n uint64, r status.Report) string {
+	return "batches acknowledged: " + console.Number(n) + "; " + Waiting(r)
 }
 
 // Limits are what a held pass is measured by.

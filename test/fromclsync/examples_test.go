@@ -234,8 +234,6 @@ func notYet() []later {
 		{"two directories that follow each other", least("--modification-signature", "*"), "--modification-signature: asks for", "one directory for each direction"},
 		{"chown(1) for what belongs to root in the tree of a web server", []string{"-M", "direct", "-S", "chown", "-W", "/srv/www", "-w3", "-t3", "-T3", "--modification-signature", "uid,gid", "--", "--from=root", "www-data:www-data", "%INCLUDE-LIST%"},
 			"--modification-signature: asks for", none},
-		{"hooks before and at the end, to move a server", least("--exit-on-no-events", "--pre-exit-hook=/root/stop-here.sh", "--exit-hook=/root/start-there.sh"), "--pre-exit-hook: asks for a hook", "examples/clsync/move-server.sh"},
-		{"no more than twenty rounds", least("--exit-on-no-events", "--max-iterations=20"), "--max-iterations: asks for an end after a number of syncs", "timeout(1) before the command"},
 		{"cp(1) for each authorized_keys", []string{"-M", "direct", "-S", "cp", "-W", "/mnt/master/home", "-D", "/home", "--", "-Pfp", "--parents", "%INCLUDE-LIST%", "%destination-dir%"},
 			"--sync-handler: cp is not looked for in PATH", "examples/clsync/authorized_keys.sh"},
 		{"pdcp(1) to the nodes of a cluster, a call for each event", []string{"-M", "simple", "-S", "pdcp", "-W", "/opt/global", "--", "-a", "%INCLUDE-LIST%", "%INCLUDE-LIST%"},

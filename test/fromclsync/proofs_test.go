@@ -108,6 +108,14 @@ func alwaysAFirstPass(t *testing.T) {
 	}
 }
 
+func iterationsAreBatches(t *testing.T) {
+	for words, want := range map[string]uint32{"0": 0, "1": 1, "2": 1, "4": 3, "20": 19} { // -> handlers that clsync runs
+		if c := meant(t, nil, least("--max-iterations", words)...); c.End.MaxIterations != want {
+			t.Errorf("--max-iterations=%s: %d batches, want %d", words, c.End.MaxIterations, want)
+		}
+	}
+}
+
 func kindsAreKindsForEver(t *testing.T) {
 	o, err := ordered.Parse("r", []byte("+f\\.txt$\n-f\n"))
 	if err != nil {

@@ -4,7 +4,8 @@
 // and what is to be told of all that.
 //
 // Trust: part of the worker, untrusted. Numbers only.
-// Imports: ipc/status and the standard library. Pure: time is an argument.
+// Imports: ipc/status, the tracker's counters and the standard library. Pure: time is
+// an argument.
 //
 // Invariant: every comparison that was called for is counted once, and under one
 // cause at most; what is listed meanwhile is counted under one kind of listing.
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"lockstep/ipc/status"
+	"lockstep/worker/track"
 )
 
 // The causes for which there are numbers of their own.
@@ -179,4 +181,18 @@ func (a *Account) Report(r *status.Report) {
 	r.RescanNanos += uint64(max(a.spent[rescan].took, 0))
 	r.VerifyDirs += a.spent[verify].dirs
 	r.VerifyNanos += uint64(max(a.spent[verify].took, 0))
+}
+
+// Tree adds what the tracker has counted to a report.
+func Tree(rep *status.Report, c track.Counters) {
+	rep.Dirs += c.Watched
+	rep.Unwatched += c.Unwatched
+	rep.Busy += c.Resting
+	rep.Overflows += c.Overflows
+	rep.Unpaired += c.Unpaired
+	rep.Repairs += c.Repairs
+	rep.Stale += c.Stale
+	rep.Missing += c.Missing
+	rep.Verified += c.Verified
+	rep.Returned += c.Returned
 }

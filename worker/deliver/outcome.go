@@ -210,6 +210,7 @@ func (k *Task) passEnded(v verdict) {
 	t.endPass(true)
 	if fine && !k.partial {
 		t.redone = 0
+		t.batches++
 		return
 	}
 	// Most of the tree is right: changes may follow until the pass is tried

@@ -18,7 +18,7 @@ func (t *Target) Report() status.Report {
 	rep := status.Report{
 		Target: uint64(t.id),
 		Queue:  uint64(q.Len()), Big: uint64(q.Big()), InFlight: uint64(q.InFlight()), Doubt: uint64(q.Doubt()),
-		Synced: t.synced, Jobs: t.ended, Failed: t.failed, Initials: t.initials, ListDone: t.listed,
+		Synced: t.synced, Jobs: t.ended, Failed: t.failed, Initials: t.initials, ListDone: t.listed, Batches: t.batches,
 		Attempts: t.attempts,
 	}
 	if !t.redoAt.IsZero() {

@@ -77,6 +77,11 @@ type Target struct {
 	Queue *queue.Queue
 	Pass  Pass
 
+	// Most is how many batches are acknowledged before no further one begins; 0: no
+	// such end.
+	Most    uint64
+	batches uint64 // that were, with whole passes
+
 	settling settling
 
 	host  Host
@@ -121,7 +126,7 @@ func New(h Host, id ipc.TargetID, name string, c queue.Config) *Target {
 
 // Advance starts what can start.
 func (t *Target) Advance() {
-	if t.host.Draining() {
+	if t.over() {
 		return
 	}
 	if !t.redoAt.IsZero() && !t.host.Now().Before(t.redoAt) {
@@ -157,13 +162,18 @@ func (t *Target) Advance() {
 	}
 }
 
+// over says that nothing more begins, unless what runs fails.
+func (t *Target) over() bool {
+	return t.host.Draining() || t.Most > 0 && t.batches+uint64(t.Queue.Running()) >= t.Most
+}
+
 // maxBatch bounds the paths of one batch, so that its plan stays short.
 const maxBatch = 50_000
 
 // Next is when Advance has something to do again, zero when only an answer or
 // a change can bring that about.
 func (t *Target) Next() time.Time {
-	if t.host.Draining() {
+	if t.over() {
 		return time.Time{}
 	}
 	if t.Pass != PassNone || (t.lanes[laneNormal] != nil && t.lanes[laneBig] != nil) ||
@@ -184,7 +194,7 @@ func (t *Target) Next() time.Time {
 // BeginPass has the target take part in the walk of a whole pass that begins
 // now, if it wants one and is free to make it.
 func (t *Target) BeginPass() bool {
-	if t.away || t.Pass != PassNone || t.lanes[laneNormal] != nil || !t.Queue.BeginWhole(t.host.Now()) {
+	if t.over() || t.away || t.Pass != PassNone || t.lanes[laneNormal] != nil || !t.Queue.BeginWhole(t.host.Now()) {
 		return false
 	}
 	t.Pass = PassWaiting

@@ -204,6 +204,9 @@ func (k *Task) end() {
 	t.synced += uint64(len(k.batch.Entries) - len(bad))
 	if len(bad) == 0 {
 		t.Queue.Done(k.batch, now)
+		if k.job != 0 { // else there was nothing to do
+			t.batches++
+		}
 	} else {
 		t.Queue.Requeue(k.batch, bad, now, t.host.Random)
 	}

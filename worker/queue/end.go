@@ -235,3 +235,7 @@ func (q *Queue) Retry(_ time.Time) {
 		}
 	}
 }
+
+// Hurry has nothing wait for more changes from now on.
+// Precondition: Retry was called just before, so that all that waits is due.
+func (q *Queue) Hurry() { q.c.Delay, q.c.MaxDelay, q.c.BigDelay = 0, 0, 0 }

@@ -412,6 +412,20 @@ func (q *Queue) Big() int {
 	return n
 }
 
+// Running counts the batches that run, a whole pass too.
+func (q *Queue) Running() int {
+	n := 0
+	for _, b := range q.run {
+		if b != nil {
+			n++
+		}
+	}
+	if q.passing {
+		n++
+	}
+	return n
+}
+
 // InFlight counts the paths of running batches.
 func (q *Queue) InFlight() int {
 	n := 0
