@@ -50,6 +50,7 @@ func Compile(o *options.Options, readFile func(path string) ([]byte, error)) (Re
 		c.rules()
 		c.files()
 	}
+	c.messages()
 	c.once()
 	result := Result{Run: c.run, Warnings: c.warnings}
 	if err := c.problems.OrNil(); err != nil {
