@@ -32,6 +32,7 @@ func made(t *testing.T) map[string]string {
 		"refusals": refusals(),
 		"changes":  changesTable(),
 		"lists":    listsTable(),
+		"told":     toldTable(),
 		"defects":  defectsTable(),
 		"examples": examplesTable(t),
 		"later":    laterTable(),
@@ -296,6 +297,14 @@ func listsTable() string {
 	text := header("what", "clsync 0.4.5", "here", "why", "defect")
 	for _, d := range handler.Differences() {
 		text += row(d.Name, d.Was, d.Is, d.Why, numbers(ofLists()[d.Name]))
+	}
+	return text
+}
+
+func toldTable() string {
+	text := header("what", "clsync 0.4.5", "here", "why")
+	for _, c := range telling() {
+		text += row(c.what, c.was, c.is, c.why)
 	}
 	return text
 }
