@@ -38,6 +38,8 @@ run: build ## show the main job on a sample tree; make run SRC=… DST=… mirro
 
 test: test-deps build ## unit tests with the race detector, and a small share of the end-to-end suite (≤ 15 minutes)
 	$(GO) test -race -timeout 15m ./...
+	@echo "what a decision of rules about one path costs:"
+	@$(GO) test -run '^$$' -bench '^BenchmarkCost$$' -benchtime 100x ./rules/ordered | grep '^Benchmark'
 	LOCKSTEP_SCALE=small $(GO) test -count=1 -timeout 20m -tags e2e ./test/e2e
 
 test-long: test-deps build ## the whole end-to-end list, with the full numbers

@@ -13,6 +13,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -36,6 +37,8 @@ type Service struct {
 	StateDir     string
 	User         string // the workers'
 	JSON         bool   // log as JSON
+	LogTo        string // stderr, or a log daemon of package console/logd
+	LogLevel     slog.Level
 	StopTimeout  time.Duration
 	AllowMissing []string
 	MonitorRules []string // lines that choose.ParseRule reads

@@ -82,7 +82,7 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 // textHandler writes: time level role: message key=value.
 type textHandler struct {
 	out    io.Writer
-	layout string
+	layout string // of the time; "": without it
 	role   string
 	prefix string // attributes given before, already written out
 }
@@ -100,7 +100,7 @@ func (h *textHandler) Handle(_ context.Context, r slog.Record) error {
 		writeAttr(&attrs, a)
 		return true
 	})
-	if !r.Time.IsZero() {
+	if !r.Time.IsZero() && h.layout != "" {
 		b.WriteString(r.Time.Local().Format(h.layout))
 		b.WriteByte(' ')
 	}

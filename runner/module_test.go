@@ -82,11 +82,7 @@ int clsyncapi_sync(int n, api_eventinfo_t *events)
 		}
 	}
 	waits := b.start(ipc.JobList, list("wait"))
-	for end := time.Now().Add(time.Minute); !strings.Contains(b.said(), "wait"); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("it does not come there: %q", b.said())
-		}
-	}
+	b.log.until(t, "wait")
 	b.in <- packet{msg: &ipc.RunStop{Job: waits}}
 	if got := b.wait(); got.Job != waits || got.End != ipc.EndStopped {
 		t.Errorf("%+v", got)
@@ -135,11 +131,7 @@ int clsyncapi_deinit(void)
 	}
 	b = calls(t, text, func(c *settings.Runner) { c.Grace, c.Timeout = time.Hour, time.Hour })
 	b.start(ipc.JobList, toldOf(handler.Told{Path: "a", Mask: 8}, handler.Told{Path: "b", Mask: 8}))
-	for end := time.Now().Add(time.Minute); !strings.Contains(b.said(), "deaf"); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("it does not come there: %q", b.said())
-		}
-	}
+	b.log.until(t, "deaf")
 	if code := b.end(); code != ExitDone || strings.Contains(b.said(), "deinit") {
 		t.Errorf("%d %q", code, b.said())
 	}

@@ -28,6 +28,7 @@ import (
 	"lockstep/config"
 	"lockstep/config/resolve"
 	"lockstep/console"
+	"lockstep/console/logd"
 	"lockstep/internal/buildinfo"
 	"lockstep/internal/calm"
 	"lockstep/rootid"
@@ -50,6 +51,7 @@ type service struct {
 	args []string // what lockstep was called with
 
 	log    *slog.Logger
+	daemon *logd.Sink // which the log goes to; nil: none
 	screen *console.Screen
 	notify *console.Notifier
 
@@ -88,7 +90,6 @@ func Run(set config.Set, args []string) int {
 	screen := console.NewScreen(os.Stderr)
 	s := &service{
 		set: set, args: args, screen: screen, profile: jail.AsRoot(),
-		log:      console.NewLogger(screen, set.JSON, screen.Terminal()),
 		notify:   console.NewNotifier(),
 		commands: map[string]host.Command{},
 		signals:  make(chan os.Signal, 8),
@@ -100,11 +101,25 @@ func Run(set config.Set, args []string) int {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signal.Notify(s.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 
-	err := s.setUp()
+	err := s.openLog()
+	if err == nil {
+		err = s.setUp()
+	}
 	if err == nil {
 		err = s.serve()
 	}
 	return s.finish(err)
+}
+
+// openLog opens the log, which is to be there before there is anything to say.
+func (s *service) openLog() error {
+	stderr := console.NewLogger(s.screen, s.set.JSON, s.screen.Terminal())
+	log, daemon, err := logd.Open(s.set.LogTo, stderr, s.set.JSON)
+	s.log, s.daemon = console.AtLeast(log, s.set.LogLevel), daemon
+	if err != nil {
+		return exit.Refuse(err)
+	}
+	return nil
 }
 
 // setUp is everything before the first confined process, in order.
@@ -171,6 +186,12 @@ func (s *service) finish(err error) int {
 	if left != nil {
 		s.log.Error("not all could be cleaned up; the next start does it", "error", left.Error())
 		code = max(code, exit.Failed)
+	}
+	if s.daemon != nil && err != nil && code != exit.Done { // who started it by hand looks at the standard error
+		tell(console.NewLogger(s.screen, s.set.JSON, s.screen.Terminal()), err, code)
+	}
+	if err := s.daemon.Close(); err != nil {
+		return max(code, exit.Failed)
 	}
 	return code
 }

@@ -89,6 +89,8 @@ func TestGolden(t *testing.T) {
 		"once":      "-H /NULL/ --only-initialsync -l www.1 --monitor inotify -S rsync " + least,
 		"security": "-H /NULL/ -u nobody -g nogroup --privileged-uid root --sync-handler-uid 0 --secure-splitting --splitting off --seccomp-filter=0 --threading off --detach-network everywhere " +
 			"--preserve-capabilities CHOWN --ignore-failures -b -v -U0 " + least,
+		"messages": "-H /NULL/ -Y syslog --verbose=2 " + least,
+		"quiet":    "-H /NULL/ -Y syslog -q -v -z /run/x.pid " + least,
 		"words": "-H /NULL/ -S /opt/bin/rsync-3.5.0 -u sync " + least +
 			"-- -vaAXzc --exclude=*.tmp --include-from %INCLUDE-LIST-PATH% --exclude-from=%EXCLUDE-LIST-PATH% --exclude=* --exclude a/b/ --bwlimit=10m --compress-level=3 --no-devices --max-delete 7 --stats /srv/www/ %destination-dir%/",
 		"ssh": "-H /NULL/ -W /srv/www -D mirror@web2:/srv/www -M rsyncdirect --sync-handler-uid sync " +
@@ -254,7 +256,6 @@ func TestRefused(t *testing.T) {
 		"-D user@host:/x":                                  "--destination-dir: user@host:/x is reached by ssh, and no key",
 		"-D user@host:~/x":                                 "--destination-dir: user@host:~/x: the path \"~/x\" begins with ~",
 		"-D rsync://nas/m --sync-handler-uid 0":            "--sync-handler-uid: rsync to another host is never root here",
-		"-q -d -Y syslog":                                  "--output: asks for another place for messages",
 		"--custom-signals 28:a -H /blocks":                 "custom-signals",
 		"-- -aH --delete" + end:                            "the words for rsync: there are no lists of clsync's among them",
 		"-- %RSYNC-ARGS% --inplace" + end:                  `the words for rsync: "--inplace" is refused: it writes into files that are in use`,
@@ -322,6 +323,8 @@ func TestWarnings(t *testing.T) {
 		"-L /x":              "--lists-dir: has no effect here",
 		"-l 'a b'":           "--label: \"a b\" cannot be the name of a sync",
 		"-g staff":           "--gid: has no effect here",
+		"-Y stdout":          "--output: messages go to the standard error",
+		"-Y syslog -q -v":    "",
 		"-t 4000":            "--delay-collect: what was quiet for an hour is copied before",
 		"-- %RSYNC-ARGS% -vv --progress %watch-dir%/ %destination-dir%/": "the words for rsync: --verbose --progress has no effect here",
 		"-- %RSYNC-ARGS% --exclude=*.o %watch-dir%/ %destination-dir%/":  "the words for rsync: --exclude behind %RSYNC-ARGS% leaves out what it matches",

@@ -27,7 +27,6 @@ type Outcome struct {
 
 // What more than one option has.
 const (
-	logHelp = "what a service manager keeps of the standard error, or 2>FILE of a shell, takes its place"
 	oneFile = "take it out; the process is asked by signals: USR1 writes the state to the log, USR2 starts a whole pass"
 )
 
@@ -80,7 +79,7 @@ func Outcomes() []Outcome {
 		{"retries", Useless, "what fails is tried again until it works, and lockstep does not end", "take it out", func(x *options.Options) bool { return x.Retries != 0 && !x.IgnoreFailures }},
 		{"ignore-failures", Already, "what fails ends nothing, and is tried again", "", never},
 		{"exit-on-sync-skipping", Told, "", "", nil},
-		{"output", Refused, "another place for messages than the standard error", logHelp, func(x *options.Options) bool { return x.Output != "stderr" }},
+		{"output", Mapped, "where messages go: stderr, or syslog", "", nil},
 		{"one-file-system", Mapped, "leave out what is mounted inside the source", "", nil},
 		{"exclude-mount-points", Mapped, "the same", "", nil},
 		{"cluster-iface", Told, "", "", nil},
@@ -118,10 +117,10 @@ func Outcomes() []Outcome {
 		{"exit-hook", Mapped, "a program that is called when all has ended, in a jail", "", nil},
 		{"pre-exit-hook", Mapped, "a program that is called before the last pass, in a jail", "", nil},
 		{"sync-on-quit", Mapped, "copy what waits at SIGQUIT before the end", "", nil},
-		{"verbose", Told, "", "", nil},
+		{"verbose", Mapped, "which messages are logged: 0 and 1 errors, 2 warnings too, 3 all", "", nil},
 		{"debug", Useless, "there are no messages for debugging", "take it out; USR1 writes the state to the log", func(x *options.Options) bool { return x.Debug > 0 }},
 		{"dump-dir", Refused, "a directory of dumps", oneFile, nil},
-		{"quiet", Refused, "silence, of errors too", "take it out, or write 2>/dev/null", func(x *options.Options) bool { return x.Quiet > 0 }},
+		{"quiet", Mapped, "log errors only", "", nil},
 		{"monitor", Mapped, "how changes are learnt; without it, as suits the file system", "", nil},
 		{"label", Mapped, "the name of the sync in messages; without it, that of the directory", "", nil},
 		{"--", Mapped, "rsync's words: of %RSYNC-ARGS%, and those that lockstep's rsync can be told; or those of the handler", "", nil},

@@ -323,8 +323,7 @@ func TestWarnings(t *testing.T) {
 /conf:4:1: label: is set more than once in [default]; this line counts; take the others out
 /conf:2:1: background: is read for the sake of old files; stays in the foreground; a service manager, or & of a shell, puts it in the background
 --delay-collect: 010 is octal, and means 8; write it without the leading 0
-/conf:6:1: auto-add-rules-w: is read for the sake of old files; no rule is added to those of the file, as in every released clsync
---verbose: is read for the sake of old files; errors, warnings and infos are shown; the option has no effect`
+/conf:6:1: auto-add-rules-w: is read for the sake of old files; no rule is added to those of the file, as in every released clsync`
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

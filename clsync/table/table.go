@@ -176,7 +176,7 @@ func All() []Option {
 		{Name: "exit-hook", Arg: req, Type: Path, Class: Useful},
 		{Name: "pre-exit-hook", Arg: req, Type: Path, Class: Useful},
 		{Name: "sync-on-quit", Arg: opt, Type: Flag, Class: Useful},
-		{Name: "verbose", Short: 'v', Arg: opt, Type: Count, Default: "3", Class: Legacy, Instead: "errors, warnings and infos are shown; the option has no effect"},
+		{Name: "verbose", Short: 'v', Arg: opt, Type: Count, Default: "3", Class: Useful},
 		{Name: "debug", Short: 'd', Arg: opt, Type: Count, Default: "0", Class: Useful},
 		{Name: "dump-dir", Arg: req, Type: Path, Default: "/tmp/clsync-dump-%label%", Class: Useful},
 		{Name: "quiet", Short: 'q', Arg: opt, Type: Count, Default: "0", Class: Useful},

@@ -32,7 +32,7 @@ exit-on-sync-skipping - opt - N
 threading -p req off E
 output -Y req stderr E
 debug -d opt 0 U
-verbose -v opt 3 L
+verbose -v opt 3 U
 quiet -q opt 0 U
 one-file-system - opt - E
 exclude-mount-points -X opt - E

@@ -159,6 +159,9 @@ func WriteLogFormat(c *config.Config) []string {
 	return []string{"text"}
 }
 
+// WriteLogLevel writes what is logged at least.
+func WriteLogLevel(c *config.Config) []string { return []string{strings.ToLower(c.LogLevel.String())} }
+
 // FormatDuration writes a duration as a person would: 24h, not 24h0m0s.
 func FormatDuration(d time.Duration) string {
 	s := d.String()

@@ -3,6 +3,7 @@ package field
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/bits"
 	"slices"
 	"strconv"
@@ -198,6 +199,29 @@ func ReadLogFormat(c *config.Config, v string) error {
 	case "text", "json":
 		c.JSON = v == "json"
 		return nil
+	}
+	return fmt.Errorf("%q is unknown", v)
+}
+
+// ReadLogTo takes the place of log lines.
+func ReadLogTo(c *config.Config, v string) error {
+	if !slices.Contains(LogPlaces(), v) {
+		return fmt.Errorf("%q is unknown", v)
+	}
+	c.LogTo = v
+	return nil
+}
+
+// LogPlaces are those of log_to.
+func LogPlaces() []string { return []string{"stderr", "syslog", "journal"} }
+
+// ReadLogLevel takes what is logged at least.
+func ReadLogLevel(c *config.Config, v string) error {
+	for _, l := range []slog.Level{slog.LevelError, slog.LevelWarn, slog.LevelInfo} {
+		if v == strings.ToLower(l.String()) {
+			c.LogLevel = l
+			return nil
+		}
 	}
 	return fmt.Errorf("%q is unknown", v)
 }

@@ -33,7 +33,7 @@ func TestDefaults(t *testing.T) {
 			BigSize: 128 << 20, BigDelay: 30 * time.Minute, Timeout: 24 * time.Hour, RetryInitial: time.Second,
 			RetryMax: 5 * time.Minute, MaxDeletePercent: 50, MaxDeleteEntries: 1000, Monitor: "auto", UnwatchedEvery: time.Minute, BusyRate: 5000,
 			Mode: "rsync", RsyncPath: "/usr/bin/rsync", End: config.End{HookTimeout: 30 * time.Second}, SSH: config.SSH{Port: 22}},
-		Service: config.Service{StateDir: "/var/lib/lockstep", User: "lockstep", StopTimeout: 10 * time.Second, MaxJobs: 16, MaxJobsPerHost: 4},
+		Service: config.Service{StateDir: "/var/lib/lockstep", User: "lockstep", LogTo: "stderr", StopTimeout: 10 * time.Second, MaxJobs: 16, MaxJobsPerHost: 4},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -45,7 +45,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 	value := map[string]string{"source": "/s", "targets": "/t", "exclude": "*.tmp", "rules": "-f^x$", "rules_file": "/r", "monitor": "inotify", "delay": "1ms",
 		"max_delay": "1m", "big_file.size": "1KiB", "big_file.delay": "1m", "timeout": "1m", "retry.initial": "2s",
 		"retry.max": "1h", "xattrs": "all", "rsync_path": "/r", "bwlimit": "10MiB", "max_delete.percent": "7",
-		"max_delete.entries": "8", "runtime_dir": "/run/x", "state_dir": "/st", "user": "u", "log_format": "json",
+		"max_delete.entries": "8", "runtime_dir": "/run/x", "state_dir": "/st", "user": "u", "log_format": "json", "log_to": "syslog", "log_level": "warn",
 		"stop_timeout": "3s", "allow_missing": "cgroup-memory,cgroup-pids", "name": "n",
 		"full_sync_every": "24h", "verify_every": "1h", "unwatched_every": "2m", "busy_rate": "0", "rsync_args": "--compress", "delete": "never", "ssh.identity": "/i", "ssh.known_hosts": "/k",
 		"ssh.port": "2222", "password_file": "/p", "run_as": "u", "max_jobs": "1", "max_jobs_per_host": "1", "poll_every": "3s", "monitor_rules": "fs nfs* poll",

@@ -22,16 +22,21 @@ type heard struct {
 
 	mu   sync.Mutex
 	said []string
+	news chan struct{} // of said
 }
 
 // watch watches above a root without much waiting.
 func watch(t *testing.T, root string, most time.Duration) *heard {
 	t.Helper()
-	h := &heard{t: t, pokes: make(chan struct{}, 1)}
+	h := &heard{t: t, pokes: make(chan struct{}, 1), news: make(chan struct{}, 1)}
 	h.w = start(func(err error) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.said = append(h.said, err.Error())
+		select {
+		case h.news <- struct{}{}:
+		default:
+		}
 	}, 0, 10*time.Millisecond, most)
 	t.Cleanup(func() { _ = h.w.Close() })
 	h.w.Add(root, h.poke)
@@ -45,7 +50,8 @@ func (h *heard) poke() {
 	}
 }
 
-// quiet waits until all that is above is watched and has been told.
+// quiet waits until all that is above is watched and has been told: whenever a
+// directory is watched again, it is told of.
 func (h *heard) quiet() {
 	h.t.Helper()
 	for {
@@ -60,7 +66,7 @@ func (h *heard) quiet() {
 		if !<-busy {
 			break
 		}
-		time.Sleep(time.Millisecond)
+		h.told("watched")
 	}
 	select {
 	case <-h.pokes:
@@ -156,14 +162,10 @@ func TestAbsent(t *testing.T) {
 	top := t.TempDir()
 	root := filepath.Join(top, "none/root")
 	h := watch(t, root, 20*time.Millisecond)
-	for {
-		h.mu.Lock()
-		said := slices.Clone(h.said)
-		h.mu.Unlock()
-		if len(said) > 0 {
-			break
-		}
-		time.Sleep(time.Millisecond)
+	select {
+	case <-h.news:
+	case <-time.After(time.Minute):
+		t.Fatal("nothing is said of what is not there")
 	}
 	must(t, os.MkdirAll(root, 0o755))
 	h.quiet() // it is watched, and was told

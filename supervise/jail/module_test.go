@@ -172,13 +172,58 @@ func TestModuleRuns(t *testing.T) {
 	}
 }
 
+// alone is a program that calls a module without a jail and without a host.
+const alone = `#include <clsync/clsync.h>
+#include <stdio.h>
+#include <unistd.h>
+
+int clsyncapi_getapiversion(void) { return CLSYNC_API_VERSION; }
+pid_t clsyncapi_fork(ctx_t *ctx) { (void)ctx; return fork(); }
+
+int main(void)
+{
+	static ctx_t ctx;
+	api_eventinfo_t events[2] = {{.path = "f"}, {.path = "g"}};
+	if (clsyncapi_init(&ctx, NULL) != 0 || clsyncapi_sync(1, events) != 0)
+		return 1;
+	printf("%s socket\n", clsyncapi_sync(2, events) == 0 ? "can" : "cannot");
+	return 0;
+}
+`
+
+// unconfined is what the module of tries can do outside of the jail, but for what
+// would change this machine.
+func (m *modular) unconfined(replace ...string) map[string]bool {
+	m.t.Helper()
+	must(m.t, os.Mkdir(m.in("twin"), 0o755))
+	must(m.t, os.Mkdir(m.in("tmp"), 0o755))
+	must(m.t, os.WriteFile(m.in("plugin"), []byte("x"), 0o755)) // the program itself may be running
+	const usr = `can("write-usr", opens("/usr/evil", O_WRONLY | O_CREAT));`
+	if !strings.Contains(tries, usr) {
+		m.t.Fatal("the twin would write to /usr")
+	}
+	text := strings.NewReplacer(append(replace, usr, "", "/lockstep/tmp", m.in("tmp"), "/lockstep/lockstep-plugin", m.in("plugin"), "DST", m.in("twin"))...).Replace(tries)
+	must(m.t, os.WriteFile(m.in("twin.c"), []byte(text), 0o644))
+	must(m.t, os.WriteFile(m.in("alone.c"), []byte(alone), 0o644))
+	cc := exec.Command("gcc", "-Wall", "-Werror", "-I", "../../include", "-o", m.in("alone"), m.in("twin.c"), m.in("alone.c"))
+	if text, err := cc.CombinedOutput(); err != nil {
+		m.t.Fatalf("%v\n%s", err, text)
+	}
+	out, err := exec.CommandContext(m.t.Context(), m.in("alone")).CombinedOutput()
+	if err != nil {
+		m.t.Fatalf("%v\n%s", err, out)
+	}
+	return answers(string(out))
+}
+
 // A module can do what a handler can and no more; a forbidden call ends it, and the
-// next call is made.
+// next call is made. Run outside, it can.
 func TestModuleIsConfined(t *testing.T) {
 	m := newModular(t)
 	must(t, os.WriteFile(m.in("src/f"), []byte("x"), 0o600))
 	must(t, os.WriteFile(m.in("secret"), []byte("x"), 0o644))
-	text := strings.NewReplacer("SRC", m.in("src"), "DST", m.in("dst"), "SECRET", m.in("secret"), "MODULE", m.in("m.so")).Replace(tries)
+	places := []string{"SRC", m.in("src"), "SECRET", m.in("secret"), "MODULE", m.in("m.so")}
+	text := strings.NewReplacer(append(slices.Clone(places), "DST", m.in("dst"))...).Replace(tries)
 	must(t, os.WriteFile(m.in("m.c"), []byte(text), 0o644))
 	run := m.launch("so", m.in("m.c"))
 	one := string(handler.AppendTold(nil, handler.Told{Path: "f", Mask: 8}))
@@ -198,5 +243,14 @@ func TestModuleIsConfined(t *testing.T) {
 	}
 	if len(got) != 16 || strings.Contains(run.stderr.String(), "no copy") {
 		t.Errorf("%d answers\n%s", len(got), run.stderr)
+	}
+	twin := m.unconfined(places...)
+	for what, can := range twin {
+		if !can && what != "node" { // a container may refuse it
+			t.Errorf("outside of the jail: cannot %s", what)
+		}
+	}
+	if len(twin) != 16 { // all but one, and the socket
+		t.Errorf("outside of the jail %d answers: %v", len(twin), twin)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,7 +23,7 @@ func clsync(t *testing.T, words ...string) func(more ...string) *exec.Cmd {
 	if err := os.Symlink(program(t, "lockstep"), link); err != nil {
 		t.Fatal(err)
 	}
-	run := func(more ...string) *exec.Cmd { return exec.Command(link, append(words, more...)...) }
+	run := func(more ...string) *exec.Cmd { return exec.Command(link, append(more, words...)...) } // words may end with those for a handler
 	text, err := run("--print-config").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +49,10 @@ func TestClsync(t *testing.T) {
 	write(t, m.src+"/tmp/g", "y")
 	rules := filepath.Join(t.TempDir(), "rules")
 	write(t, rules, "-d^tmp$\n+*.*\n")
-	run := clsync(t, "-M", "rsyncdirect", "-W", m.src, "-D", m.dst, "-R", rules, "-t", "0.1", "-w", "1")
+	// No file is big with -B0: with clsync each was, and waited for an hour. -b forks no
+	// process away, whose number the file would have.
+	pid := filepath.Join(t.TempDir(), "pid")
+	run := clsync(t, "-M", "rsyncdirect", "-W", m.src, "-D", m.dst, "-R", rules, "-t", "0.1", "-w", "1", "-B0", "-T", "3600", "-b", "-l", "x%PID%", "-z", pid)
 	if out, err := run("--only-initialsync").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -69,10 +73,14 @@ func TestClsync(t *testing.T) {
 		b, err := os.ReadFile(m.dst + "/d/new")
 		return err == nil && string(b) == "z"
 	})
+	own := strconv.Itoa(live.Process.Pid)
+	if b, err := os.ReadFile(pid); err != nil || string(b) != own {
+		t.Errorf("the pid file says %q, not %s: %v", b, own, err)
+	}
 	if err := live.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if err := live.Wait(); err != nil || strings.Contains(log.String(), "violation") {
+	if err := live.Wait(); err != nil || strings.Contains(log.String(), "violation") || !strings.Contains(log.String(), "sync=x"+own) {
 		t.Errorf("%v\n%s", err, log.String())
 	}
 }

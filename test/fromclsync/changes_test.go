@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"lockstep/handler"
+	"lockstep/test/sidebyside"
 )
 
 // change is something that lockstep does otherwise on purpose.
@@ -39,6 +40,7 @@ func changes() []change {
 		{"background", "a fork, after which `%PID%` is another's", "stays in the foreground, with a warning", "a service manager does it better", []int{22}},
 		{"lists", "files in a directory that others can know, with names that can be guessed; divided ones lose the excludes", "pipes and sealed memory; names, not patterns", "nobody can read or change what is to be copied", []int{5, 32}},
 		{"names", "some are changed, dropped, or options to the handler", "names of any bytes are copied as they are", "a user who chooses names must not choose what is done", []int{11, 12, 13, 14}},
+		{"times", "rsync takes times in the same second for equal: what it made just now keeps them, and a change that keeps the size is missed", "compared to the nanosecond", "a second is a long time", nil},
 		{"the end", "children get SIGKILL at once; then a last pass", "commands may finish within `stop_timeout`; what waits is left to the first pass of the next start, but for `sync_on_quit` at SIGQUIT, within `stop_timeout`", "a pass that cannot be ended keeps a host from going down", []int{34}},
 		{"hooks", "run as clsync does, as root, for as long as they like", "run in a jail like a handler's, for `hooks.timeout` at most; they cannot stop or start a service of the host", "code of others belongs into no process that has more to do", nil},
 		{"`--max-iterations`", "counts the first pass twice, and each directory that is made", "counts batches that the target has acknowledged; what waits at the end is told", "the number says how often something was copied", []int{17}},
@@ -54,10 +56,65 @@ func changes() []change {
 	}
 }
 
+// telling is what clsync tells handlers of, where lockstep tells something else. (How
+// it is told is handler.Differences.)
+func telling() []change {
+	return []change{
+		{"marks", "the kernel's bits as they came: 2 and 8 written, 64 and 128 moved, 1024 and 2048 for what was a directory",
+			"256 came, 512 went, 8 written, 4 attributes; what came while it runs has 268, a directory 1073742084, however it came",
+			"a rename is a name that went and one that came, and not every monitor tells more", nil},
+		{"kinds", "mode so: `objtype_old` is what the event says; a directory that was moved out is a file now", "`objtype_old` is 0, unknown; `objtype_new` is what is there",
+			"what was at each name is not remembered", nil},
+		{"came", "rsync's lists: a directory that came has one line, `/DIR/***`, and excludes for what is rejected in it", "a line for each path in it that rules do not leave out",
+			"what comes into it meanwhile is decided by rules as well", nil},
+		{"gone", "each path of which the kernel tells, in rsync's lists with its own line alone, so that a directory that was moved out stays on the target",
+			"the topmost one, in rsync's lists with all below it", "what was in it is gone with it", nil},
+		{"above", "a directory in which names came or went is not told of, but in rsync's lists as the way to them", "it is told of with 4, the source too", "its times have changed", nil},
+		{"unwalked", "rsync's lists: at the start, what is in a directory that rules do not let it go into is not excluded, so that rsync copies it", "it is excluded", "what is not gone into is left out, in every mode", nil},
+		{"iteration", "`CLSYNC_ITERATION` begins with 1, in mode simple with 0, and counts directories that came too", "it counts jobs, from 0", "it says which calls belong together", nil},
+		{"status", "mode simple: `CLSYNC_STATUS` is initsync until the first directory comes", "running, after the whole pass", "a handler must know what it is asked for", nil},
+	}
+}
+
 // ofLists are the defects that the differences of handlers' lists leave behind.
 func ofLists() map[string][]int {
 	return map[string][]int{
 		"escaping": {11}, "excludes": {5}, "parts": nil, "root": {4}, "dash": {13}, "macros": {12}, "newline": {14}, "return": nil, "percent": {12},
+	}
+}
+
+// What is compared side by side with the real clsync (TestSideBySide in test/e2e) has
+// the names of the guide's tables, and all of those of two of them.
+func TestSideBySideKnowsTheGuide(t *testing.T) {
+	var lists, told, other []string
+	for _, d := range handler.Differences() {
+		lists = append(lists, d.Name)
+	}
+	for _, c := range telling() {
+		if c.what == "" || c.was == "" || c.is == "" || c.why == "" {
+			t.Errorf("%+v", c)
+		}
+		told = append(told, c.what)
+	}
+	for _, c := range changes() {
+		other = append(other, c.what)
+	}
+	names := func(rows []sidebyside.Row) (out []string) {
+		for _, r := range rows {
+			out = append(out, string(r))
+		}
+		return out
+	}
+	if got := names(sidebyside.Lists()); !slices.Equal(got, lists) {
+		t.Errorf("compared are %q of %q", got, lists)
+	}
+	if got := names(sidebyside.Told()); !slices.Equal(got, told) {
+		t.Errorf("compared are %q of %q", got, told)
+	}
+	for _, name := range names(slices.Concat(sidebyside.Changes(), sidebyside.Sometimes())) {
+		if !slices.Contains(other, name) {
+			t.Errorf("the guide has no row %q", name)
+		}
 	}
 }
 

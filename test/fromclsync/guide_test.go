@@ -21,7 +21,7 @@ const guide = "docs/from-clsync.md"
 // made is what stands there, by the name in the first mark.
 func made(t *testing.T) map[string]string {
 	t.Helper()
-	broken := conf + "pid-file = /run/clsync.pid\noutput = syslog\nbackground = 1\n"
+	broken := conf + "pid-file = /run/clsync.pid\nchroot = /srv\noutput = syslog\nbackground = 1\n"
 	return map[string]string{
 		"file":     shown("cat /etc/clsync/clsync.conf", broken) + "\n" + shown("cat /etc/clsync/rules/www", ruleFile),
 		"refused":  session(t, broken),
@@ -32,6 +32,7 @@ func made(t *testing.T) map[string]string {
 		"refusals": refusals(),
 		"changes":  changesTable(),
 		"lists":    listsTable(),
+		"told":     toldTable(),
 		"defects":  defectsTable(),
 		"examples": examplesTable(t),
 		"later":    laterTable(),
@@ -154,6 +155,9 @@ func samples() map[string][][]string {
 		"status-file":           {{"--status-file", "/run/www.state"}},
 		"standby-file":          {{"--standby-file", "/run/www.hold"}},
 		"pid-file":              {{"-z", "/run/www.pid"}},
+		"output":                {{"-Y", "syslog"}},
+		"verbose":               {{"--verbose=1"}},
+		"quiet":                 {{"-q"}},
 		"--": {words("-X", "--no-devices", "--no-delete"), words("--max-delete=5", "--exclude=*.o", "-z", "--bwlimit=5m"),
 			append([]string{"-D", "me@web2:/srv/www"}, words("-e", "ssh -i /etc/id -o UserKnownHostsFile=/etc/known")...),
 			append([]string{"-D", "rsync://nas/www"}, words("--password-file=/etc/secret")...)},
@@ -297,6 +301,14 @@ func listsTable() string {
 	text := header("what", "clsync 0.4.5", "here", "why", "defect")
 	for _, d := range handler.Differences() {
 		text += row(d.Name, d.Was, d.Is, d.Why, numbers(ofLists()[d.Name]))
+	}
+	return text
+}
+
+func toldTable() string {
+	text := header("what", "clsync 0.4.5", "here", "why")
+	for _, c := range telling() {
+		text += row(c.what, c.was, c.is, c.why)
 	}
 	return text
 }
