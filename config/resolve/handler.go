@@ -27,6 +27,7 @@ func (r *resolver) handler(s *config.Sync) {
 			r.apart(tree.key, tree.what+" "+show(tree.path), tree.path)
 		}
 	}
+	defer r.beside(s)
 	if s.Handler == "" {
 		return // told already
 	}

@@ -4,8 +4,9 @@
 //
 // Trust: linked into the supervisor; pure.
 //
-// Invariants: nothing of the host is in a jail but what is named here; only a
-// runner's target is writable, and a handler's own scratch directory; only a
+// Invariants: nothing of the host is in a jail but what is named here, and what a
+// person names for a handler; only a runner's target is writable, a handler's own
+// scratch directory, and what a person names to be; only a
 // runner's command can be executed, and what a handler may start.
 package jail
 
@@ -176,7 +177,6 @@ func Runner(m Machine, source, target Tree, c host.Command, r Rights) sandbox.Sp
 	// is noexec, and must not hide them.
 	s.Binds = []sandbox.Bind{
 		{Source: source.Host, Target: source.Path, Recursive: source.Recursive, Dev: source.Dev, Ino: source.Ino},
-		{Source: target.Host, Target: target.Path, Recursive: target.Recursive, Dev: target.Dev, Ino: target.Ino, Writable: !r.DryRun},
 	}
 	write := uint64(readFile | readDir | writeAll)
 	if r.Devices {
@@ -191,11 +191,14 @@ func Runner(m Machine, source, target Tree, c host.Command, r Rights) sandbox.Sp
 	}
 	s.Landlock = []sandbox.Rule{
 		{Path: source.Path, Access: readFile | readDir},
-		{Path: target.Path, Access: write},
+	}
+	if target.Path != "" { // of a handler there may be none
+		s.Binds = append(s.Binds, sandbox.Bind{Source: target.Host, Target: target.Path, Recursive: target.Recursive, Dev: target.Dev, Ino: target.Ino, Writable: !r.DryRun})
+		s.Landlock = append(s.Landlock, sandbox.Rule{Path: target.Path, Access: write})
 	}
 	program(&s, c)
 	for link, text := range c.Links {
-		if !within(link, source.Path) && !within(link, target.Path) {
+		if !within(link, source.Path) && (target.Path == "" || !within(link, target.Path)) {
 			s.Links = append(s.Links, sandbox.Link{Path: link, Target: text})
 		}
 	}
