@@ -94,7 +94,14 @@ type Sync struct {
 	Mode        string   // ModeRsync, or a mode of package handler
 	Handler     string   // the program; absolute and without symbolic links after Resolve
 	HandlerArgs []string // its words, with macros; none: the mode's own
+	Recursive   bool     // of a directory that came, and of the whole source, it is told by one call
+	ForWhole    []string // the words of such a call; none: the mode's own
+	PlainLists  bool     // mode shell: lines of lists are paths alone
+	Changes     []string // fields of a file of which one must have changed for it to be told; none: it is told
 	IgnoreExit  []uint8  // its exit codes that are no failure
+	Network     bool     // it has the host's network
+	Reads       []string // what it may read beside; absolute and without symbolic links after Resolve
+	Writes      []string // and what it may write to
 
 	End End // how it ends
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 
 	"lockstep/config/choose"
@@ -59,8 +60,19 @@ func (s Sync) HandlerOptions(t Target) (handler.Options, error) {
 	if len(s.HandlerArgs) > 0 {
 		o.Arguments = s.HandlerArgs
 	}
+	if len(s.ForWhole) > 0 {
+		o.Recursive = s.ForWhole
+	}
+	o.Simplify = s.PlainLists
 	return o, err
 }
+
+// Untargeted says that a handler is told, and that there is no directory for it.
+func (s Sync) Untargeted() bool { return s.Has(None) }
+
+// Told names what a sync without a target is to those who compare two: its handler is
+// told of one source under one name.
+func (s Sync) Told() string { return s.Mode + " " + s.Handler + " " + s.Name }
 
 // Misfit is a key that does not go together with a sync's mode.
 type Misfit struct{ Key, Reason, Advice string }
@@ -70,7 +82,7 @@ func (s Sync) Misfits(own func(key string) bool) []Misfit {
 	var out []Misfit
 	add := func(key, reason, advice string) { out = append(out, Misfit{key, reason, advice}) }
 	if !s.Handled() {
-		for _, key := range []string{"handler", "handler_args", "ignore_exit_codes"} {
+		for _, key := range []string{"handler", "handler_args", "handler_recursive", "handler_recursive_args", "handler_plain_lists", "handler_changes", "ignore_exit_codes", "network", "handler_reads", "handler_writes"} {
 			if own(key) {
 				add(key, "nothing would use it: the mode is "+ModeRsync, "remove it, or write a mode that has a handler")
 			}
@@ -83,18 +95,59 @@ func (s Sync) Misfits(own func(key string) bool) []Misfit {
 	if s.CallsModule() && own("handler_args") {
 		add("handler_args", "are words for a program, and mode "+s.Mode+" calls functions", "remove it")
 	}
+	s.misfitWhole(own, add)
 	for _, key := range []string{"rsync_path", "rsync_args", "bwlimit", "xattrs", "delete", "max_delete.percent", "max_delete.entries"} {
 		if own(key) {
 			add(key, "is about lockstep's own rsync, and mode "+s.Mode+" has a handler in its place", "remove it")
 		}
 	}
+	if s.Untargeted() && s.namesDestination() {
+		add("targets", "missing, and the words of the handler name it", "name the one directory that it can write to, or give it words without %destination-dir%")
+	}
 	if s.Monitor == choose.Dnotify && !s.ToldByLists() {
 		add("monitor", NoNames, "use another")
 	}
 	if s.Has(SSHTarget) || s.Has(Daemon) {
-		add("targets", "a handler has no network: its target is a directory of this host", "name one, or use mode "+ModeRsync)
+		add("targets", "a handler's target is a directory of this host", "name one, or none and network = true for a handler that reaches others itself, or use mode "+ModeRsync)
 	}
 	return out
+}
+
+// misfitWhole adds what does not go together with calls for whole directories, and
+// with lists of paths alone.
+func (s Sync) misfitWhole(own func(string) bool, add func(key, reason, advice string)) {
+	switch {
+	case s.Recursive && s.ToldByLists():
+		add("handler_recursive", "asks for calls for whole directories, and rsync's lists name them in any case", "remove it")
+	case s.Recursive && s.Mode == "simple":
+		add("handler_recursive", "asks for calls for whole directories, and mode simple has a call for each path", "remove it, or use mode direct or shell")
+	case s.Recursive && (len(s.Exclude) > 0 || len(s.Rules) > 0 || s.RulesFile != ""):
+		add("handler_recursive", "asks for calls for whole directories, which could not say what rules or exclude leave out in them", "remove it, or them")
+	}
+	if own("handler_recursive_args") && (!s.Recursive || s.CallsModule()) {
+		add("handler_recursive_args", "are words for calls for whole directories, of which a program is told with handler_recursive", "remove it, or add handler_recursive = true")
+	}
+	if len(s.Changes) > 0 && s.ToldByLists() {
+		add("handler_changes", "chooses what is told, and rsync's lists have what is below a directory as well", "remove it")
+	}
+	if s.PlainLists && s.Mode != "shell" {
+		add("handler_plain_lists", "is about the lists of mode shell", "remove it")
+	}
+}
+
+// ChangeFields are the fields of lstat(2) that handler_changes knows.
+func ChangeFields() []string {
+	return []string{"dev", "ino", "mode", "nlink", "uid", "gid", "rdev", "size", "blksize", "blocks", "atime", "mtime", "ctime"}
+}
+
+// namesDestination says that the words of a handler have the target's path.
+func (s Sync) namesDestination() bool {
+	if len(s.HandlerArgs) == 0 && s.Mode == "direct" {
+		return true
+	}
+	return slices.ContainsFunc(slices.Concat(s.HandlerArgs, s.ForWhole), func(w string) bool {
+		return strings.Contains(strings.ReplaceAll(w, "%%", ""), "%destination-dir%") // %% is a per cent sign
+	})
 }
 
 // WithoutRsync has no value of keys that are about lockstep's own rsync, but for

@@ -17,11 +17,13 @@ import (
 type TargetKind uint8
 
 // The kinds: a directory of this host, one of another host by ssh, a module of
-// an rsync daemon.
+// an rsync daemon; none that lockstep knows of, in the one target of a sync whose
+// handler is told and has no directory.
 const (
 	Local TargetKind = iota
 	SSHTarget
 	Daemon
+	None
 )
 
 func (k TargetKind) String() string {
@@ -30,6 +32,8 @@ func (k TargetKind) String() string {
 		return "ssh"
 	case Daemon:
 		return "rsync daemon"
+	case None:
+		return "none"
 	default:
 		return "local"
 	}
@@ -56,8 +60,11 @@ type Target struct {
 	Missing bool
 }
 
-// Remote says that the target is not on this host.
-func (t Target) Remote() bool { return t.Kind != Local }
+// Remote says that the target is on another host.
+func (t Target) Remote() bool { return t.Kind == SSHTarget || t.Kind == Daemon }
+
+// Here says that it is a directory of this host.
+func (t Target) Here() bool { return t.Kind == Local }
 
 // String is the target in one spelling. (The port of a target by ssh is the key
 // ssh.port.)
@@ -77,6 +84,8 @@ func (t Target) String() string {
 			host += ":" + strconv.Itoa(int(t.Port))
 		}
 		return "rsync://" + host + "/" + t.Path
+	case None:
+		return "its handler"
 	}
 	return t.Path
 }

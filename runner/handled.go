@@ -103,7 +103,7 @@ func (j *job) handled() ipc.RunExited {
 	j.r.mu.Lock()
 	consent := j.r.cfg.Accept && !j.r.accepted
 	j.r.mu.Unlock()
-	out, err := j.r.teller.Job(j.kind, j.list, told.Host{Target: j.r.cfg.Target, Consent: consent, Over: j.over, Call: j.call, Logf: j.r.logf})
+	out, err := j.r.teller.Job(j.kind, j.list, told.Host{Target: j.r.cfg.Target, Entries: j.r.cfg.Entries, Consent: consent, Over: j.over, Call: j.call, Logf: j.r.logf})
 	if err != nil {
 		return refused(j.id, err)
 	}

@@ -249,6 +249,21 @@ func TestHandlerEmptySourceIsHeld(t *testing.T) {
 	if got := b.run(ipc.JobInitial, ""); got.End != ipc.EndExited {
 		t.Errorf("both are empty: %+v", got)
 	}
+	// Without a target, what the source once had counts where lists are rsync's.
+	for _, c := range []struct {
+		mode    string
+		entries uint64
+		want    ipc.End
+	}{{"rsyncshell", 7, ipc.EndHeldEmpty}, {"rsyncshell", 0, ipc.EndExited}, {"shell", 7, ipc.EndExited}} {
+		b.end()
+		b = handles(t, c.mode, dump, func(r *settings.Runner) {
+			empty(r)
+			r.Target, r.Handler.Destination, r.Entries = "", "", c.entries
+		})
+		if got := b.run(ipc.JobInitial, ""); got.End != c.want || (c.want == ipc.EndHeldEmpty) != (b.said() == "") {
+			t.Errorf("%+v: %+v %q", c, got, b.said())
+		}
+	}
 }
 
 // What no list can carry is told, and escaped.

@@ -381,6 +381,8 @@ func TestConnect(t *testing.T) {
 	spec.Namespaces &^= unix.CLONE_NEWNET
 	spec.Connect = []uint16{ports[0]}
 	wantActs(t, "program", j.start(spec, nil).Acts, map[string]string{acts[0]: "ok", acts[1]: "EACCES"})
+	spec.Connect = []uint16{landlock.AnyPort}
+	wantActs(t, "any port", j.start(spec, nil).Acts, map[string]string{acts[0]: "ok", acts[1]: "ok"})
 }
 
 // TestSecret: a secret is the program's alone, and neither can be changed.

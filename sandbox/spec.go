@@ -52,7 +52,7 @@ type Spec struct {
 	// Landlock names what may be done below which path; nothing else may be
 	// done to any file, with network ports, or with processes outside; but
 	// Connect are TCP ports to which it may connect, on any host that its
-	// network namespace reaches.
+	// network namespace reaches; landlock.AnyPort is all of them.
 	Landlock []Rule
 	Connect  []uint16
 	// Unrestricted are rights (LANDLOCK_ACCESS_FS_*) that Landlock leaves alone:

@@ -25,6 +25,8 @@ const (
 	Resolver   = role.Resolver
 	Dnotify    = role.Dnotify
 	UserWorker = role.UserWorker
+
+	HandlerNetwork = role.HandlerNetwork
 )
 
 // Architectures that have tables, by their Go names.
@@ -109,6 +111,11 @@ func stream(arg uint) Cond {
 	return Cond{Arg: arg, Mask: int32Mask &^ (unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK), Value: unix.SOCK_STREAM}
 }
 
+// datagram: a C int is SOCK_DGRAM, with whatever flags.
+func datagram(arg uint) Cond {
+	return Cond{Arg: arg, Mask: int32Mask &^ (unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK), Value: unix.SOCK_DGRAM}
+}
+
 // none: an argument has none of the bits of v.
 func none(arg uint, v uint64) Cond { return Cond{Arg: arg, Mask: v} }
 
@@ -120,7 +127,7 @@ func when(c ...Cond) []Cond { return c }
 
 // Roles are all roles that have a table.
 func Roles() []Role {
-	return []Role{Helper, Worker, Runner, Remote, Handler, Resolver, Dnotify, UserWorker}
+	return []Role{Helper, Worker, Runner, Remote, Handler, HandlerNetwork, Resolver, Dnotify, UserWorker}
 }
 
 // Table returns the filter of a role. For an unknown role or architecture it
@@ -154,6 +161,10 @@ func Table(role Role, arch string) Filter {
 		f.Default = NoSys
 		f.Allow = merge(arch, goRuntime(), runner(), command(), programs())
 		f.Deny = merge(arch, denied())
+	case HandlerNetwork:
+		f.Default = NoSys
+		f.Allow = merge(arch, goRuntime(), runner(), command(), programs(), reaching())
+		f.Deny = merge(arch, deniedRemote())
 	case Remote:
 		f.Default = NoSys
 		f.Allow = merge(arch, goRuntime(), runner(), command(), network())

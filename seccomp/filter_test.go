@@ -53,7 +53,7 @@ func TestBudget(t *testing.T) {
 
 // TestLines: each line is whole, tells who needs it, and knows its arguments.
 func TestLines(t *testing.T) {
-	for _, set := range []Set{goRuntime(), worker(), userWorker(), helper(), resolver(), dnotify(), runner(), command(), network(), denied(), deniedRemote(), programs()} {
+	for _, set := range []Set{goRuntime(), worker(), userWorker(), helper(), resolver(), dnotify(), runner(), command(), network(), denied(), deniedRemote(), programs(), reaching()} {
 		for _, c := range set.Calls {
 			if c.Name == "" || len(c.Who) < 4 {
 				t.Errorf("%s: %q tells not who needs it", set.Name, c.Name)
@@ -78,7 +78,7 @@ func TestLines(t *testing.T) {
 // TestNeverAllowed: what is denied to a command is allowed to nobody; the same
 // name is in both lists only where arguments tell the good from the bad.
 func TestNeverAllowed(t *testing.T) {
-	byArgument := map[string][]Role{"clone": Roles(), "ioctl": {Runner, Remote, Handler, Resolver}, "open_by_handle_at": {Resolver}, "memfd_create": {Helper}, "socket": {Remote}}
+	byArgument := map[string][]Role{"clone": Roles(), "ioctl": {Runner, Remote, Handler, HandlerNetwork, Resolver}, "open_by_handle_at": {Resolver}, "memfd_create": {Helper}, "socket": {Remote, HandlerNetwork}}
 	for _, role := range Roles() {
 		for _, arch := range []string{AMD64, ARM64} {
 			bad := map[string]bool{}

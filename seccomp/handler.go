@@ -18,6 +18,8 @@ func programs() Set {
 		{Name: "getsid", Who: "the same"},
 		{Name: "getresuid", Who: "who it is"},
 		{Name: "getresgid", Who: "who it is"},
+		{Name: "setresuid", Who: "make spawns with its own ids; to others' it has no right"},
+		{Name: "setresgid", Who: "the same"},
 		{Name: "getpriority", Who: "nice"},
 		{Name: "setpriority", Who: "nice; to more it has no right"},
 		{Name: "rt_sigtimedwait", Who: "waits for a signal"},

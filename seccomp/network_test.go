@@ -72,3 +72,50 @@ func sockets(t *testing.T, f Filter, v victims) {
 		}
 	}
 }
+
+// TestHandlerSockets: a handler with a network is a client of TCP and UDP, and asks for
+// this host's addresses; there is no socket of another protocol, and none that waits.
+func TestHandlerSockets(t *testing.T) {
+	testenv.NeedRoot(t)
+	v := buildVictims(t)
+	const mptcp = 262
+	noSys := fmt.Sprintf("ATTEMPT\nRETURNED %d %d\n", ^uintptr(0), int(unix.ENOSYS))
+	for _, c := range []struct {
+		name    string
+		attempt attack
+		network bool // allowed with one
+		twin    bool // an unconfined process can
+	}{
+		{"TCP", attack{"socket", []uint64{unix.AF_INET, unix.SOCK_STREAM | unix.SOCK_CLOEXEC, 0}}, true, true},
+		{"TCP by name", attack{"socket", []uint64{unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_TCP}}, true, true},
+		{"UDP", attack{"socket", []uint64{unix.AF_INET, unix.SOCK_DGRAM | unix.SOCK_NONBLOCK, 0}}, true, true},
+		{"addresses", attack{"socket", []uint64{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE}}, true, true},
+		{"other netlink", attack{"socket", []uint64{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_KOBJECT_UEVENT}}, false, true},
+		{"raw", attack{"socket", []uint64{unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP}}, false, true},
+		{"MPTCP", attack{"socket", []uint64{unix.AF_INET, unix.SOCK_STREAM, mptcp}}, false, false},
+		{"UDP-Lite", attack{"socket", []uint64{unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_UDPLITE}}, false, false},
+		{"unix", attack{"socket", []uint64{unix.AF_UNIX, unix.SOCK_STREAM, 0}}, false, true},
+		{"unix datagrams", attack{"socket", []uint64{unix.AF_UNIX, unix.SOCK_DGRAM, 0}}, false, true},
+		{"listen", attack{"listen", []uint64{1, 1}}, false, false},
+		{"accept", attack{"accept4", []uint64{1, 0, 0, 0}}, false, false},
+		{"other options", attack{"setsockopt", []uint64{1, unix.IPPROTO_TCP, unix.TCP_ULP, 0, 0}}, false, false},
+		{"filters", attack{"setsockopt", []uint64{1, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, 0, 0}}, false, false},
+	} {
+		o := run(t, Table(HandlerNetwork, runtime.GOARCH), nil, v.confined, c.attempt.words(t)...)
+		if c.network == (o.out == noSys) || o.status.ExitStatus() != 0 {
+			t.Errorf("%s: %v, want it allowed: %v", c.name, o, c.network)
+		}
+		// Without a network a socket of the network ends it, and all else is not there.
+		if o = run(t, Table(Handler, runtime.GOARCH), nil, v.confined, c.attempt.words(t)...); !o.sigsys() && o.out != noSys {
+			t.Errorf("without a network: %s: %v", c.name, o)
+		}
+		if !c.twin {
+			continue
+		}
+		var fd, errno int
+		o = run(t, Table(HandlerNetwork, runtime.GOARCH), nil, v.twin, c.attempt.words(t)...)
+		if n, err := fmt.Sscanf(o.out, "ATTEMPT\nRETURNED %d %d\n", &fd, &errno); n != 2 || err != nil || errno != 0 || fd < 3 {
+			t.Errorf("%s: the twin: %v", c.name, o)
+		}
+	}
+}

@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"lockstep/clsync/options"
+	"lockstep/clsync/table"
 	"lockstep/clsync/transfer"
 	"lockstep/config"
 	"lockstep/config/field"
@@ -81,7 +82,7 @@ func (c *compiler) where(name string) (config.Pos, string) {
 	switch {
 	case at.File != "":
 		return at, name
-	case name == "--":
+	case name == table.Arguments:
 		return at, "the words for rsync"
 	}
 	return at, "--" + name
@@ -117,6 +118,8 @@ func (c *compiler) outcomes() {
 		switch {
 		case x.Kind == Refused && asks:
 			c.fail(x.Name, "asks for "+x.Help+", which is not built yet", x.Advice)
+		case x.Kind == Refused && x.Name == "modification-signature" && choosesChanges(c.o):
+			// It is taken: see handler.
 		case x.Kind == Refused:
 			c.remark(option(at, x.Name) + ": asks for nothing here")
 		case x.Kind == Already && x.asks != nil && asks:

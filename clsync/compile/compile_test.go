@@ -102,6 +102,8 @@ func TestGolden(t *testing.T) {
 		"so":      "-H /NULL/ -W /srv/www -D /backup/www -M so -S /usr/local/lib/x.so -l lab -x 3",
 		"rsyncso": "-H /NULL/ -W /srv/www -D /backup/www -M rsyncso -S /usr/local/lib/x.so -R /etc/same.rules -- unused",
 		"simple":  "-H /NULL/ -W /srv/www -D /backup/www -M simple -S /bin/echo",
+		"whole":   "-H /NULL/ -W /srv/src -M shell -S /usr/local/lib/h.sh -l lab --have-recursive-sync --synclist-simplify -L /run/lists",
+		"alone":   "-H /NULL/ -W /srv/www -M shell -S /usr/local/lib/h.sh -l lab --modification-signature uid,gid",
 		"direct":  "-H /NULL/ -W /srv/www -D /backup/www -M direct -S /bin/cp --only-initialsync -- -a %INCLUDE-LIST% %destination-dir%/",
 		"daemon":  "-H /NULL/ -W /srv/www -M rsyncshell -S /usr/bin/rsync -- %RSYNC-ARGS% --password-file /etc/pw -x --no-delete /srv/www/ rsync://me@nas/mod/",
 	} {
@@ -285,8 +287,8 @@ func TestRefused(t *testing.T) {
 		"-M shell -S /h -D u@host:/x":                      "--destination-dir: u@host:/x is on another host, and a handler has no network",
 		"-M shell -S /h -D rsync://nas/m":                  "is on another host, and a handler has no network",
 		"-M shell -S /h -l 'a b'":                          `--label: "a b" cannot be the name of a sync, which the handler is told in its place`,
-		"-M shell -S /h --have-recursive-sync":             "--have-recursive-sync: asks for calls for whole directories",
-		"-M shell -S /h --synclist-simplify -L /l":         "--synclist-simplify: asks for lists of clsync's",
+		"-M simple -S /h --have-recursive-sync":            "--have-recursive-sync: asks for calls for whole directories, and mode simple",
+		"-M shell -S /h --have-recursive-sync -R /plain":   "--have-recursive-sync: asks for calls for whole directories, which could not say what the rules leave out",
 		"-M rsyncshell -S /h --rsync-prefer-include":       "--rsync-prefer-include: asks for lists without excludes",
 		"-M rsyncso -S /x.so --rsync-prefer-include":       "--rsync-prefer-include: asks for lists without excludes",
 		"-M so -S /x.so -D u@host:/x":                      "--destination-dir: u@host:/x is on another host, and a handler has no network",
@@ -355,7 +357,7 @@ func TestOutcomes(t *testing.T) {
 		if count[x.Name]++; !ok || count[x.Name] > 1 {
 			t.Errorf("%s", x.Name)
 		}
-		if (x.Kind == Told) != (o.Instead != "" || x.Name == table.Recursive) || (x.Help == "") != (x.Kind == Told) {
+		if (x.Kind == Told) != (o.Instead != "") || (x.Help == "") != (x.Kind == Told) {
 			t.Errorf("%s: %+v", x.Name, x)
 		}
 		if (x.Advice != "") != (x.Kind == Refused || x.Kind == Useless) {

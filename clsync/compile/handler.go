@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"lockstep/clsync/options"
+	"lockstep/clsync/table"
 	"lockstep/config"
 	"lockstep/internal/escape"
 	"lockstep/rootid"
@@ -29,7 +30,11 @@ func pathBase(path string) string { return path[strings.LastIndexByte(path, '/')
 // handler is the program with its words, or the shared object, and where it works.
 func (c *compiler) handler() {
 	o := c.o
-	const jail = "in a jail: no network, no /proc, of the host /usr and its like, and what it can write to is the target"
+	jail := "in a jail: no network, no /proc, of the host /usr and its like, and what it can write to is the target"
+	if o.DestinationDir == "" {
+		jail = "in a jail: no network, no /proc, of the host /usr and its like, and it can write to nothing but a directory in memory"
+	}
+	jail += "; network = true, handler_reads and handler_writes give it more, in a file of one's own"
 	what, remark := "program", "it runs "+jail
 	if o.Mode.Module() {
 		what = "shared object"
@@ -62,31 +67,74 @@ func (c *compiler) handler() {
 		}
 		c.put("handler_args", "["+strings.Join(words, ", ")+"]")
 	}
+	c.wholes()
 	if o.PreferInclude && o.Mode.Rsync() {
 		c.fail("rsync-prefer-include", "asks for lists without excludes, which a handler is not given yet", "take it out, and have the handler use the exclude list")
 	}
 	c.ignored()
 }
 
-// handlerTarget is the one directory to which the handler can write.
+// handlerTarget is the one directory to which the handler can write, if there is one.
 func (c *compiler) handlerTarget() {
 	const name = "destination-dir"
 	where := c.o.DestinationDir
+	runtime := entry{key: "runtime_dir", remarks: []string{"beside others of its kind, as with clsync"}}
+	if where == "" {
+		c.target = config.Target{Kind: config.None}
+		runtime.value = quoted("/run/lockstep/clsync-" + rootid.Key(c.o.WatchDir, string(c.o.Mode)+"\x00"+c.o.SyncHandler+"\x00"+c.o.Label))
+		c.service = append(c.service, runtime)
+		return
+	}
 	target, err := config.ParseTarget(where)
 	switch {
-	case where == "":
-		c.fail(name, "is not given: it is the one directory to which the handler can write", "name the directory: --destination-dir=DIR")
 	case err != nil:
 		p := config.Problem{Reason: err.Error(), Advice: "name a directory: --destination-dir=DIR"}
 		errors.As(err, &p)
 		c.fail(name, escape.Name(where)+": "+p.Reason, p.Advice)
 	case target.Remote():
-		c.fail(name, escape.Name(where)+" is on another host, and a handler has no network", "use mode rsyncdirect, or keep clsync for this one")
+		c.fail(name, escape.Name(where)+" is on another host, and a handler has no network", "use mode rsyncdirect; or take it out, and let the handler reach it by itself, with network = true in a file of lockstep's own (docs/handlers.md)")
 	}
 	c.target = target
 	c.put("targets", "["+c.quote(name, where)+"]")
-	c.service = append(c.service, entry{key: "runtime_dir", value: quoted("/run/lockstep/clsync-" + rootid.Key(c.o.WatchDir, where)),
-		remarks: []string{"beside others of its kind, as with clsync"}})
+	runtime.value = quoted("/run/lockstep/clsync-" + rootid.Key(c.o.WatchDir, where))
+	c.service = append(c.service, runtime)
+}
+
+// wholes are calls for whole directories, changes that are followed, and lists of paths
+// alone.
+func (c *compiler) wholes() {
+	o := c.o
+	const name = "have-recursive-sync"
+	switch {
+	case !o.RecursiveSync:
+	case o.Mode == options.Simple:
+		c.fail(name, "asks for calls for whole directories, and mode simple has a call for each path", "take it out, or choose mode direct or shell")
+	case o.RulesFile != "":
+		c.fail(name, "asks for calls for whole directories, which could not say what the rules leave out in them", "take it out, or the rules")
+	default:
+		c.put("handler_recursive", "true", "what was in a directory that came is not told path by path; CLSYNC_STATUS is initsync for the whole source alone, and running for all that comes later")
+		if c.given(table.Recursive) && !o.Mode.Module() { // else they are the mode's
+			var words []string
+			for _, w := range o.RecursiveArguments {
+				words = append(words, c.quote(table.Recursive, w))
+			}
+			c.put("handler_recursive_args", "["+strings.Join(words, ", ")+"]")
+		}
+	}
+	if len(o.Signature) > 0 && choosesChanges(o) {
+		var fields []string
+		for _, f := range o.Signature {
+			fields = append(fields, c.quote("modification-signature", f))
+		}
+		c.put("handler_changes", "["+strings.Join(fields, ", ")+"]", "a change of anything else is not told; what went is forgotten, and told when it comes again")
+	}
+	switch {
+	case !o.SimpleLists:
+	case o.Mode != options.Shell:
+		c.remark("--synclist-simplify: asks for nothing here: lists of lines have mode shell alone")
+	default:
+		c.put("handler_plain_lists", "true")
+	}
 }
 
 // ignored are the exit codes that are no failure.

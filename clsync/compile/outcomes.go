@@ -32,13 +32,17 @@ const (
 
 func never(*options.Options) bool { return false }
 
+// choosesChanges says that a handler is told of each path by itself, so that some need
+// not be told.
+func choosesChanges(x *options.Options) bool { return byHandler(x) && !x.Mode.Rsync() }
+
 // Outcomes is every option of clsync's table.
 func Outcomes() []Outcome {
 	return []Outcome{
 		{"watch-dir", Mapped, "the directory to follow", "", nil},
 		{"sync-handler", Mapped, "the rsync (/usr/bin/rsync), or the handler", "", nil},
 		{"rules-file", Mapped, "rules, converted where clsync's meaning was another", "", nil},
-		{"destination-dir", Mapped, "the target", "", nil},
+		{"destination-dir", Mapped, "the target; a handler may have none", "", nil},
 		{"mode", Mapped, "rsyncdirect; simple, direct, shell, rsyncshell, so and rsyncso, with a handler in a jail", "", nil},
 		{"socket", Refused, "a control socket", oneFile, func(x *options.Options) bool { return x.Socket != "" }},
 		{"socket-auth", Refused, "a control socket", oneFile, nil},
@@ -92,7 +96,7 @@ func Outcomes() []Outcome {
 		{"cluster-scan-dl-max", Told, "", "", nil},
 		{"standby-file", Mapped, "a file that holds syncs back", "", nil},
 		{"max-iterations", Mapped, "end after so many syncs; the first pass counts twice, as for clsync, and a directory that is made does not", "", nil},
-		{"modification-signature", Refused, "syncs for changes of some attributes only", "take it out: all changes are followed", func(x *options.Options) bool { return len(x.Signature) > 0 }},
+		{"modification-signature", Refused, "syncs for changes of some attributes only, where rsync compares what is there", "take it out: all changes are followed; a handler of mode simple, direct, shell or so can have it", func(x *options.Options) bool { return len(x.Signature) > 0 && !choosesChanges(x) }},
 		{"timeout-sync", Mapped, "kill an rsync that takes longer, and try again", "", nil},
 		{"delay-sync", Mapped, "wait after a failure, at first", "", nil},
 		{"delay-collect", Mapped, "wait since a path's first change", "", nil},
@@ -100,15 +104,15 @@ func Outcomes() []Outcome {
 		{"threshold-bigfile", Mapped, "files above this size are big; 0: none is", "", nil},
 		{"cancel-syscalls", Told, "", "", nil},
 		{"lists-dir", Useless, "lists go through pipes, or are where a handler alone finds them", "take it out", func(x *options.Options) bool { return x.ListsDir != "" }},
-		{"have-recursive-sync", Refused, "calls for whole directories", "take it out: rsync's lists name them", func(x *options.Options) bool { return x.RecursiveSync }},
-		{"synclist-simplify", Refused, "lists of clsync's for a handler", "take it out", func(x *options.Options) bool { return x.SimpleLists }},
+		{"have-recursive-sync", Mapped, "a handler is told of a whole directory by one call", "", nil},
+		{"synclist-simplify", Mapped, "a handler's lists are paths alone", "", nil},
 		{"rsync-inclimit", Useless, "rsync is given lists of names, not of patterns, and they are not limited by lines", "take it out", nil},
 		{"rsync-prefer-include", Useless, "rsync is given lists of names, not of patterns", "take it out", func(x *options.Options) bool { return x.PreferInclude && !byHandler(x) }},
 		{"auto-add-rules-w", Told, "", "", nil},
 		{"ignore-exitcode", Useless, "no exit code ends lockstep; paths that failed are tried again", "take it out", func(x *options.Options) bool {
 			return !byHandler(x) && (len(x.IgnoreExitCodes) > 1 || len(x.IgnoreExitCodes) == 1 && x.IgnoreExitCodes[0] != 24)
 		}},
-		{"dont-unlink-lists", Refused, "lists that are kept as files", "take it out: no file is written", func(x *options.Options) bool { return x.KeepLists }},
+		{"dont-unlink-lists", Refused, "lists that are kept as files", "take it out: a handler's lists are in the memory of its jail alone, and rsync's are no files; a handler can copy its list to a directory of handler_writes", func(x *options.Options) bool { return x.KeepLists }},
 		{"fts-experimental-optimization", Told, "", "", nil},
 		{"full-initialsync", Refused, "a first pass that takes no notice of the rules", "take it out, or the rules", func(x *options.Options) bool { return x.FullInitialSync && x.RulesFile != "" }},
 		{"only-initialsync", Mapped, "end when the target is in step", "", nil},
@@ -124,7 +128,7 @@ func Outcomes() []Outcome {
 		{"monitor", Mapped, "how changes are learnt; without it, as suits the file system", "", nil},
 		{"label", Mapped, "the name of the sync in messages; without it, that of the directory", "", nil},
 		{"--", Mapped, "rsync's words: of %RSYNC-ARGS%, and those that lockstep's rsync can be told; or those of the handler", "", nil},
-		{"---", Told, "", "", nil},
+		{"---", Mapped, "the words of a call for a whole directory (handler_recursive_args)", "", nil},
 		{"help", Mapped, "this text", "", nil},
 		{"version", Mapped, "the version", "", nil},
 		{"lenient", Mapped, "ignore unknown keys of a file, with a warning", "", nil},

@@ -194,7 +194,7 @@ const clsyncUsage = `lockstep clsync [options] [-- words for rsync]
 Keeps a directory in step as told by clsync's options and configuration files, by
 lockstep's own rsync: modes rsyncdirect and, with an rsync as its handler,
 rsyncshell; in modes simple, direct, shell, rsyncshell, so and rsyncso by calling
-the handler, in a jail without a network. What lockstep cannot do yet is refused,
+the handler, in a jail. What lockstep cannot do yet is refused,
 with exit code 2; what it does otherwise is a warning, and a remark in what
 --print-config shows. A link named clsync to lockstep does the same.
 `

@@ -80,7 +80,8 @@ Keeps each DST in step with the contents of the directory SRC: copies all of it
 by rsync, deletes from DST what SRC lacks, and then follows each change. DST is
 a directory, USER@HOST:PATH (ssh) or rsync://[USER@]HOST/MODULE[/PATH]. Owners,
 modes, times, links and FIFOs are kept; sockets are skipped, and devices unless
---devices is given.
+--devices is given. With --mode and --handler a program of yours is told of what
+changes in rsync's place; then DST may be left out.
 `
 
 // mirrorHelp is made of the table of keys.

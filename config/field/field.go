@@ -138,7 +138,9 @@ func writeDuration(at func(*config.Config) *time.Duration) func(*config.Config) 
 func WriteTargets(c *config.Config) []string {
 	var out []string
 	for _, t := range c.Targets {
-		out = append(out, t.String())
+		if t.Kind != config.None {
+			out = append(out, t.String())
+		}
 	}
 	return out
 }

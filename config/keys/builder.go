@@ -237,6 +237,9 @@ func (b *Builder) sync(in config.Section) config.Sync {
 	if !s.Has(config.Daemon) && !s.Has(config.SSHTarget) && !own["run_as"] {
 		s.RunAs = ""
 	}
+	if s.Handled() && !own["targets"] && !b.at(in).guessed["targets"] {
+		s.Targets = []config.Target{{Kind: config.None}}
+	}
 	s = s.WithoutRsync(b.base().Sync)
 	for i := range s.Targets {
 		if s.Targets[i].Kind == config.SSHTarget {

@@ -18,7 +18,7 @@ func (b *Builder) conflict(in config.Section, name, reason, advice string) {
 // conflicts are told of keys that were read without a fault, so that one fault
 // is told once.
 func (b *Builder) conflicts(in config.Section, s config.Sync) {
-	b.missing(in)
+	b.missing(in, s.Untargeted())
 	own := b.at(in)
 	for _, m := range s.Misfits(func(key string) bool { return own.seen[key] && !own.bad[key] }) {
 		if m.Key != "handler" || b.good(in, m.Key) {
@@ -56,7 +56,8 @@ func (b *Builder) good(in config.Section, names ...string) bool {
 	})
 }
 
-func (b *Builder) missing(in config.Section) {
+// missing tells what must be given: but for a handler, which may do without a target.
+func (b *Builder) missing(in config.Section, untargeted bool) {
 	source, targets := "name the directory to mirror: lockstep mirror SRC DST", "name the directory to keep in step: lockstep mirror SRC DST"
 	if b.path != "" {
 		source, targets = `name the directory to mirror: source = "/srv/www"`, `name where to: targets = ["/backup/www"]`
@@ -66,7 +67,7 @@ func (b *Builder) missing(in config.Section) {
 		return
 	}
 	for _, one := range []struct{ key, advice string }{{"source", source}, {"targets", targets}} {
-		if !s.seen[one.key] && !s.guessed[one.key] {
+		if !s.seen[one.key] && !s.guessed[one.key] && (one.key != "targets" || !untargeted) {
 			b.conflict(in, one.key, "missing", one.advice)
 		}
 	}

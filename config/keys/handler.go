@@ -17,9 +17,23 @@ func handlerKeys() []Key {
 		{Name: "handler", Group: GroupHandler, Unit: "FILE", Advice: "name the program by its absolute path",
 			Help: "the program of such a mode, or the shared object of so and rsyncso; root's alone to write", field: field.Absolute(func(c *config.Config) *string { return &c.Handler })},
 		{Name: "handler_args", Group: GroupHandler, Unit: "WORD", List: true, Advice: "write each word in quotes of its own",
-			Help: "its words, with clsync's macros, such as %INCLUDE-LIST-PATH% (default: those that clsync's mode has)", field: field.List(readHandlerArg, func(c *config.Config) *[]string { return &c.HandlerArgs })},
+			Help: "its words, with clsync's macros, such as %INCLUDE-LIST-PATH% (default: those that clsync's mode has)", field: field.List(readWord(func(c *config.Config) *[]string { return &c.HandlerArgs }), func(c *config.Config) *[]string { return &c.HandlerArgs })},
+		{Name: "handler_recursive", Group: GroupHandler,
+			Help: "modes direct, shell and so: tell of a directory that came, and at the start of the whole source, by one call in place of all that is in it; not with rules or exclude", field: field.Bool(func(c *config.Config) *bool { return &c.Recursive })},
+		{Name: "handler_recursive_args", Group: GroupHandler, Unit: "WORD", List: true, Advice: "write each word in quotes of its own",
+			Help: "the words of such a call, with the same macros (default: those that clsync's mode has)", field: field.List(readWord(func(c *config.Config) *[]string { return &c.ForWhole }), func(c *config.Config) *[]string { return &c.ForWhole })},
+		{Name: "handler_plain_lists", Group: GroupHandler,
+			Help: "mode shell: lines of lists are paths alone", field: field.Bool(func(c *config.Config) *bool { return &c.PlainLists })},
+		{Name: "handler_changes", Group: GroupHandler, Unit: "FIELD", List: true, Advice: "use words of lstat(2): " + either(config.ChangeFields()),
+			Help: "modes simple, direct, shell and so: a path that was told is told again only when one of these fields is another: whatever else changes is not followed", field: field.List(readChange, func(c *config.Config) *[]string { return &c.Changes })},
 		{Name: "ignore_exit_codes", Group: GroupHandler, Unit: "CODE", List: true, Advice: `write numbers from 1 to 255 in quotes: ["23"]`,
 			Help: "its exit codes that are no failure (24 of a handler with rsync's lists never is)", field: field.Field{Read: readIgnore, Write: writeIgnore}},
+		{Name: "network", Group: GroupHandler,
+			Help: "the handler has the host's network, and reaches all that the host does: less confined, for those that copy to other hosts themselves", field: field.Bool(func(c *config.Config) *bool { return &c.Network })},
+		{Name: "handler_reads", Group: GroupHandler, Unit: "PATH", List: true, Advice: advicePath,
+			Help: "files and directories that the handler can read beside the source, at their own paths", field: field.List(readPath(func(c *config.Config) *[]string { return &c.Reads }), func(c *config.Config) *[]string { return &c.Reads })},
+		{Name: "handler_writes", Group: GroupHandler, Unit: "PATH", List: true, Advice: advicePath,
+			Help: "files and directories that the handler can write to beside a target, at their own paths", field: field.List(readPath(func(c *config.Config) *[]string { return &c.Writes }), func(c *config.Config) *[]string { return &c.Writes })},
 	}
 }
 
@@ -34,15 +48,54 @@ func readMode(c *config.Config, v string) error {
 // Limits of words, so that no message of the supervisor grows too large.
 const maxHandlerArgs, maxHandlerArg = 1000, 4096
 
-func readHandlerArg(c *config.Config, v string) error {
-	switch {
-	case strings.ContainsRune(v, 0):
-		return config.Problem{Reason: "a word cannot hold a NUL", Advice: "leave it out"}
-	case len(v) > maxHandlerArg, len(c.HandlerArgs) >= maxHandlerArgs:
-		return config.Problem{Reason: fmt.Sprintf("more than %d words, or one of more than %d bytes", maxHandlerArgs, maxHandlerArg), Advice: "let the handler read a file of its own"}
+// readWord takes one more of a list of words.
+func readWord(at func(*config.Config) *[]string) func(*config.Config, string) error {
+	return func(c *config.Config, v string) error {
+		words := at(c)
+		switch {
+		case strings.ContainsRune(v, 0):
+			return config.Problem{Reason: "a word cannot hold a NUL", Advice: "leave it out"}
+		case len(v) > maxHandlerArg, len(*words) >= maxHandlerArgs:
+			return config.Problem{Reason: fmt.Sprintf("more than %d words, or one of more than %d bytes", maxHandlerArgs, maxHandlerArg), Advice: "let the handler read a file of its own"}
+		}
+		*words = append(*words, v)
+		return nil
 	}
-	c.HandlerArgs = append(c.HandlerArgs, v)
+}
+
+func readChange(c *config.Config, v string) error {
+	switch {
+	case !slices.Contains(config.ChangeFields(), v):
+		return fmt.Errorf("%q is unknown", v)
+	case slices.Contains(c.Changes, v):
+		return config.Problem{Reason: fmt.Sprintf("%q is named twice", v), Advice: "name it once"}
+	}
+	c.Changes = append(c.Changes, v)
 	return nil
+}
+
+const advicePath = "name it by its absolute path"
+
+// maxPaths bounds what a jail shows beside: each is a mount.
+const maxPaths = 100
+
+// readPath takes one more of a list of paths.
+func readPath(at func(*config.Config) *[]string) func(*config.Config, string) error {
+	return func(c *config.Config, v string) error {
+		list := at(c)
+		switch err := config.CheckPath(v); {
+		case err != nil:
+			return err
+		case v[0] != '/':
+			return fmt.Errorf("%q is not an absolute path", v)
+		case slices.Contains(*list, v):
+			return config.Problem{Reason: fmt.Sprintf("%q is named twice", v), Advice: "name it once"}
+		case len(*list) >= maxPaths:
+			return fmt.Errorf("more than %d paths", maxPaths)
+		}
+		*list = append(*list, v)
+		return nil
+	}
 }
 
 func readIgnore(c *config.Config, v string) error {

@@ -113,7 +113,7 @@ func syncKeys() []Key {
 		{Name: "source", Group: GroupSync, Unit: "DIR", Word: true, Advice: "name a directory",
 			Help: "the directory whose contents are mirrored", field: field.Text(field.ReadSource, func(c *config.Config) *string { return &c.Source })},
 		{Name: "targets", Group: GroupSync, Unit: "TARGET", Word: true, List: true, Advice: adviceTarget,
-			Help: "a place that is kept in step: DIR (made when missing), [USER@]HOST:PATH (by ssh), rsync://[USER@]HOST[:PORT]/MODULE[/PATH]", field: field.Field{Read: field.ReadTarget, Write: field.WriteTargets}},
+			Help: "a place that is kept in step: DIR (made when missing), [USER@]HOST:PATH (by ssh), rsync://[USER@]HOST[:PORT]/MODULE[/PATH]; a handler may have none", field: field.Field{Read: field.ReadTarget, Write: field.WriteTargets}},
 		{Name: "name", Group: GroupSync, Unit: "NAME", Advice: "use at most 64 letters, digits and . _ -, beginning with a letter or digit",
 			Help: "the name of the sync in messages (default: the last component of the source)", field: field.Text(field.ReadName, func(c *config.Config) *string { return &c.Name })},
 

@@ -62,7 +62,8 @@ func (r *resolver) ownDirs(s config.Sync) {
 	}
 }
 
-// tree is a directory of this host that belongs to a sync: its source, or a target.
+// tree is a directory of this host that belongs to a sync: its source, a target, or
+// what else its handler writes to.
 type tree struct{ key, path, name string } // in a message, of several syncs, with its path
 
 // trees are those of a sync that could be resolved.
@@ -81,6 +82,9 @@ func (r *resolver) trees(s config.Sync) (out []tree) {
 		if t.Kind == config.Local {
 			add("targets", "target", t.Path)
 		}
+	}
+	for _, path := range s.Writes {
+		add("handler_writes", "place that the handler writes to", path)
 	}
 	return out
 }

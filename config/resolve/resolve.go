@@ -44,6 +44,7 @@ func Set(s config.Set) (config.Set, error) {
 	for i := range r.Syncs {
 		r.in = config.Section(i)
 		r.ownDirs(r.Syncs[i])
+		r.ownBeside(r.Syncs[i])
 	}
 	r.between()
 	r.files()
@@ -147,6 +148,9 @@ func mirrorKey(s config.Sync) string {
 	targets := make([]string, len(s.Targets))
 	for i, t := range s.Targets {
 		targets[i] = t.String()
+		if t.Kind == config.None {
+			targets[i] = s.Told()
+		}
 	}
 	return rootid.Key(s.Source, strings.Join(targets, "\x00"))
 }

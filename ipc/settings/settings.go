@@ -177,7 +177,7 @@ type Runner struct {
 	ProgDev uint64   // its identity at start: another file is not started
 	ProgIno uint64   //
 	Source  string   // absolute path inside the jail
-	Target  string   // absolute path inside the jail; "" when remote
+	Target  string   // absolute path inside the jail; "" when remote, and of a handler that has none
 	Env     []string // complete environment of the command
 	// Argv by kind, complete and fixed.
 	Argv [ipc.NumJobKinds][]string
@@ -227,6 +227,10 @@ type Handler struct {
 	Ignore      string   // exit codes, a byte each, that are no failure
 	Excludes    []string // rules of rsync's for each exclude list
 	Module      Module
+	Recursive   bool     // of a directory that came it is told by one call
+	ForWhole    []string // the words of such a call; none: the mode's own
+	Simplify    bool     // mode shell: lines are paths alone
+	Changes     []string // fields of which a change of one makes a path be told; none: whatever happened
 }
 
 // Module is the shared object whose functions the program of a handler calls.
@@ -247,6 +251,10 @@ func (h *Handler) layout(c *wire.Codec) {
 	wire.Blob(c, &h.Module.Path, maxPath)
 	wire.U64(c, &h.Module.Dev)
 	wire.U64(c, &h.Module.Ino)
+	wire.Flag(c, &h.Recursive)
+	wire.List(c, &h.ForWhole, maxItems, text(maxWord))
+	wire.Flag(c, &h.Simplify)
+	wire.List(c, &h.Changes, maxItems, text(64))
 }
 
 func (w *Worker) Layout(c *wire.Codec) {

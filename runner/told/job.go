@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"lockstep/handler"
 	"lockstep/internal/escape"
@@ -16,7 +18,8 @@ import (
 
 // Host is the runner, as a job of a handler sees it.
 type Host struct {
-	Target  string // of which a whole pass of an empty source is held
+	Target  string // of which a whole pass of an empty source is held; "": there is none
+	Entries uint64 // that the source had when it was last walked
 	Consent bool   // a person accepts that
 	Over    func() bool
 	Call    func(Call) (ipc.RunExited, error) // makes a call and waits for its end
@@ -33,8 +36,12 @@ func (t *Teller) Job(kind ipc.JobKind, from io.Reader, h Host) (ipc.RunExited, e
 		return ipc.RunExited{}, fmt.Errorf("read the list: %w", err)
 	}
 	if kind == ipc.JobInitial && !h.Consent {
-		if hold, err := t.holds(h.Target); hold || err != nil {
-			return ipc.RunExited{End: ipc.EndHeldEmpty, Deletes: 1, Entries: 1}, err
+		if hold, err := t.holds(h); hold || err != nil {
+			n := uint64(1) // nobody has counted the target
+			if h.Target == "" {
+				n = h.Entries
+			}
+			return ipc.RunExited{End: ipc.EndHeldEmpty, Deletes: n, Entries: n}, err
 		}
 	}
 	if err := t.tidy(); err != nil {
@@ -47,8 +54,10 @@ func (t *Teller) Job(kind ipc.JobKind, from io.Reader, h Host) (ipc.RunExited, e
 		t.passed = true
 	}
 	d := &doing{Teller: t, h: h, goOn: kind == ipc.JobInitial, all: ipc.RunExited{End: ipc.EndExited}}
+	before := t.unsaid
 	left, err := t.Tell(kind, list, h.Over, d)
 	tellLeft(h, left)
+	t.tellUnsaid(h, before)
 	switch {
 	case errors.Is(err, ErrEnded):
 		return d.all, nil
@@ -56,6 +65,14 @@ func (t *Teller) Job(kind ipc.JobKind, from io.Reader, h Host) (ipc.RunExited, e
 		return ipc.RunExited{End: ipc.EndStopped}, nil
 	}
 	return d.all, err
+}
+
+// tellUnsaid counts what was not told because no field of it has changed that the
+// handler asked for: each time that the number has doubled.
+func (t *Teller) tellUnsaid(h Host, before uint64) {
+	if bits.Len64(before) != bits.Len64(t.unsaid) {
+		h.Logf("<6>%d times a path was not told so far: %s is what it was", t.unsaid, strings.Join(t.c.Changes, ", "))
+	}
 }
 
 // doing is one job's calls, and what they came to.
@@ -150,12 +167,17 @@ func tellLeft(h Host, left []handler.Left) {
 }
 
 // holds says that the source is empty and the target is not: what a handler would
-// delete there cannot be counted.
-func (t *Teller) holds(target string) (bool, error) {
+// delete there cannot be counted. Where there is no target, rsync's lists would have
+// all deleted that the source once had; other modes tell what is there, and an empty
+// source is no more than itself.
+func (t *Teller) holds(h Host) (bool, error) {
 	source, err := survey.EmptyDir(t.source)
 	if err != nil || !source {
 		return false, err
 	}
-	empty, err := survey.EmptyDir(target)
+	if h.Target == "" {
+		return t.mode.Rsync() && h.Entries > 0, nil
+	}
+	empty, err := survey.EmptyDir(h.Target)
 	return !empty, err
 }

@@ -4,7 +4,7 @@
 // Trust: part of the runner, in its jail. Names in lists and in the source are
 // hostile; they become words and lines of list files, by package handler, and are
 // never looked into for anything else.
-// Imports: handler, ipc's types and settings, thin system calls.
+// Imports: handler, ipc's types and settings, what was told before, thin system calls.
 //
 // Invariants: a call's words, but for names, marks of what happened and the paths
 // of list files, are those that the supervisor gave; the program is not chosen
@@ -19,12 +19,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"lockstep/handler"
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
 	"lockstep/plugin/frame"
+	"lockstep/runner/signature"
 )
 
 // Bounds of one call where names are words: clsync's of words; of bytes far less
@@ -68,6 +70,7 @@ func Options(c settings.Handler, program, source string) (handler.Options, error
 	mode, err := handler.ParseMode(c.Mode)
 	return handler.Options{
 		Mode: mode, Path: program, Arguments: c.Arguments, Label: c.Label, Watch: source, Destination: c.Destination, PID: int(c.PID), Excludes: c.Excludes,
+		Recursive: c.ForWhole, Simplify: c.Simplify,
 		MaxWords: maxWords, MaxBytes: maxBytes, MaxList: maxList, MaxPaths: frame.MaxEntries, MaxName: frame.MaxPath,
 	}, err
 }
@@ -83,6 +86,9 @@ type Teller struct {
 	round  uint64 // jobs so far: CLSYNC_ITERATION
 	passed bool   // a whole pass was made
 	files  uint64
+
+	memory *signature.Memory // nil: all is told
+	unsaid uint64            // paths that were not told, for what they look like
 }
 
 // New makes a Teller.
@@ -94,11 +100,20 @@ func New(c settings.Handler, program, source string) (*Teller, error) {
 	if len(o.Arguments) == 0 {
 		o.Arguments = nil
 	}
+	if len(o.Recursive) == 0 {
+		o.Recursive = nil
+	}
 	maker, err := handler.New(o)
 	if err != nil {
 		return nil, err
 	}
-	return &Teller{Turn: make(chan struct{}, 1), c: c, mode: o.Mode, source: source, maker: maker}, nil
+	t := &Teller{Turn: make(chan struct{}, 1), c: c, mode: o.Mode, source: source, maker: maker}
+	if len(c.Changes) > 0 {
+		if t.memory, err = signature.Open(source, c.Changes); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
 }
 
 // exitVanished is rsync(1)'s, of files that went while it ran: each has an event of
@@ -140,6 +155,9 @@ func (t *Teller) Tell(kind ipc.JobKind, list []byte, over func() bool, caller Ca
 		return nil, nil
 	case ipc.JobInitial:
 		j.b.Status = statusInitial
+		if t.memory != nil {
+			t.memory.Forget() // what is gone by now, nobody has told
+		}
 		err := j.whole(list, over)
 		return j.left, err
 	case ipc.JobList:
@@ -147,13 +165,41 @@ func (t *Teller) Tell(kind ipc.JobKind, list []byte, over func() bool, caller Ca
 		if err != nil {
 			return nil, err
 		}
-		for _, one := range told {
+		for _, one := range t.chosen(told) {
 			j.b.Entries = append(j.b.Entries, one.Entry(t.mode))
 		}
-		err = j.flush()
+		if t.c.Recursive {
+			j.b.Entries = wholes(j.b.Entries)
+		}
+		if err = j.flush(); err == nil && t.memory != nil {
+			t.memory.Told()
+		}
 		return j.left, err
 	}
 	return nil, fmt.Errorf("there is no job of kind %d for a handler", kind)
+}
+
+// chosen are those of which a field has changed that the handler asked for. What is
+// gone is always told.
+func (t *Teller) chosen(told []handler.Told) []handler.Told {
+	if t.memory == nil {
+		return told
+	}
+	t.memory.Begin()
+	gone := map[string]bool{}
+	for _, one := range told {
+		if one.Mask&handler.MaskDelete != 0 {
+			gone[one.Path] = true
+		}
+	}
+	t.memory.Gone(gone)
+	return slices.DeleteFunc(told, func(one handler.Told) bool {
+		if gone[one.Path] && one.Mask&handler.MaskCreate == 0 || t.memory.Passes(one.Path) {
+			return false
+		}
+		t.unsaid++
+		return true
+	})
 }
 
 // telling is one job's.
@@ -173,12 +219,38 @@ func (j *telling) whole(rules []byte, over func() bool) error {
 	if err != nil {
 		return err
 	}
+	if j.c.Recursive && !j.mode.Rsync() {
+		// What is rejected are sockets and mounts, of which the jail shows nothing: the
+		// supervisor refuses rules beside calls for whole directories.
+		j.b.Entries = []handler.Entry{{Mask: handler.FoundDir, New: handler.Dir, Recursive: true}}
+		return j.flush()
+	}
 	if j.mode.Rsync() {
 		j.b.Rejected = rejected
 		j.b.Entries = []handler.Entry{{Mask: handler.FoundDir, New: handler.Dir, Recursive: true}}
 		return j.flush()
 	}
 	return Walk(j.source, rejected, over, j.found, j.caller.Lost, j.flush)
+}
+
+// wholes makes of each directory that came one entry for it and all that is below it,
+// and takes out what it stands for.
+func wholes(entries []handler.Entry) []handler.Entry {
+	came := map[string]bool{}
+	for i := range entries {
+		if e := &entries[i]; e.New == handler.Dir && e.Mask&handler.MaskCreate != 0 {
+			e.Recursive = true
+			came[e.Path] = true
+		}
+	}
+	return slices.DeleteFunc(entries, func(e handler.Entry) bool {
+		for i, c := range []byte(e.Path) {
+			if c == '/' && came[e.Path[:i]] {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // found adds a path of a whole pass.

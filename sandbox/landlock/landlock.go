@@ -12,6 +12,7 @@ package landlock
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -95,6 +96,10 @@ type Rule struct {
 // ErrNone: the kernel has no Landlock.
 var ErrNone = errors.New("the kernel has no Landlock")
 
+// AnyPort is every port, where ports are named to which it may be connected. No
+// connection goes to the number itself.
+const AnyPort = 0
+
 // Ruleset makes the ruleset that grants rules, the rights of free on whatever
 // file, and TCP connections to the ports of connect on whatever host, and nothing
 // else. It returns its descriptor.
@@ -113,6 +118,9 @@ func Ruleset(rules []Rule, free uint64, connect ...uint16) (int, error) {
 	}
 	attr := handled(abi)
 	attr.Handled_access_fs &^= free
+	if slices.Contains(connect, AnyPort) {
+		attr.Handled_access_net &^= unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
+	}
 	ruleset, err := create(&attr)
 	if err != nil {
 		return -1, fmt.Errorf("landlock: create the ruleset: %w", err)

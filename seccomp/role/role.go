@@ -17,6 +17,8 @@ const (
 	Remote Role = "remote"
 	// Handler is a runner whose command is a person's program.
 	Handler Role = "handler"
+	// HandlerNetwork is the same where the program has the host's network.
+	HandlerNetwork Role = "handler-network"
 	// Resolver reads the events of a whole file system.
 	Resolver Role = "resolver"
 	// Dnotify is the same program where it holds a descriptor of each directory.

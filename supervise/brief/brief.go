@@ -55,7 +55,7 @@ func Limits(role string, targets int, mknod bool) cgroup.Limits {
 		ram = int64(info.Totalram) * int64(info.Unit)
 	}
 	switch role {
-	case "runner", "handler":
+	case "runner", "handler", "handler-network":
 		return cgroup.Limits{Devices: cgroup.DevicesBasic, Mknod: mknod, Memory: ram / 4 * 3, Pids: 128}
 	case "helper":
 		return cgroup.Limits{Devices: cgroup.DevicesNone, Memory: ram / 2, Pids: 64 + 2*int64(targets)}
@@ -162,8 +162,11 @@ func TargetID(i int) ipc.TargetID { return ipc.TargetID(i + 1) }
 
 // targetName is how messages name a target.
 func targetName(t config.Target) string {
-	if t.Kind == config.Local {
+	switch t.Kind {
+	case config.Local:
 		return shortName(t.Path)
+	case config.None:
+		return t.String()
 	}
 	return shortName(t.Host)
 }

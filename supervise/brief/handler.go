@@ -21,6 +21,7 @@ func HandlerRunner(cfg config.Config, t config.Target, h host.Handler, accept bo
 	r.Source, r.Target, r.Env = cfg.Source, t.Path, jail.HandlerEnv()
 	r.Handler = settings.Handler{
 		Mode: cfg.Mode, Arguments: cfg.HandlerArgs, Label: cfg.Name, Destination: t.Path,
+		Recursive: cfg.Recursive, ForWhole: cfg.ForWhole, Simplify: cfg.PlainLists, Changes: cfg.Changes,
 		PID: uint32(os.Getpid()), Lists: jail.Scratch, Ignore: string(cfg.IgnoreExit),
 		Module: settings.Module{Path: h.Module.Path, Dev: h.Module.Dev, Ino: h.Module.Ino},
 	}

@@ -18,7 +18,14 @@ func (m *Maker) outfit(cfg config.Config, plan RunnerPlan) (settings.Runner, san
 		if err != nil {
 			return settings.Runner{}, sandbox.Spec{}, "", err
 		}
-		return brief.HandlerRunner(cfg, plan.Target, h, plan.Accept), jail.HandlerRunner(m.Machine, plan.Source, plan.Tree, h, plan.Rights), seccomp.Handler, nil
+		told := brief.HandlerRunner(cfg, plan.Target, h, plan.Accept)
+		told.Entries = plan.Entries
+		filter := seccomp.Handler
+		if h.Network {
+			filter = seccomp.HandlerNetwork
+			m.Log.Warn("network: the handler has this host's network, and can reach all that this host can; what it is told of, and may read, it can send anywhere")
+		}
+		return told, jail.HandlerRunner(m.Machine, plan.Source, plan.Tree, h, plan.Rights), filter, nil
 	}
 	told := brief.Runner(cfg, plan.Target, plan.Options, plan.Command, plan.Accept, plan.Passed)
 	told.Entries = plan.Entries

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -27,7 +28,11 @@ type Handler struct {
 	Files    []string          // what programs read at their start
 	Devices  []string
 
-	what string // it is, in messages
+	what    string  // it is, in messages
+	Network bool    // it has the host's
+	Names   string  // with a network: the file of name servers, which the jail has as /etc/resolv.conf; "": there is none
+	Shows   []Shown // what a person has it read beside, and directories for the network
+	Writes  []Shown // and what it may write to
 }
 
 // Module is a shared object of a person's. Where there is one, the program is our
@@ -51,10 +56,37 @@ func InspectHandler(s config.Sync) (Handler, error) {
 	if err := h.dirs(); err != nil {
 		return Handler{}, err
 	}
-	if s.CallsModule() {
-		return h, h.extras()
+	var err error
+	if !s.CallsModule() {
+		err = h.interpreter()
 	}
-	return h, errors.Join(h.interpreter(), h.extras())
+	return h, errors.Join(err, h.extras(), h.beside(s))
+}
+
+// beside adds what a person has named for this handler.
+func (h *Handler) beside(s config.Sync) (err error) {
+	if h.Network = s.Network; h.Network {
+		if err := h.network(); err != nil {
+			return err
+		}
+	}
+	reads, err := shown(s.Reads)
+	if err != nil {
+		return err
+	}
+	h.Writes, err = shown(s.Writes)
+	for _, one := range reads {
+		if !h.has(one.Path) {
+			h.Shows = append(h.Shows, one)
+		}
+	}
+	return err
+}
+
+// has says that the jail shows a path of /etc in any case.
+func (h *Handler) has(path string) bool {
+	return path == resolvConf || slices.Contains(h.Files, path) || slices.Contains(h.Dirs, path) ||
+		slices.ContainsFunc(h.Shows, func(one Shown) bool { return one.Path == path })
 }
 
 // InspectHook looks at a program that is called when a sync ends, as at a handler.

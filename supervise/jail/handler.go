@@ -4,12 +4,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/sandbox"
+	"lockstep/sandbox/landlock"
 	"lockstep/supervise/host"
 )
 
 // Where the jail of a handler has what is its own.
 const (
 	Scratch     = "/lockstep/tmp"
+	NamesPath   = "/etc/resolv.conf"
 	PluginPath  = "/lockstep/lockstep-plugin" // what calls the functions of a module
 	scratchSize = 64 << 20                    // bytes: the lists of a run, and what the handler leaves there
 )
@@ -17,11 +19,16 @@ const (
 // HandlerRunner is the jail of a person's program: source and target as in that of
 // a local copy, with the same rights; programs and libraries of the host, which can
 // be executed, and a directory of its own that it can write to. Nothing that it can
-// write to can be executed. It has no network, no /proc, and of /etc a few files.
+// write to can be executed. Where there is no target it has no right but to read, beside
+// that directory. It has no network unless a person says so, no /proc, and of /etc a few files.
 func HandlerRunner(m Machine, source, target Tree, h host.Handler, r Rights) sandbox.Spec {
 	s := copier(m, r)
 	reads(&s, source)
-	writes(&s, target, r)
+	if target.Path == "" {
+		s.Caps = capability(unix.CAP_DAC_READ_SEARCH) // there is nothing of another's to write to
+	} else {
+		writes(&s, target, r)
+	}
 	programs(&s, h)
 	return s
 }
@@ -75,8 +82,32 @@ func programs(s *sandbox.Spec, h host.Handler) {
 	for link, text := range h.Links {
 		s.Links = append(s.Links, sandbox.Link{Path: link, Target: text})
 	}
+	beside(s, h)
 	s.Binds = append(s.Binds, sandbox.Bind{Target: Scratch, Scratch: scratchSize, Writable: true})
 	s.Landlock = append(s.Landlock, sandbox.Rule{Path: Scratch, Access: readFile | readDir | writeAll})
+}
+
+// beside adds what a person has named for the handler, read-only or to be written to
+// and never to be executed, and the host's network where that was asked for: then it
+// can connect to whatever this host reaches, and no rule knows where to.
+func beside(s *sandbox.Spec, h host.Handler) {
+	for _, one := range h.Shows {
+		s.Binds = append(s.Binds, sandbox.Bind{Source: one.Path, Target: one.Path, File: !one.Dir, Dev: one.Dev, Ino: one.Ino})
+		s.Landlock = append(s.Landlock, sandbox.Rule{Path: one.Path, Access: readFile | readDir})
+	}
+	for _, one := range h.Writes {
+		s.Binds = append(s.Binds, sandbox.Bind{Source: one.Path, Target: one.Path, File: !one.Dir, Dev: one.Dev, Ino: one.Ino, Writable: true})
+		s.Landlock = append(s.Landlock, sandbox.Rule{Path: one.Path, Access: readFile | readDir | writeAll})
+	}
+	if !h.Network {
+		return
+	}
+	s.Namespaces &^= unix.CLONE_NEWNET
+	s.Connect = []uint16{landlock.AnyPort}
+	if h.Names != "" {
+		s.Binds = append(s.Binds, sandbox.Bind{Source: h.Names, Target: NamesPath, File: true})
+		s.Landlock = append(s.Landlock, sandbox.Rule{Path: NamesPath, Access: readFile})
+	}
 }
 
 // HandlerEnv is the environment of a handler, but for what it is told with a call.

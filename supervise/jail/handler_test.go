@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/sandbox"
+	"lockstep/sandbox/landlock"
 	"lockstep/supervise/host"
 )
 
@@ -142,5 +143,45 @@ func TestModuleJail(t *testing.T) {
 	}
 	if !shown {
 		t.Error("what calls it is not where the runner looks")
+	}
+}
+
+// Without a target there is nothing to write to but the directory in memory, and no
+// right but to read. What a person names is shown, never to be executed; a network is
+// there where it was asked for alone.
+func TestHandlerBeside(t *testing.T) {
+	h := testHandler()
+	s := HandlerRunner(Machine{}, Tree{Host: "/s", Path: "/s"}, Tree{}, h, Rights{Devices: true})
+	if s.Caps != capability(unix.CAP_DAC_READ_SEARCH) || s.Namespaces&unix.CLONE_NEWNET == 0 || len(s.Connect) > 0 {
+		t.Errorf("capabilities %#x, namespaces %#x, ports %v", s.Caps, s.Namespaces, s.Connect)
+	}
+	for _, b := range s.Binds {
+		if b.Writable && b.Target != Scratch || b.Target == "" {
+			t.Errorf("%+v", b)
+		}
+	}
+	h.Shows, h.Writes = []host.Shown{{Path: "/r", Dev: 1, Ino: 5, Dir: true}, {Path: "/key", Dev: 1, Ino: 6}}, []host.Shown{{Path: "/w", Dev: 1, Ino: 7, Dir: true}}
+	h.Network, h.Names = true, "/run/names"
+	s = HandlerRunner(Machine{}, Tree{Host: "/s", Path: "/s"}, Tree{}, h, Rights{})
+	if s.Namespaces != (namespaces|unix.CLONE_NEWPID)&^unix.CLONE_NEWNET || !slices.Equal(s.Connect, []uint16{landlock.AnyPort}) {
+		t.Errorf("namespaces %#x, ports %v", s.Namespaces, s.Connect)
+	}
+	for _, want := range []sandbox.Bind{{Source: "/r", Target: "/r", Dev: 1, Ino: 5}, {Source: "/key", Target: "/key", Dev: 1, Ino: 6, File: true},
+		{Source: "/w", Target: "/w", Dev: 1, Ino: 7, Writable: true}, {Source: "/run/names", Target: NamesPath, File: true}} {
+		if !slices.Contains(s.Binds, want) {
+			t.Errorf("there is no %+v", want)
+		}
+	}
+	for _, r := range s.Landlock {
+		switch r.Path {
+		case "/r", "/key", NamesPath:
+			if r.Access&^(readFile|readDir) != 0 {
+				t.Errorf("%s: %#x", r.Path, r.Access)
+			}
+		case "/w":
+			if r.Access&(execute|makeDevices) != 0 {
+				t.Errorf("%s: %#x", r.Path, r.Access)
+			}
+		}
 	}
 }

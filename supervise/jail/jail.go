@@ -4,8 +4,9 @@
 //
 // Trust: linked into the supervisor; pure.
 //
-// Invariants: nothing of the host is in a jail but what is named here; only a
-// runner's target is writable, and a handler's own scratch directory; only a
+// Invariants: nothing of the host is in a jail but what is named here, and what a
+// person names for a handler; only a runner's target is writable, a handler's own
+// scratch directory, and what a person names to be; only a
 // runner's command can be executed, and what a handler may start.
 package jail
 

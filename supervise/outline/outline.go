@@ -187,6 +187,9 @@ func Make(set config.Set, m Machine) Plan {
 	if slices.ContainsFunc(set.Syncs, func(s config.Sync) bool { return s.Handled() || s.Hooked() }) {
 		roles = append(roles, seccomp.Handler)
 	}
+	if slices.ContainsFunc(set.Syncs, func(s config.Sync) bool { return s.Handled() && s.Network }) {
+		roles = append(roles, seccomp.HandlerNetwork)
+	}
 	for _, role := range roles {
 		p.Roles = append(p.Roles, makeRole(role, m.Limits(string(role), most)))
 	}
@@ -212,6 +215,9 @@ func makeSync(cfg config.Config, m Machine) Sync {
 			Warnings: []string{}, Commands: commands(cfg, t)}
 		if t.Kind == config.Daemon {
 			one.Warnings = append(one.Warnings, "the protocol of rsync daemons sends the files in plain text, and anyone on the way can read and change them")
+		}
+		if cfg.Handled() && cfg.Network {
+			one.Warnings = append(one.Warnings, "the handler has this host's network, and can send what it reads anywhere")
 		}
 		s.Targets = append(s.Targets, one)
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"lockstep/config"
 	"lockstep/config/field"
 	"lockstep/internal/escape"
 	"lockstep/supervise/words"
@@ -48,6 +49,9 @@ func (s Sync) write(b *strings.Builder) {
 		note := t.Kind
 		if t.Port != 0 {
 			note += fmt.Sprintf(", port %d", t.Port)
+		}
+		if t.Kind == config.None.String() {
+			note = "there is no directory for it"
 		}
 		if t.Missing {
 			note += ", is made"

@@ -51,7 +51,11 @@ func Open(cfg config.Config, t config.Target, empty string) (*Pair, error) {
 	if cfg.DryRun {
 		return p, nil
 	}
-	if p.lock, err = host.LockTarget(p.store.LockPath(p.Place()), p.Place()); err != nil {
+	claim := p.Place()
+	if t.Kind == config.None {
+		claim += "\x00" + cfg.Source // not the handler is taken, but what is remembered of the two
+	}
+	if p.lock, err = host.LockTarget(p.store.LockPath(claim), p.Place()); err != nil {
 		return nil, errors.Join(exit.Refuse(err), p.store.Close())
 	}
 	return p, nil
@@ -68,16 +72,19 @@ func (p *Pair) Close() error {
 
 // Place names the target wherever two of them are compared.
 func (p *Pair) Place() string {
-	if p.target.Remote() {
+	switch {
+	case p.target.Kind == config.None:
+		return p.cfg.Told()
+	case p.target.Remote():
 		return p.target.String()
 	}
 	return p.target.Path
 }
 
-// Host is where a local target is on this host; "" for a remote one.
+// Host is where a local target is on this host; "" for any other.
 func (p *Pair) Host() string {
 	switch {
-	case p.target.Remote():
+	case p.target.Kind != config.Local:
 		return ""
 	case p.cfg.DryRun && p.target.Missing:
 		return p.empty

@@ -164,3 +164,52 @@ func TestUnsureSince(t *testing.T) {
 		t.Error("a dry run learns")
 	}
 }
+
+// A handler without a target is remembered with its source under its name, and is not
+// in the way of another, nor of the same one told of another source.
+func TestUntargeted(t *testing.T) {
+	testenv.NeedRoot(t)
+	base := t.TempDir()
+	target := config.Target{Kind: config.None}
+	at := func(source, handler, name string) config.Config {
+		if err := os.MkdirAll(filepath.Join(base, source), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		return config.Config{Service: config.Service{StateDir: filepath.Join(base, "state")},
+			Sync: config.Sync{Name: name, Source: filepath.Join(base, source), Mode: "shell", Handler: handler, Targets: []config.Target{target}}}
+	}
+	if err := os.Mkdir(filepath.Join(base, "state"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var all []*Pair
+	places := map[string]bool{}
+	for _, cfg := range []config.Config{at("a", "/h", "x"), at("b", "/h", "x"), at("a", "/i", "x"), at("a", "/h", "y")} {
+		p, err := Open(cfg, target, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+		places[cfg.Source+p.Place()] = true
+		var looker rootid.Looker
+		if accepted, err := p.Remember(&looker, true); err != nil || accepted != "" {
+			t.Fatalf("%q %v", accepted, err)
+		}
+		if err := p.Keep(); err != nil {
+			t.Fatal(err)
+		}
+		if now, err := p.Look(&looker); err != nil || !now.Alone || p.Host() != "" || p.State.Check(now) != "" {
+			t.Errorf("%+v %v", now, err)
+		}
+	}
+	if len(places) != 4 {
+		t.Errorf("places %v", places)
+	}
+	if _, err := Open(at("a", "/h", "x"), target, ""); err == nil {
+		t.Error("one source, handler and name are taken twice")
+	}
+	for _, p := range all {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -131,7 +131,7 @@ func (s *Session) passDone(t *target, old status.Report, now time.Time) {
 	t.passed = true
 	t.swept = t.swept || t.last.State != status.StateRetrying
 	if !s.cfg.DryRun {
-		s.news.Info(s.about(t)+words.PassEnded(old, t.last, s.cfg.Delete == config.DeleteNever), "dirs", s.gen.Last.Dirs, "ms", now.Sub(t.begun).Milliseconds())
+		s.news.Info(s.about(t)+words.PassEnded(old, t.last, s.cfg.Untargeted(), s.cfg.Delete == config.DeleteNever), "dirs", s.gen.Last.Dirs, "ms", now.Sub(t.begun).Milliseconds())
 	}
 }
 

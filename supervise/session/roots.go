@@ -44,7 +44,7 @@ func (s *Session) look() (now rootid.Roots, why string) {
 // look reads what the target is now; the source was just seen.
 func (t *target) look(source rootid.Roots) {
 	t.roots, t.why = source, ""
-	if !t.Remote() {
+	if t.Here() {
 		var err error
 		t.roots, err = t.pair.Look(&t.looker)
 		if t.why = t.pair.State.Check(t.roots); err != nil {

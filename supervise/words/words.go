@@ -111,13 +111,16 @@ func Ready(r status.Report) string {
 	return "ready: every directory is watched"
 }
 
-// PassEnded says how the whole pass went that ended between two reports; never:
-// of a target from which nothing is deleted.
-func PassEnded(old, r status.Report, never bool) string {
+// PassEnded says how the whole pass went that ended between two reports; told:
+// to a handler without a target; never: of a target from which nothing is deleted.
+func PassEnded(old, r status.Report, told, never bool) string {
 	// Attempts and LastCode are of the last command; one with code 0 failed by a
 	// warning only, and has compared every path.
 	if r.Failed > old.Failed && r.Attempts > 0 && r.LastCode != 0 {
 		return "whole pass ended; some paths failed and are tried again"
+	}
+	if told {
+		return "whole pass done: the handler was told of all that is there"
 	}
 	if never {
 		return "whole pass done: the target has what the source had; nothing is deleted from it"

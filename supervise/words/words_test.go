@@ -120,7 +120,10 @@ func TestPassEnded(t *testing.T) {
 		{status.Report{Initials: 1, Failed: 3, Attempts: 1}, true},
 		{status.Report{Initials: 1, Failed: 3, Attempts: 1, LastCode: 23}, false},
 	} {
-		if got := PassEnded(old, c.now, false); strings.Contains(got, "is what the source was") != c.done {
+		if got := PassEnded(old, c.now, false, false); strings.Contains(got, "is what the source was") != c.done {
+			t.Errorf("%+v: %s", c.now, got)
+		}
+		if got := PassEnded(old, c.now, true, false); strings.Contains(got, "the handler was told") != c.done || strings.Contains(got, "target") {
 			t.Errorf("%+v: %s", c.now, got)
 		}
 	}

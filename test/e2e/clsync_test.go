@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,7 +24,13 @@ func clsync(t *testing.T, words ...string) func(more ...string) *exec.Cmd {
 	if err := os.Symlink(program(t, "lockstep"), link); err != nil {
 		t.Fatal(err)
 	}
-	run := func(more ...string) *exec.Cmd { return exec.Command(link, append(more, words...)...) } // words may end with those for a handler
+	own := len(words)
+	if i := slices.Index(words, "--"); i >= 0 {
+		own = i // what follows is for the handler
+	}
+	run := func(more ...string) *exec.Cmd {
+		return exec.Command(link, slices.Concat(words[:own], more, words[own:])...)
+	}
 	text, err := run("--print-config").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +40,13 @@ func clsync(t *testing.T, words ...string) func(more ...string) *exec.Cmd {
 		t.Fatalf("no directory of its own:\n%s", text)
 	}
 	t.Cleanup(func() {
-		_ = os.Remove("/var/lib/lockstep/" + string(found[1]) + ".json")
+		source := words[slices.Index(words, "-W")+1]
+		states, _ := filepath.Glob("/var/lib/lockstep/*.json") // of a handler without a target, by another name
+		for _, path := range states {
+			if text, err := os.ReadFile(path); err == nil && bytes.Contains(text, []byte(source+`"`)) {
+				_ = os.Remove(path)
+			}
+		}
 		_ = os.Remove("/run/lockstep/clsync-" + string(found[1]))
 		_ = os.Remove("/var/lib/lockstep") // where nobody else's state is
 	})

@@ -49,6 +49,8 @@ func changes() []change {
 		{"extended attributes, access control lists", "`-X` keeps the ones, `-A` the others", "either keeps both: `-A` those of `user.*`, `-X` file capabilities too", "one key says it: `xattrs`", nil},
 		{"who may have written configuration and rules", "anybody", "root, or who starts lockstep", "it runs as root", nil},
 		{"ssh", "all keys and settings of root's", "one key and one file of known hosts, both named", "no other key is tried, and no unknown host is believed", nil},
+		{"`--modification-signature`", "remembers what is gone: what comes in its place is not told if it looks the same", "for handlers; what is gone is forgotten, with all below it, and how often a path was not told is counted", "a deletion that was told, and no arrival after it, leaves a target that differs", nil},
+		{"calls for whole directories", "`CLSYNC_STATUS` stays initsync for those that come later", "it is running then", "the first pass and later ones can be told apart", nil},
 		{"calls of a handler", "mode simple makes one for each event; with splitting=process they lack `CLSYNC_STATUS` and `CLSYNC_ITERATION`", "one for each path that changed, with all that happened to it; every call has both", "a write is one thing to do, and a handler must know what it is asked for", []int{20, 25}},
 		{"processes", "the handler is root", "rsync, or the handler, is in a jail that holds the source, the target and little else; see SECURITY.md", "what reads hostile names must not be able to do more", nil},
 		{"modules (`so`, `rsyncso`)", "loaded into clsync itself, and one that crashes ends it", "compiled anew against `include/clsync/clsync.h`, and loaded into a process of their own in the jail: a crash is one failed call; `clsyncapi_deinit` is hardly ever called",

@@ -229,23 +229,13 @@ type later struct {
 }
 
 func notYet() []later {
-	const none = ""
 	return []later{
 		{"two directories that follow each other", least("--modification-signature", "*"), "--modification-signature: asks for", "one directory for each direction"},
 		{"chown(1) for what belongs to root in the tree of a web server", []string{"-M", "direct", "-S", "chown", "-W", "/srv/www", "-w3", "-t3", "-T3", "--modification-signature", "uid,gid", "--", "--from=root", "www-data:www-data", "%INCLUDE-LIST%"},
-			"--modification-signature: asks for", none},
+			"--sync-handler: chown is not looked for in PATH", "a service of its own: the source is read-only for a handler"},
 		{"cp(1) for each authorized_keys", []string{"-M", "direct", "-S", "cp", "-W", "/mnt/master/home", "-D", "/home", "--", "-Pfp", "--parents", "%INCLUDE-LIST%", "%destination-dir%"},
 			"--sync-handler: cp is not looked for in PATH", "examples/clsync/authorized_keys.sh"},
-		{"pdcp(1) to the nodes of a cluster, a call for each event", []string{"-M", "simple", "-S", "pdcp", "-W", "/opt/global", "--", "-a", "%INCLUDE-LIST%", "%INCLUDE-LIST%"},
-			"--destination-dir: is not given", "a target for each node"},
-		{"uftp(1) to the nodes of a cluster", []string{"-M", "direct", "-S", "uftp", "-W", "/opt/global", "--", "-M", "248.225.233.1", "%INCLUDE-LIST%"},
-			"--destination-dir: is not given", "a target for each node"},
 		{"echo(1) in the place of rsync, to see its words", least("-S", "echo"), "--sync-handler: echo is not called rsync", "examples/clsync/show.sh"},
-		{"echo(1) in the place of a handler, to see its calls", []string{"-M", "simple", "-S", "echo", "-W", "/opt/global"}, "--destination-dir: is not given", "lockstep watch /opt/global shows what changes"},
-		{"make(1) when a *.c changes", []string{"-M", "direct", "-S", "make", "-W", "/srv/src", "-t1", "-w1", "--ignore-failures", "--have-recursive-sync", "--", "build"},
-			"--have-recursive-sync: asks for", "lockstep watch /srv/src prints a line for each change, which a shell can read"},
-		{"a shell script around rsync (rsyncshell)", []string{"-M", "rsyncshell", "-S", "/opt/handler.sh", "-W", "/srv/www"}, "--destination-dir: is not given", "its words for rsync after --, in mode rsyncdirect: examples/clsync/containers.conf"},
-		{"modules (so, rsyncso)", []string{"-M", "so", "-S", "/opt/module.so", "-W", "/srv/www"}, "--destination-dir: is not given", "a target, and the module compiled anew: include/README.md"},
 	}
 }
 

@@ -158,6 +158,8 @@ func samples() map[string][][]string {
 		"output":                {{"-Y", "syslog"}},
 		"verbose":               {{"--verbose=1"}},
 		"quiet":                 {{"-q"}},
+		"have-recursive-sync":   {{"-M", "shell", "-S", "/h", "--have-recursive-sync"}},
+		"synclist-simplify":     {{"-M", "shell", "-S", "/h", "--synclist-simplify", "-L", "/l"}},
 		"--": {words("-X", "--no-devices", "--no-delete"), words("--max-delete=5", "--exclude=*.o", "-z", "--bwlimit=5m"),
 			append([]string{"-D", "me@web2:/srv/www"}, words("-e", "ssh -i /etc/id -o UserKnownHostsFile=/etc/known")...),
 			append([]string{"-D", "rsync://nas/www"}, words("--password-file=/etc/secret")...)},
@@ -166,7 +168,7 @@ func samples() map[string][][]string {
 
 // keyless are options that lockstep takes, and that no key is for.
 func keyless() []string {
-	return []string{"mode", "config-file", "config-block", "config-block-inherits", "gid", "privileged-uid", "privileged-gid", "sync-handler-gid", "help", "version", "lenient", "print-config"}
+	return []string{"mode", "config-file", "config-block", "config-block-inherits", "gid", "privileged-uid", "privileged-gid", "sync-handler-gid", "help", "version", "lenient", "print-config", table.Recursive}
 }
 
 // becomes are the keys that an option sets, as compile does it.
@@ -179,6 +181,9 @@ func becomes(t *testing.T, name string) string {
 		if i := slices.Index(words, "-D"); i >= 0 && name != "destination-dir" {
 			// What another target alone asks for is not this option's.
 			plain = least("-D", strings.Replace(words[i+1], "me@web2:", "/", 1))
+		}
+		if words[0] == "-M" { // of a handler
+			plain = least(words[:4]...)
 		}
 		without, err := compiled(f, plain...)
 		if err != nil {
@@ -226,9 +231,7 @@ func outcomes(kinds ...compile.Kind) string {
 		why := x.Help
 		if x.Kind == compile.Told {
 			o, _ := table.Lookup(x.Name)
-			if why = o.Instead; x.Name == table.Recursive {
-				why = "it has words for calls with whole directories, which are refused: see `--have-recursive-sync`"
-			}
+			why = o.Instead
 		}
 		text += row(named(x.Name), why)
 	}
