@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"lockstep/config"
 	"lockstep/console"
@@ -44,7 +45,7 @@ func TestLines(t *testing.T) {
 	for _, v := range []any{Of(set, 7, ""), Of(set, 7, "b"), Running(), Syncs(nil),
 		Syncs([]console.Part{{Name: "a", Why: hostile, Targets: []console.PartTarget{{Name: hostile, Why: hostile}}}})} {
 		text, err := Line(v)
-		if err != nil || !json.Valid(text) || strings.ContainsAny(string(text), "\n\x1b\xff\u202e") {
+		if err != nil || !json.Valid(text) || strings.ContainsAny(string(text), "\n\x1b\u202e") || !utf8.Valid(text) {
 			t.Errorf("%q, %v", text, err)
 		}
 	}
