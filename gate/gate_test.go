@@ -276,7 +276,7 @@ func TestSlowAndIdle(t *testing.T) {
 // A client that does not read its answers is let go, and keeps nobody waiting.
 func TestDoesNotRead(t *testing.T) {
 	l := patient()
-	l.Line = time.Second // the others must read theirs
+	l.Line = 2 * time.Second // the others must read theirs
 	s := begin(t, control.Config{}, l)
 	long := bytes.Repeat([]byte("1"), control.MaxText)
 	s.supervise(func(control.Request) []control.Answer {
@@ -295,7 +295,17 @@ func TestDoesNotRead(t *testing.T) {
 			t.Errorf("%s, %d bytes", code, len(result))
 		}
 	}
-	// It was let go: what follows its line is not the rest of the answer.
+	// It is let go: then what there is to read is not the whole answer.
+	raw, err := deaf.Conn.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	if e := raw.Control(func(fd uintptr) {
+		n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}, 30_000)
+	}); e != nil || err != nil || n == 0 {
+		t.Errorf("it is not let go: %v, %v", e, err)
+	}
 	text, err := io.ReadAll(deaf.in)
 	if bytes.HasSuffix(text, []byte("\n")) || len(text) >= 32*len(long) {
 		t.Errorf("it was waited for: %d bytes, %v", len(text), err)
