@@ -23,9 +23,9 @@ deps: check-go ## install with apt what is missing (nothing when all is there)
 test-deps: check-go ## the same, and what only the tests need (an sshd of their own)
 	@scripts/deps --test
 
-build: deps ## the six programs, into bin/
+build: deps ## the seven programs, into bin/
 	@mkdir -p bin
-	CGO_ENABLED=0 $(BUILD) -ldflags '$(IDFLAG)' -o bin/ ./cmd/lockstep-helper ./cmd/lockstep-worker ./cmd/lockstep-runner ./cmd/lockstep-resolver
+	CGO_ENABLED=0 $(BUILD) -ldflags '$(IDFLAG)' -o bin/ ./cmd/lockstep-helper ./cmd/lockstep-worker ./cmd/lockstep-runner ./cmd/lockstep-resolver ./cmd/lockstep-gate
 	CGO_ENABLED=1 $(BUILD) -buildmode=pie -ldflags '$(IDFLAG)' -o bin/ ./cmd/lockstep-plugin
 	CGO_ENABLED=1 $(BUILD) -tags netgo,osusergo -ldflags '-linkmode external -extldflags "-static" $(IDFLAG)' -o bin/lockstep ./cmd/lockstep
 
@@ -74,7 +74,7 @@ lint: deps ## gofmt, go vet, staticcheck, and the rules of layers and sizes
 	$(GO) vet -tags shortqueue ./resolver
 	$(GO) vet -tags trap ./seccomp/...
 	$(GO) vet -tags twin ./sandbox/... ./seccomp/...
-	CGO_ENABLED=0 GOARCH=arm64 $(GO) vet ./cmd/lockstep-helper ./cmd/lockstep-worker ./cmd/lockstep-runner ./cmd/lockstep-resolver
+	CGO_ENABLED=0 GOARCH=arm64 $(GO) vet ./cmd/lockstep-helper ./cmd/lockstep-worker ./cmd/lockstep-runner ./cmd/lockstep-resolver ./cmd/lockstep-gate
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) run $(STATICCHECK) -tags e2e ./test/...
 	$(GO) run $(STATICCHECK) -tags unsplit ./bench/...

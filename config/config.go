@@ -44,10 +44,24 @@ type Service struct {
 	MonitorRules []string // lines that choose.ParseRule reads
 
 	PIDFile string // "": none
+	Control Control
 
 	MaxJobs        uint32 // commands at a time, in all
 	MaxJobsPerHost uint32 // and to one remote host
 }
+
+// Control is the socket by which a running lockstep is asked.
+type Control struct {
+	Socket string // NoControl: there is none; "": as is usual, until Resolve
+	Mode   uint32 // of the socket: who may write to it may ask
+	Owner  string // as chown(1) has it; "": root
+}
+
+// NoControl is the word for no control socket.
+const NoControl = "none"
+
+// On says that there is one, after Resolve.
+func (c Control) On() bool { return c.Socket != NoControl && c.Socket != "" }
 
 // Run is what is true of one run, and never of a file.
 type Run struct {

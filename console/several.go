@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"lockstep/internal/escape"
@@ -17,6 +18,34 @@ type Part struct {
 	Ready    bool   // it has been ready, or is held: nobody need wait for it
 	Ended    bool
 	Leaving  string // in clsync's words, what is done before an end that was asked for
+	Paused   bool   // by a person
+
+	Targets []PartTarget // nobody changes what is in it
+}
+
+// PartTarget is where one target of a sync stands.
+type PartTarget struct {
+	Name   string
+	Report status.Report
+	Why    string // why nothing may be written to it
+}
+
+// Target changes what is said of a target (from 1).
+func (p *Part) Target(n uint64, change func(*PartTarget)) {
+	if n == 0 || n > uint64(len(p.Targets)) {
+		return
+	}
+	p.Targets = slices.Clone(p.Targets)
+	change(&p.Targets[n-1])
+}
+
+// Begin forgets what was before a start.
+func (p *Part) Begin() {
+	p.Why, p.Report = "", status.Report{}
+	p.Targets = slices.Clone(p.Targets)
+	for i := range p.Targets {
+		p.Targets[i].Report = status.Report{}
+	}
 }
 
 // Several is the line about several syncs: how many are in which state, what

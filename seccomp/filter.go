@@ -24,6 +24,7 @@ const (
 	Handler    = role.Handler
 	Resolver   = role.Resolver
 	Dnotify    = role.Dnotify
+	Gate       = role.Gate
 	UserWorker = role.UserWorker
 
 	HandlerNetwork = role.HandlerNetwork
@@ -127,7 +128,7 @@ func when(c ...Cond) []Cond { return c }
 
 // Roles are all roles that have a table.
 func Roles() []Role {
-	return []Role{Helper, Worker, Runner, Remote, Handler, HandlerNetwork, Resolver, Dnotify, UserWorker}
+	return []Role{Helper, Worker, Runner, Remote, Handler, HandlerNetwork, Resolver, Dnotify, Gate, UserWorker}
 }
 
 // Table returns the filter of a role. For an unknown role or architecture it
@@ -148,6 +149,8 @@ func Table(role Role, arch string) Filter {
 		f.Allow = merge(arch, goRuntime(), resolver())
 	case Dnotify:
 		f.Allow = merge(arch, goRuntime(), dnotify())
+	case Gate:
+		f.Allow = merge(arch, goRuntime(), gate())
 	case Runner:
 		// The filter cannot change at execve: only a further, narrower one
 		// could be added, by the command itself. So the runner may do what its

@@ -175,7 +175,7 @@ func sleeps(p *os.Process) (asleep, restarted bool) {
 }
 
 // killing are the roles whose filters kill whatever they do not allow.
-func killing() []Role { return []Role{Worker, Helper, Resolver, Dnotify, UserWorker} }
+func killing() []Role { return []Role{Worker, Helper, Resolver, Dnotify, Gate, UserWorker} }
 
 // TestBenign: a Go program at work lives under each of these filters.
 func TestBenign(t *testing.T) {
@@ -230,7 +230,7 @@ func attacks() []attack {
 		{"mmap", []uint64{0, 4096, unix.PROT_READ, unix.MAP_SHARED | unix.MAP_ANONYMOUS, ^uint64(0)}},
 		{"mmap", []uint64{0, 4096, unix.PROT_READ, unix.MAP_PRIVATE, 0}},
 		{"mprotect", []uint64{0, 4096, unix.PROT_EXEC}}, {"pkey_mprotect", nil}, {"mremap", nil}, {"personality", []uint64{0xffffffff}},
-		{"socket", []uint64{unix.AF_UNIX, unix.SOCK_STREAM}}, {"socket", []uint64{unix.AF_INET, unix.SOCK_STREAM}}, {"socketpair", nil}, {"connect", nil},
+		{"socket", []uint64{unix.AF_UNIX, unix.SOCK_STREAM}}, {"socket", []uint64{unix.AF_INET, unix.SOCK_STREAM}}, {"socketpair", nil}, {"connect", nil}, {"bind", nil}, {"listen", nil}, {"accept4", []uint64{0}}, {"setsockopt", nil}, {"recvmsg", nil}, {"sendto", nil},
 		{"ptrace", []uint64{unix.PTRACE_ATTACH, 1}}, {"process_vm_readv", nil}, {"pidfd_open", []uint64{1}}, {"pidfd_getfd", nil},
 		{"kill", []uint64{1, 0}}, {"tgkill", []uint64{1, 1, uint64(unix.SIGKILL)}}, {"tkill", []uint64{1, 0}}, {"rt_sigqueueinfo", nil},
 		{"madvise", []uint64{0, 0, unix.MADV_MERGEABLE}}, {"futex", []uint64{0, 6 | 128}},

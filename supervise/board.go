@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"lockstep/console"
+	"lockstep/supervise/control"
+	"lockstep/supervise/desk"
 	"lockstep/supervise/exit"
 )
 
@@ -21,6 +23,10 @@ type board struct {
 	tick  *time.Timer
 
 	unfit error // what the trials ended with
+
+	desk     *desk.Desk
+	requests <-chan control.Request // nil without a control socket
+	gateLost <-chan error           // the gate is locked out
 }
 
 const tickEvery = 200 * time.Millisecond
@@ -57,6 +63,11 @@ func (s *service) serve() error {
 			for _, one := range s.sessions {
 				poke(one.Mounts)
 			}
+		case q := <-s.requests:
+			s.desk.Answer(q)
+		case err := <-s.gateLost:
+			s.log.Error(err.Error() + "; there is no control socket any more, and all else goes on")
+			worst = graver(worst, err)
 		case <-s.changed:
 			s.look(time.Now())
 		case <-s.tick.C:
@@ -94,6 +105,9 @@ func (s *service) pass(sig os.Signal) {
 		}
 	case syscall.SIGHUP:
 		s.log.Warn("SIGHUP is refused: the configuration is read at start only; restart lockstep")
+		return
+	case syscall.SIGIO:
+		s.desk.Dump()
 		return
 	}
 	for _, one := range s.sessions {
@@ -173,7 +187,7 @@ func graver(a, b error) error {
 // look takes the sessions' snapshots.
 func (s *service) look(now time.Time) {
 	for i, one := range s.sessions {
-		n := s.marks[i].show(one.Snapshot(), s.asked)
+		n := s.marks[i].Show(one.Snapshot(), s.asked)
 		s.lives[i].Expected = n.Expected
 		if n.Report != s.shown[i].Report {
 			s.lives[i].Update(n.Report, now)

@@ -38,6 +38,8 @@ import (
 	"lockstep/supervise/exit"
 	"lockstep/supervise/host"
 	"lockstep/supervise/jail"
+	"lockstep/supervise/mark"
+	"lockstep/supervise/marks"
 	"lockstep/supervise/proc"
 	"lockstep/supervise/rounds"
 	"lockstep/supervise/session"
@@ -65,7 +67,7 @@ type service struct {
 	above    *above.Watcher          // of the directories above the roots
 	commands map[string]host.Command // by the path of rsync
 	sessions []*session.Session
-	marks    []*marks // one a session
+	marks    []*marks.Marks // one a session
 	host     session.Host
 	trials   trials
 
@@ -99,7 +101,7 @@ func Run(set config.Set, args []string) int {
 	// A reader of our output that has gone must not kill us before the others
 	// are stopped. (Ignored, the signal would be ignored in all children too.)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	signal.Notify(s.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+	signal.Notify(s.signals, signalsOf()...)
 
 	err := s.openLog()
 	if err == nil {
@@ -136,6 +138,7 @@ func (s *service) setUp() error {
 		s.compile,      // filters, once for all restarts
 		s.beginTrials,  // of rsync, in the real jail, beside all that follows but copying
 		s.prepare,      // each sync: state, locks, uids; are the roots what they were?
+		s.openControl,  // from here on clients can be heard
 	)
 }
 
@@ -348,6 +351,22 @@ func (s *service) sweep() error {
 	return nil
 }
 
+// writePID writes the process id as clsync does, without a newline.
+func (s *service) writePID() error {
+	if s.set.PIDFile == "" {
+		return nil
+	}
+	f, err := mark.Open(s.set.PIDFile)
+	if err != nil {
+		return exit.Refuse(err)
+	}
+	s.later(f.Close)
+	if s.set.DryRun {
+		return nil
+	}
+	return f.Put(strconv.Itoa(os.Getpid()))
+}
+
 // makeScratch empties the scratch directory.
 func (s *service) makeScratch() error {
 	// Nothing is removed from the state directory before it is known to be
@@ -374,7 +393,7 @@ func (s *service) scratch() string {
 }
 
 func (s *service) sealPrograms() error {
-	programs, err := host.SealPrograms(s.caller)
+	programs, err := host.SealPrograms(s.caller, s.controlled())
 	if err != nil {
 		return exit.Refuse(err)
 	}
@@ -455,11 +474,16 @@ func (s *service) prepare() error {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return fmt.Errorf("scratch directory: %w", err)
 		}
-		m, standby, err := s.openMarks(cfg)
+		log := s.log
+		if s.host.Named {
+			log = log.With("sync", cfg.Name)
+		}
+		m, standby, err := marks.Open(cfg, log, s.host.Changed)
+		s.later(m.Close)
 		if err != nil {
 			return err
 		}
-		m.show(console.Part{}, false)
+		m.Show(console.Part{}, false)
 		s.marks = append(s.marks, m)
 		one := session.New(&s.host, cfg, s.commands[cfg.RsyncPath], standby, dir)
 		s.later(one.Close)

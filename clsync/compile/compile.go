@@ -239,6 +239,9 @@ func (c *compiler) files() {
 	if o.PIDFile != "" {
 		c.service = append(c.service, entry{key: "pid_file", value: c.quote("pid-file", o.PIDFile)})
 	}
+	if o.Socket != "" {
+		c.control()
+	}
 }
 
 // transfer is how rsync is to copy.

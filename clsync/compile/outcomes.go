@@ -26,9 +26,7 @@ type Outcome struct {
 }
 
 // What more than one option has.
-const (
-	oneFile = "take it out; the process is asked by signals: USR1 writes the state to the log, USR2 starts a whole pass"
-)
+const ()
 
 func never(*options.Options) bool { return false }
 
@@ -44,10 +42,10 @@ func Outcomes() []Outcome {
 		{"rules-file", Mapped, "rules, converted where clsync's meaning was another", "", nil},
 		{"destination-dir", Mapped, "the target; a handler may have none", "", nil},
 		{"mode", Mapped, "rsyncdirect; simple, direct, shell, rsyncshell, so and rsyncso, with a handler in a jail", "", nil},
-		{"socket", Refused, "a control socket", oneFile, func(x *options.Options) bool { return x.Socket != "" }},
-		{"socket-auth", Refused, "a control socket", oneFile, nil},
-		{"socket-mod", Refused, "a control socket", oneFile, nil},
-		{"socket-own", Refused, "a control socket", oneFile, nil},
+		{"socket", Mapped, "the control socket, of another protocol than clsync's: docs/control.md", "", nil},
+		{"socket-auth", Already, "who asks at the control socket is known by the kernel's word", "", never},
+		{"socket-mod", Mapped, "its mode: who may write to it may ask", "", nil},
+		{"socket-own", Mapped, "its owner and group", "", nil},
 		{"status-file", Mapped, "a file with the state, in clsync's words", "", nil},
 		{"background", Told, "", "", nil},
 		{"config-file", Mapped, "the file with blocks of options; /NULL/ for none", "", nil},
@@ -123,7 +121,7 @@ func Outcomes() []Outcome {
 		{"sync-on-quit", Mapped, "copy what waits at SIGQUIT before the end", "", nil},
 		{"verbose", Mapped, "which messages are logged: 0 and 1 errors, 2 warnings too, 3 all", "", nil},
 		{"debug", Useless, "there are no messages for debugging", "take it out; USR1 writes the state to the log", func(x *options.Options) bool { return x.Debug > 0 }},
-		{"dump-dir", Refused, "a directory of dumps", oneFile, nil},
+		{"dump-dir", Useless, "dumps are made below the runtime directory, where nobody else can write", "take it out; the log says where each dump is", nil},
 		{"quiet", Mapped, "log errors only", "", nil},
 		{"monitor", Mapped, "how changes are learnt; without it, as suits the file system", "", nil},
 		{"label", Mapped, "the name of the sync in messages; without it, that of the directory", "", nil},

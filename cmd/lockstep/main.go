@@ -55,6 +55,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return explainPaths(rest, stdout, stderr)
 	case "watch":
 		return watch(rest, stdout, stderr)
+	case "ctl":
+		return ctl(rest, stdout, stderr)
 	case "clsync":
 		return likeClsync(rest, stdout, stderr)
 	case "lrsync":
@@ -71,7 +73,7 @@ func help(args []string, stdout, stderr io.Writer) int {
 		return exitDone
 	}
 	switch args[0] {
-	case "mirror", "run", "check", "explain", "watch", "clsync", "lrsync":
+	case "mirror", "run", "check", "explain", "watch", "ctl", "clsync", "lrsync":
 		return run([]string{args[0], "--help"}, stdout, stderr)
 	}
 	return usage(stderr, fmt.Sprintf("%q is no command with a help of its own; see lockstep help", args[0]))
@@ -93,11 +95,12 @@ const overview = `lockstep keeps directory trees in step, live.
   lockstep check -c FILE            tell all that is wrong with a file, or what it does
   lockstep explain -c FILE PATH…    tell which pattern or rule decides for each path
   lockstep watch [flags] DIR…       tell what changes in each DIR, a line a change
+  lockstep ctl COMMAND [SYNC]       ask a running lockstep, or tell it to do something
   lockstep clsync [options]         do what clsync's options and files say
   lockstep lrsync [words] SRC DST   the same with the words of rsync, as lrsync did
   lockstep help COMMAND             the flags of any command above
   lockstep version                  version and build
 
-Must be started as root, but for explain and watch; what reads the trees' content and names runs confined.
+Must be started as root, but for explain, watch and ctl; what reads the trees' content and names runs confined.
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 70 internal, 78 locked out.
 `

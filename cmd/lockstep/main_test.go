@@ -240,7 +240,7 @@ func TestManual(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := strings.ReplaceAll(string(data), "\\-", "-")
-	for _, help := range []string{runHelp, checkHelp, explainHelp, watchHelp, lrsyncHelp} {
+	for _, help := range []string{runHelp, checkHelp, explainHelp, watchHelp, lrsyncHelp, ctlHelp()} {
 		for _, word := range regexp.MustCompile(`--[a-z-]+`).FindAllString(help, -1) {
 			if !strings.Contains(page, word) {
 				t.Errorf("lockstep.1 does not name %s", word)
@@ -254,7 +254,7 @@ func TestManual(t *testing.T) {
 	}
 	// And no flag of mirror that is none.
 	for _, word := range regexp.MustCompile(`--[a-z-]+`).FindAllString(page, -1) {
-		if !strings.Contains(mirrorHelp()+runHelp+checkHelp+watchHelp+clsyncHelp()+lrsyncHelp+" --help ", word) {
+		if !strings.Contains(mirrorHelp()+runHelp+checkHelp+watchHelp+clsyncHelp()+lrsyncHelp+ctlHelp()+" --help ", word) {
 			t.Errorf("lockstep.1 names %s, which is no flag", word)
 		}
 	}

@@ -97,7 +97,8 @@ func mirrorHelp() string {
 		}
 	}
 	b.WriteString("\nSignals: TERM and INT finish running commands and end, a second INT ends at once,\n" +
-		"USR1 verifies and writes the state to the log, USR2 starts a whole pass.\n")
+		"USR1 verifies and writes the state to the log, USR2 starts a whole pass, IO writes\n" +
+		"the state into files below the runtime directory.\n")
 	return b.String()
 }
 

@@ -150,7 +150,8 @@ Keeps all syncs of a configuration file in step, in the foreground.
 lockstep check tells all that is wrong with a file; its keys are in lockstep.toml(5).
 
 Signals: TERM and INT finish running commands and end, a second INT ends at once,
-USR1 verifies and writes the state to the log, USR2 starts a whole pass.
+USR1 verifies and writes the state to the log, USR2 starts a whole pass, IO writes
+the state into files below the runtime directory. See lockstep ctl for more.
 `
 
 const checkHelp = `lockstep check [-c FILE] [--json]

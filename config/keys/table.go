@@ -203,6 +203,12 @@ func fileKeys() []Key {
 			Help: "begin no command while this file is there: what has begun goes on to its end, and what changes is gathered", field: field.Absolute(func(c *config.Config) *string { return &c.StandbyFile })},
 		{Name: "pid_file", Group: GroupFiles, Scope: ScopeService, Unit: "FILE", Advice: advice,
 			Help: "a file with the process id; it is removed at the end", field: field.Absolute(func(c *config.Config) *string { return &c.PIDFile })},
+		{Name: "control_socket", Group: GroupFiles, Scope: ScopeService, Unit: "FILE|none", Advice: advice + ", or write none",
+			Help: "the socket at which lockstep ctl asks (default: control in the runtime directory of lockstep run, none of a mirror)", field: field.Text(field.ReadControlSocket, func(c *config.Config) *string { return &c.Control.Socket })},
+		{Name: "control_mode", Group: GroupFiles, Scope: ScopeService, Unit: "MODE", Default: "0600", Advice: "write 0600 for the owner alone, or 0660 for the group as well",
+			Help: "the mode of that socket: who may write to it may ask", field: field.Field{Read: field.ReadControlMode, Write: field.WriteControlMode}},
+		{Name: "control_owner", Group: GroupFiles, Scope: ScopeService, Unit: "USER[:GROUP]", Advice: "write names or numbers as for chown: www, www:adm or :adm",
+			Help: "the owner and group of that socket, who may ask beside root as control_mode says", field: field.Text(field.ReadControlOwner, func(c *config.Config) *string { return &c.Control.Owner })},
 	}
 }
 

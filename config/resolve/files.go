@@ -29,6 +29,9 @@ func (r *resolver) files() {
 	}
 	r.in = config.InService
 	one("pid_file", &r.PIDFile)
+	if r.control(); r.Control.On() {
+		one("control_socket", &r.Control.Socket)
+	}
 	for i := range r.Syncs {
 		r.in = config.Section(i)
 		one("status_file", &r.Syncs[i].StatusFile)
@@ -43,6 +46,9 @@ func (r *resolver) file(key, path string) string {
 	if base == "" {
 		r.add(key, problem(thing, "is a directory", "name a file"))
 		return path
+	}
+	if filepath.Clean(dir) == r.RuntimeDir && key == "control_socket" {
+		return path // which is made in time, and looked at then
 	}
 	real, err := realPath(dir)
 	if err != nil {
@@ -68,6 +74,9 @@ func (r *resolver) file(key, path string) string {
 		r.add(key, failed(thing, err, "name another file"))
 	case info.IsDir():
 		r.add(key, problem(thing, "is a directory", "name a file"))
+	case key == "control_socket" && info.Mode().Type() != fs.ModeSocket:
+		r.add(key, problem(thing, "is there, and is no socket", "name another, or remove it"))
+	case key == "control_socket":
 	case key != "standby_file" && info.Mode().IsRegular() && info.Size() > longestMark:
 		r.add(key, problem(thing, fmt.Sprintf("is there, and with %d bytes nothing that lockstep has written", info.Size()), "name another, or remove it"))
 	}

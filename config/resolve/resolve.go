@@ -134,7 +134,7 @@ func (r *resolver) sync(s *config.Sync) {
 // ownPaths are lockstep's own directories.
 func (r *resolver) ownPaths() {
 	if r.RuntimeDir == "" {
-		r.RuntimeDir = "/run/lockstep"
+		r.RuntimeDir = runtimeDir
 		if r.Path == "" {
 			r.RuntimeDir = "/run/lockstep/mirror-" + mirrorKey(r.Syncs[0])
 		}
@@ -142,6 +142,9 @@ func (r *resolver) ownPaths() {
 	r.RuntimeDir = r.ownPath("runtime_dir", r.RuntimeDir)
 	r.StateDir = r.ownPath("state_dir", r.StateDir)
 }
+
+// runtimeDir is that of a file which does not say.
+const runtimeDir = "/run/lockstep"
 
 // mirrorKey names a mirror by its source and targets.
 func mirrorKey(s config.Sync) string {

@@ -23,6 +23,8 @@ const (
 	Resolver Role = "resolver"
 	// Dnotify is the same program where it holds a descriptor of each directory.
 	Dnotify Role = "dnotify"
+	// Gate speaks to the clients of the control socket.
+	Gate Role = "gate"
 	// UserWorker is the worker where lockstep was not started as root.
 	UserWorker Role = "user-worker"
 )

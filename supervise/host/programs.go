@@ -21,6 +21,7 @@ import (
 // every restart, so that a package upgrade never mixes versions.
 type Programs struct {
 	Self, Helper, Worker, Runner, Resolver *os.File
+	Gate                                   *os.File // nil where there is no control socket
 }
 
 // libexec is where an installed package keeps the siblings.
@@ -28,8 +29,8 @@ const libexec = "/usr/libexec/lockstep"
 
 // SealPrograms finds the siblings beside this program, else in libexec, never
 // by PATH. They must belong to whom c may trust (Caller.owners) and carry the
-// same build id.
-func SealPrograms(c Caller) (*Programs, error) {
+// same build id. The gate is one of them where there is a control socket.
+func SealPrograms(c Caller, control bool) (*Programs, error) {
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return nil, fmt.Errorf("this program cannot be found: %w", err)
@@ -43,17 +44,21 @@ func SealPrograms(c Caller) (*Programs, error) {
 	}
 	dir := siblings(self)
 	p := &Programs{}
-	all := []struct {
+	type program struct {
 		to   **os.File
 		path string
 		open string
-	}{
+	}
+	all := []program{
 		// What runs is sealed, not what has its name by now.
 		{&p.Self, self, "/proc/self/exe"},
 		{&p.Helper, filepath.Join(dir, "lockstep-helper"), ""},
 		{&p.Worker, filepath.Join(dir, "lockstep-worker"), ""},
 		{&p.Runner, filepath.Join(dir, "lockstep-runner"), ""},
 		{&p.Resolver, filepath.Join(dir, "lockstep-resolver"), ""},
+	}
+	if control {
+		all = append(all, program{&p.Gate, filepath.Join(dir, "lockstep-gate"), ""})
 	}
 	// At the same time: each is copied and run once, which has nothing to do
 	// with the others.
@@ -84,7 +89,7 @@ func siblings(self string) string {
 // Close gives the images back.
 func (p *Programs) Close() error {
 	var err error
-	for _, f := range []*os.File{p.Self, p.Helper, p.Worker, p.Runner, p.Resolver} {
+	for _, f := range []*os.File{p.Self, p.Helper, p.Worker, p.Runner, p.Resolver, p.Gate} {
 		if f != nil {
 			err = errors.Join(err, f.Close())
 		}

@@ -37,7 +37,7 @@ func TestOnlyTheTargetIsWritable(t *testing.T) {
 	for _, dry := range []bool{false, true} {
 		for _, spec := range []sandbox.Spec{
 			Helper(Machine{}, []Tree{{Host: "/s", Dev: 1, Ino: 2}}), Worker(Machine{}, 61184, 61184), runner(Rights{DryRun: dry}),
-			Resolver(Machine{}, Tree{Host: "/s", Dev: 1, Ino: 2}), Dnotify(Machine{}, Tree{Host: "/s", Dev: 1, Ino: 2}),
+			Gate(Machine{}, 61184, 61184), Resolver(Machine{}, Tree{Host: "/s", Dev: 1, Ino: 2}), Dnotify(Machine{}, Tree{Host: "/s", Dev: 1, Ino: 2}),
 			remoteSpec(rsync.SSH), remoteSpec(rsync.Daemon),
 		} {
 			for _, b := range spec.Binds {
@@ -65,7 +65,7 @@ func TestOnlyTheTargetIsWritable(t *testing.T) {
 
 func TestOnlyProgramAndLoaderAreExecutable(t *testing.T) {
 	var got []string
-	for _, spec := range []sandbox.Spec{Helper(Machine{}, []Tree{{Host: "/s"}}), Worker(Machine{}, 1, 1), Resolver(Machine{}, Tree{Host: "/s"}), Dnotify(Machine{}, Tree{Host: "/s"}), runner(Rights{Devices: true}),
+	for _, spec := range []sandbox.Spec{Helper(Machine{}, []Tree{{Host: "/s"}}), Worker(Machine{}, 1, 1), Gate(Machine{}, 1, 1), Resolver(Machine{}, Tree{Host: "/s"}), Dnotify(Machine{}, Tree{Host: "/s"}), runner(Rights{Devices: true}),
 		remoteSpec(rsync.Daemon), remoteSpec(rsync.SSH)} {
 		for _, r := range spec.Landlock {
 			if r.Access&execute != 0 {
@@ -86,6 +86,7 @@ func TestCapabilities(t *testing.T) {
 	}{
 		{Helper(Machine{}, nil), 1 << unix.CAP_DAC_READ_SEARCH},
 		{Worker(Machine{}, 61184, 61184), 0},
+		{Gate(Machine{}, 61184, 61184), 0},
 		{Dnotify(Machine{}, Tree{Host: "/s"}), 1 << unix.CAP_DAC_READ_SEARCH},
 		{remoteSpec(rsync.SSH), 1 << unix.CAP_DAC_READ_SEARCH},
 		{remoteSpec(rsync.Daemon), 1 << unix.CAP_DAC_READ_SEARCH},
@@ -103,9 +104,10 @@ func TestCapabilities(t *testing.T) {
 }
 
 func TestWorkerIsEmpty(t *testing.T) {
-	s := Worker(Machine{}, 61184, 61185)
-	if len(s.Binds)+len(s.Dirs)+len(s.Files)+len(s.Links)+len(s.Opens)+len(s.Landlock) != 0 || s.UID != 61184 || s.GID != 61185 {
-		t.Errorf("%+v", s)
+	for _, s := range []sandbox.Spec{Worker(Machine{}, 61184, 61185), Gate(Machine{}, 61184, 61185)} {
+		if len(s.Binds)+len(s.Dirs)+len(s.Files)+len(s.Links)+len(s.Opens)+len(s.Landlock)+len(s.Connect) != 0 || s.UID != 61184 || s.GID != 61185 || s.Unrestricted != 0 {
+			t.Errorf("%+v", s)
+		}
 	}
 }
 

@@ -30,7 +30,7 @@ type Profile struct {
 func AsRoot() Profile {
 	return Profile{
 		Name: "root", Helper: Helper, Worker: Worker, Dnotify: Dnotify, WorkerFilter: role.Worker,
-		Filters: []role.Role{role.Helper, role.Worker, role.Runner, role.Remote, role.Handler, role.HandlerNetwork, role.Resolver, role.Dnotify},
+		Filters: []role.Role{role.Helper, role.Worker, role.Runner, role.Remote, role.Handler, role.HandlerNetwork, role.Resolver, role.Dnotify, role.Gate},
 		holds:   func(Guard) bool { return true },
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strconv"
 
 	"lockstep/cgroup"
 	"lockstep/config"
@@ -132,9 +131,16 @@ func makeWatching(c choose.Choice) Watching {
 }
 
 // Setting is the value of one key, as it would be written.
-type Setting struct {
-	Name   string
-	Values []string
+type Setting keys.Setting
+
+// settings are those of the keys of a scope.
+func settings(cfg config.Config, scope keys.Scope) ([]Setting, map[string]any) {
+	list, values := keys.Settings(cfg, scope)
+	out := make([]Setting, len(list))
+	for i, s := range list {
+		out[i] = Setting(s)
+	}
+	return out, values
 }
 
 // Target is the plan of one target.
@@ -190,6 +196,9 @@ func Make(set config.Set, m Machine) Plan {
 	if slices.ContainsFunc(set.Syncs, func(s config.Sync) bool { return s.Handled() && s.Network }) {
 		roles = append(roles, seccomp.HandlerNetwork)
 	}
+	if set.Control.On() {
+		roles = append(roles, seccomp.Gate)
+	}
 	for _, role := range roles {
 		p.Roles = append(p.Roles, makeRole(role, m.Limits(string(role), most)))
 	}
@@ -244,38 +253,6 @@ func commands(cfg config.Config, t config.Target) map[string][]string {
 	out["count"] = rsync.Probe(o)
 	maps.DeleteFunc(out, func(_ string, argv []string) bool { return argv == nil }) // jobs that there are not
 	return out
-}
-
-// settings are the values of the keys of a scope, for a person and for JSON.
-func settings(cfg config.Config, scope keys.Scope) ([]Setting, map[string]any) {
-	var list []Setting
-	values := map[string]any{}
-	for _, k := range keys.Table() {
-		if k.Scope != scope || k.Name == "source" || k.Name == "targets" || k.Name == "name" {
-			continue
-		}
-		v := k.Values(cfg)
-		list = append(list, Setting{k.Name, v})
-		values[k.Name] = typed(k, v)
-	}
-	return list, values
-}
-
-// typed is a value in JSON's types.
-func typed(k keys.Key, v []string) any {
-	switch {
-	case k.List:
-		return orEmpty(v)
-	case len(v) == 0:
-		return nil
-	case k.Switch():
-		return v[0] == "true"
-	case k.Number:
-		if n, err := strconv.ParseUint(v[0], 10, 64); err == nil {
-			return n
-		}
-	}
-	return v[0]
 }
 
 func makeRole(role seccomp.Role, l cgroup.Limits) Role {

@@ -61,6 +61,7 @@ func (s *Session) onReport(r generation.Report) error {
 	}
 	if t != nil {
 		t.last = r.Report
+		s.show(func(n *console.Part) { n.Target(r.Target, func(p *console.PartTarget) { p.Report = r.Report }) })
 		if begins(r.State) && !begins(old.State) || t.begun.IsZero() {
 			t.begun = now
 		}

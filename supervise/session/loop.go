@@ -151,7 +151,7 @@ func (s *Session) resetCheck() {
 func (s *Session) startGeneration(now rootid.Roots) error {
 	s.heldWhy = ""
 	s.warnMounts(now)
-	s.show(func(n *console.Part) { n.Why, n.Report = "", status.Report{} })
+	s.show((*console.Part).Begin)
 	s.phase = phaseDown
 	var err error
 	if s.tried {

@@ -90,9 +90,9 @@ func New(h *Host, cfg config.Config, command host.Command, standby *standby.File
 		s.log.Warn("messages of the "+role+" were lost", "error", err.Error())
 	}
 	for i, t := range cfg.Targets {
-		s.targets = append(s.targets, newTarget(i, t))
+		s.targets, s.shown.Targets = append(s.targets, &target{Target: t, id: brief.TargetID(i)}), append(s.shown.Targets, console.PartTarget{Name: t.String()})
 	}
-	s.shown = console.Part{Name: cfg.Name}
+	s.shown.Name = cfg.Name
 	return s
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"lockstep/config"
+	"lockstep/console"
 	"lockstep/internal/escape"
 	"lockstep/ipc"
 	"lockstep/ipc/status"
@@ -43,10 +44,6 @@ type target struct {
 
 	uid *uidpool.Lease // of the runner of one on another host
 	way way.Finder     // to that
-}
-
-func newTarget(i int, t config.Target) *target {
-	return &target{Target: t, id: brief.TargetID(i)}
 }
 
 // moved says that the target is not what its runner was started in.
@@ -189,6 +186,7 @@ func (s *Session) tellTarget(t *target) {
 		return
 	}
 	s.resetCheck()
+	s.show(func(n *console.Part) { n.Target(uint64(t.id), func(p *console.PartTarget) { p.Why = t.why }) })
 	if t.said = t.why; t.why == "" {
 		t.back = true
 		s.log.Info(s.about(t) + "is what it was: going on")

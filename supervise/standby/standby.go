@@ -1,13 +1,15 @@
-// Package standby holds the commands of a sync back while a file is there.
+// Package standby holds the commands of a sync back while a file is there, or a
+// person has asked for a pause.
 //
 // Trust: linked into the supervisor. It only asks whether there is anything at a
 // name.
 // Imports: the standard library only.
 //
 // Invariants: nobody is granted anything for which it asked when the file was there,
-// until a look does not find it; while anybody waits, for whatever reason, there is a
-// look each second, and while nobody does there is none; a file that cannot be looked
-// for counts as there, for then nobody knows.
+// or in a pause, until a look does not find it and the pause is over; while anybody
+// waits, for whatever reason, there is a look each second, and while nobody does, or
+// there is no file to look for, there is none; a file that cannot be looked for counts
+// as there, for then nobody knows.
 package standby
 
 import (
@@ -20,17 +22,19 @@ const every = time.Second
 
 // File is one sync's. A nil File holds nobody.
 type File struct {
-	there func() (bool, error)
+	there func() (bool, error) // nil: there is no such file
 	told  func(held bool, err error)
 
 	mu      sync.Mutex
 	clients map[*Client]bool // true: it is held
-	held    bool             // what was told last
-	timer   *time.Timer      // nil: there is no look to come
+	paused  bool
+	held    bool        // what was told last
+	timer   *time.Timer // nil: there is no look to come
 }
 
-// New makes a File: there says whether it is there, told is called when somebody is
-// held first, and when nobody is any more; it must not wait, nor come back.
+// New makes a File: there says whether it is there (nil: nothing is looked for), told
+// is called when somebody is held first, and when nobody is any more; it must not wait,
+// nor come back.
 func New(there func() (bool, error), told func(held bool, err error)) *File {
 	return &File{there: there, told: told, clients: map[*Client]bool{}}
 }
@@ -61,16 +65,37 @@ func (c *Client) Ask(ask func() error) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	there, err := f.there()
-	there = there || err != nil
+	there, err := f.find()
 	f.set(c, there)
 	if there {
 		f.tell(err)
 	}
-	if f.timer == nil {
+	if f.timer == nil && f.there != nil {
 		f.timer = time.AfterFunc(every, f.look)
 	}
 	return ask()
+}
+
+// find says whether whoever asks is to be held.
+func (f *File) find() (bool, error) {
+	if f.there == nil {
+		return f.paused, nil
+	}
+	there, err := f.there()
+	return there || f.paused || err != nil, err
+}
+
+// Pause begins or ends a pause: who waits now is held, or is not. It says whether
+// that is any change.
+func (f *File) Pause(on bool) (changed bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.paused == on {
+		return false
+	}
+	f.paused = on
+	f.settle()
+	return true
 }
 
 // Leave forgets the client. What is told of it waits for the next look: most often
@@ -87,18 +112,22 @@ func (c *Client) Leave() {
 func (f *File) look() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	there, err := f.there()
-	there = there || err != nil
-	waiting := false
+	f.timer = nil
+	if f.settle() && f.there != nil {
+		f.timer = time.AfterFunc(every, f.look)
+	}
+}
+
+// settle holds whoever waits, or lets them go, and says whether anybody waits.
+func (f *File) settle() (waiting bool) {
+	there, err := f.find()
 	for c := range f.clients {
 		waits := c.waits()
 		f.set(c, there && waits)
 		waiting = waiting || waits
 	}
 	f.tell(err)
-	if f.timer = nil; waiting {
-		f.timer = time.AfterFunc(every, f.look)
-	}
+	return waiting
 }
 
 func (f *File) set(c *Client, held bool) {

@@ -121,3 +121,49 @@ func TestNone(t *testing.T) {
 	}
 	c.Leave()
 }
+
+// A pause holds whoever waits, with a file or without; without one there is no look.
+func TestPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, file := range []bool{false, true} {
+			p := &person{}
+			var there func() (bool, error)
+			if file {
+				there = p.look
+			}
+			f := New(there, func(held bool, _ error) { p.told = append(p.told, held) })
+			a, b := join(f), join(f)
+			want := func(what string, told, first, second []bool) {
+				t.Helper()
+				synctest.Wait()
+				if !slices.Equal(p.told, told) || !slices.Equal(a.held, first) || !slices.Equal(b.held, second) {
+					t.Errorf("file %v: %s: told %v, held %v and %v", file, what, p.told, a.held, b.held)
+				}
+			}
+			a.ask() // and waits, for others
+			if !f.Pause(true) || f.Pause(true) {
+				t.Error("a pause in a pause is a change")
+			}
+			want("who waits", []bool{true}, []bool{true}, nil)
+			b.ask()
+			time.Sleep(10 * every)
+			want("who asks later", []bool{true}, []bool{true}, []bool{true})
+			p.set(true, nil)
+			if !f.Pause(false) {
+				t.Error("the end is none")
+			}
+			if file {
+				want("the file is there", []bool{true}, []bool{true}, []bool{true})
+			} else {
+				want("the end", []bool{true, false}, []bool{true, false}, []bool{true, false})
+			}
+			p.set(false, nil)
+			time.Sleep(2 * every)
+			want("no file, no pause", []bool{true, false}, []bool{true, false}, []bool{true, false})
+			if _, _ = a.wait(false), b.wait(false); !file && p.looks > 0 {
+				t.Errorf("%d looks", p.looks)
+			}
+			time.Sleep(10 * every)
+		}
+	})
+}

@@ -35,6 +35,8 @@ func confined() map[string]uint64 {
 		"lockstep-runner": capChown | capDACOverride | capFowner | capFsetid,
 		// Where a process reads for the worker.
 		"lockstep-resolver": capDACReadSearch,
+		// While somebody asks by the control socket.
+		"lockstep-gate": 0,
 	}
 }
 
@@ -47,8 +49,11 @@ func running(t *testing.T) *mirror {
 func runningWith(t *testing.T, monitor string) *mirror {
 	t.Helper()
 	m := newMirror(t, "--monitor", monitor)
+	socket := m.run + "/control"
+	m.flags = append(m.flags, "--control-socket", socket)
 	write(t, m.src+"/f", "x")
 	m.start().ready()
+	client(t, socket)
 	write(t, m.src+"/g", "x")
 	m.equal()
 	return m
@@ -170,6 +175,9 @@ func TestMountsOfTheJails(t *testing.T) {
 	if len(helper) != 2 {
 		t.Errorf("helper: %v, want the root and one source", helper)
 	}
+	if gate := mountsOf(t, m.the("lockstep-gate").pid); len(gate) != 1 || !hasOption(gate["/"], "ro") {
+		t.Errorf("gate: %v", gate)
+	}
 	resolver := mountsOf(t, m.the("lockstep-resolver").pid)
 	if len(resolver) != 2 {
 		t.Errorf("resolver: %v, want the root and one source", resolver)
@@ -281,7 +289,8 @@ func holds(t *testing.T, monitor string) {
 		"lockstep-worker": runtime(map[string]int{"socket": 2, "anon_inode:inotify": 1, "anon_inode:[eventpoll]": 1, "anon_inode:[eventfd]": 1}), // helper, supervisor; a poller of the event queue's own
 		"lockstep-runner": runtime(map[string]int{"socket": 2, "memfd": 1}),                                                                      // helper, supervisor; its config
 	}
-	if monitor != "inotify" { // in place of its queue, one in which there is nothing
+	want["lockstep-gate"] = runtime(map[string]int{"socket": 3, "memfd": 1}) // the control socket, supervisor, a client; its config
+	if monitor != "inotify" {                                                // in place of its queue, one in which there is nothing
 		want["lockstep-helper"] = runtime(map[string]int{"socket": 3, "anon_inode:[eventfd]": 1, "/roots/1": 1, "memfd": 1})
 	}
 	if monitor == "poll" {
@@ -324,6 +333,7 @@ func TestDevicesAreForbidden(t *testing.T) {
 	}{
 		{"lockstep-helper", "/dev/null", true}, {"lockstep-helper", "/dev/zero", true}, {"lockstep-helper", "/dev/kmsg", true},
 		{"lockstep-resolver", "/dev/null", true}, {"lockstep-resolver", "/dev/kmsg", true},
+		{"lockstep-gate", "/dev/null", true}, {"lockstep-gate", "/dev/kmsg", true},
 		{"lockstep-worker", "/dev/null", true}, {"lockstep-worker", "/dev/urandom", true}, {"lockstep-worker", "/dev/kmsg", true},
 		{"lockstep-runner", "/dev/null", false}, {"lockstep-runner", "/dev/kmsg", true}, {"lockstep-runner", "/dev/full", true},
 	}

@@ -45,6 +45,8 @@ func changes() []change {
 		{"hooks", "run as clsync does, as root, for as long as they like", "run in a jail like a handler's, for `hooks.timeout` at most; they cannot stop or start a service of the host", "code of others belongs into no process that has more to do", nil},
 		{"`--max-iterations`", "counts the first pass twice, and each directory that is made", "counts batches that the target has acknowledged; what waits at the end is told", "the number says how often something was copied", []int{17}},
 		{"deaths", "without its other half clsync goes on and does nothing", "what dies is started afresh, with what depends on it, and nothing is forgotten", "it works, or it says that it does not", []int{31}},
+		{"the control socket", "clsync's own protocol; whoever can reach it may dump into any directory; `set` is answered and does nothing, and the library for it never received anything", "lines of JSON, to a process without any right (`lockstep ctl`, docs/control.md); dumps go below the runtime directory; `set` is refused",
+			"what a client writes is hostile", []int{23, 29, 30}},
 		{"deletions", "followed, whatever they are", "a pass over an empty source or another file system, or one that would delete more than half of the target and more than 1,000 entries, is held until a person agrees", "an unmounted disk is no deletion", nil},
 		{"extended attributes, access control lists", "`-X` keeps the ones, `-A` the others", "either keeps both: `-A` those of `user.*`, `-X` file capabilities too", "one key says it: `xattrs`", nil},
 		{"who may have written configuration and rules", "anybody", "root, or who starts lockstep", "it runs as root", nil},

@@ -10,7 +10,7 @@ import (
 func trusted() []string {
 	return []string{"privileged", "supervise", "sandbox", "cgroup", "seccomp", "config", "rootid", "console", "trial", "uidpool"}
 }
-func untrusted() []string { return []string{"worker", "monitor"} }
+func untrusted() []string { return []string{"worker", "monitor", "gate"} }
 
 // shared are leaves that both sides may use. (sandbox/lock lies below a
 // trusted folder, but is every program's own first act.)
@@ -122,6 +122,24 @@ func TestPurePackages(t *testing.T) {
 	noClock(t)
 }
 
+// TestSupervisorReadsNoClient: what decodes the lines of clients is linked into the
+// gate, and into a client; not into anything that supervises.
+func TestSupervisorReadsNoClient(t *testing.T) {
+	seen := 0
+	for _, p := range list(t, nil, "./supervise/...", "./config/...", "./console/...") {
+		seen++
+		for _, dep := range p.Deps {
+			if d, ours := own(dep); ours && under(d, "ipc/line", "gate", "ask") {
+				name, _ := own(p.ImportPath)
+				t.Errorf("%s links %s", name, d)
+			}
+		}
+	}
+	if seen < 10 {
+		t.Errorf("only %d packages were found", seen)
+	}
+}
+
 // TestProgramsLinkOnly checks what each long-lived confined program links.
 func TestProgramsLinkOnly(t *testing.T) {
 	sys := []string{"golang.org/x/sys/unix"}
@@ -134,6 +152,7 @@ func TestProgramsLinkOnly(t *testing.T) {
 			[]string{"ipc/settings", "ipc/status", "ipc/polled"}, sys},
 		"lockstep-runner": {[]string{"runner", "rsync", "handler", "plugin", "ipc", "internal", "sandbox/lock"},
 			[]string{"ipc/status", "plugin/host", "plugin/object", "plugin/serve"}, sys},
+		"lockstep-gate":     {[]string{"gate", "ipc/control", "ipc/line", "ipc/wire", "internal", "sandbox/lock"}, nil, sys},
 		"lockstep-resolver": {[]string{"resolver", "monitor", "internal", "sandbox/lock"}, nil, sys},
 		"lockstep-worker": {[]string{"worker", "monitor", "rules", "rsync", "handler", "ipc", "internal", "sandbox/lock"}, []string{"ipc/polled"},
 			append(sys, "github.com/bmatcuk/doublestar/v4")},

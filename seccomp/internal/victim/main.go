@@ -32,6 +32,9 @@ type prepared struct {
 	pipeW   *os.File
 	watches []uint32
 	handle  unix.FileHandle // of dir
+
+	listener int // with a client that waits at client
+	client   int
 }
 
 func main() {
@@ -92,7 +95,29 @@ func prepare() (*prepared, error) {
 	if p.pipeR, p.pipeW, err = os.Pipe(); err != nil {
 		return nil, err
 	}
-	return p, nil
+	return p, p.listen()
+}
+
+// listen makes a socket that somebody has connected to.
+func (p *prepared) listen() (err error) {
+	const flags = unix.SOCK_STREAM | unix.SOCK_CLOEXEC
+	if p.listener, err = unix.Socket(unix.AF_UNIX, flags, 0); err != nil {
+		return err
+	}
+	if p.client, err = unix.Socket(unix.AF_UNIX, flags, 0); err != nil {
+		return err
+	}
+	if err := unix.Bind(p.listener, &unix.SockaddrUnix{}); err != nil { // any abstract name
+		return err
+	}
+	if err := unix.Listen(p.listener, 1); err != nil {
+		return err
+	}
+	at, err := unix.Getsockname(p.listener)
+	if err != nil {
+		return err
+	}
+	return unix.Connect(p.client, at)
 }
 
 // buffer does not move.

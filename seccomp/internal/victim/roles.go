@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,6 +21,8 @@ func (p *prepared) roleCalls(role string) {
 		p.resolve()
 	case "dnotify":
 		p.watch()
+	case "gate":
+		p.clients()
 	}
 }
 
@@ -48,6 +51,30 @@ func (p *prepared) resolve() {
 	}
 	if _, err := unix.IoctlGetInt(p.inotify, unix.TIOCINQ); err != nil {
 		lock.Fail("ioctl", err)
+	}
+}
+
+// clients does what the gate does with a connection.
+func (p *prepared) clients() {
+	fd, _, err := unix.Accept4(p.listener, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+	if err != nil {
+		lock.Fail("accept4", err)
+	}
+	if _, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err != nil {
+		lock.Fail("SO_PEERCRED", err)
+	}
+	if _, err := sys.PeerGroups(fd, make([]uint32, 64)); err != nil {
+		lock.Fail("SO_PEERGROUPS", err)
+	}
+	conn := os.NewFile(uintptr(fd), "client") // F_GETFL, EPOLL_CTL_ADD
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		lock.Fail("poller", err)
+	}
+	if _, err := conn.Write([]byte("x")); err != nil {
+		lock.Fail("write", err)
+	}
+	if err := conn.Close(); err != nil {
+		lock.Fail("close", err)
 	}
 }
 
