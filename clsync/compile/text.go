@@ -88,13 +88,13 @@ func differences(handled bool) []string {
 		return []string{
 			"Other than clsync: what fails is tried again until it works, and ends nothing; lost events cause all to be told again; " +
 				"marks of what happened are IN_CREATE, IN_DELETE, IN_CLOSE_WRITE and IN_ATTRIB alone (docs/adr/0022); " +
-				"at SIGTERM what waits is left to the first pass of the next start; SIGUSR2 asks for a whole pass, as before, and SIGHUP reloads nothing.",
+				"at SIGTERM what waits is left to the first pass of the next start; SIGUSR2 asks for a whole pass, as before; SIGHUP reads all files anew, and what is there follows the new rules.",
 		}
 	}
 	return []string{
 		"Other than clsync: what fails is tried again until it works, and ends nothing; lost events cause the tree to be compared whole; " +
 			"owners are numbers (--numeric-ids) and times exact to the nanosecond on the target; " +
-			"at SIGTERM what waits is left to the first pass of the next start; SIGUSR2 asks for a whole pass, as before, and SIGHUP reloads nothing.",
+			"at SIGTERM what waits is left to the first pass of the next start; SIGUSR2 asks for a whole pass, as before; SIGHUP reads all files anew, and what is there follows the new rules.",
 	}
 }
 

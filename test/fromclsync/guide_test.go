@@ -158,7 +158,7 @@ func samples() map[string][][]string {
 
 // keyless are options that lockstep takes, and that no key is for.
 func keyless() []string {
-	return []string{"mode", "config-file", "config-block", "config-block-inherits", "gid", "privileged-uid", "privileged-gid", "sync-handler-gid", "help", "version", "lenient", "print-config"}
+	return []string{"mode", "config-file", "config-block", "config-block-inherits", "custom-signals", "gid", "privileged-uid", "privileged-gid", "sync-handler-gid", "help", "version", "lenient", "print-config"}
 }
 
 // becomes are the keys that an option sets, as compile does it.

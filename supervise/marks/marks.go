@@ -1,10 +1,17 @@
-package supervise
+// Package marks says where a sync stands in files for other programs, and holds it
+// back by one.
+//
+// Trust: linked into the supervisor. The directories of the files were found to be
+// root's alone to write.
+//
+// Invariants: a dry run writes nothing; a file that cannot be written is told of once
+// until it can be again, and stops nothing.
+package marks
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -17,49 +24,27 @@ import (
 	"lockstep/supervise/standby"
 )
 
-// marks are the files of a sync by which other programs know where it stands, or
+// Marks are the files of a sync by which other programs know where it stands, or
 // hold it back.
-type marks struct {
+type Marks struct {
 	log    *slog.Logger
 	status *mark.File // nil: none
 	dry    bool       // and nothing is written
 	failed bool       // the last word could not be written
 	held   atomic.Bool
 	why    string // of held
+	undo   []func() error
 }
 
-// openMark opens the place of a file; nil without one.
-func (s *service) openMark(path string) (*mark.File, error) {
-	if path == "" {
-		return nil, nil
+// Open opens the files of a sync, and makes what holds it back (nil: nothing does).
+// changed is called when Show would say something else. Close gives back what was
+// opened, also after an error.
+func Open(cfg config.Config, log *slog.Logger, changed func()) (m *Marks, held *standby.File, err error) {
+	m = &Marks{log: log, dry: cfg.DryRun}
+	if m.status, err = m.open(cfg.StatusFile); err != nil {
+		return m, nil, err
 	}
-	f, err := mark.Open(path)
-	if err != nil {
-		return nil, exit.Refuse(err)
-	}
-	s.later(f.Close)
-	return f, nil
-}
-
-// writePID writes the process id as clsync does, without a newline.
-func (s *service) writePID() error {
-	f, err := s.openMark(s.set.PIDFile)
-	if f == nil || err != nil || s.set.DryRun {
-		return err
-	}
-	return f.Put(strconv.Itoa(os.Getpid()))
-}
-
-// openMarks opens the files of a sync, and makes what holds it back.
-func (s *service) openMarks(cfg config.Config) (m *marks, held *standby.File, err error) {
-	m = &marks{log: s.log, dry: s.set.DryRun}
-	if s.host.Named {
-		m.log = s.log.With("sync", cfg.Name)
-	}
-	if m.status, err = s.openMark(cfg.StatusFile); err != nil {
-		return nil, nil, err
-	}
-	f, err := s.openMark(cfg.StandbyFile)
+	f, err := m.open(cfg.StandbyFile)
 	if f == nil || err != nil {
 		return m, nil, err
 	}
@@ -74,12 +59,35 @@ func (s *service) openMarks(cfg config.Config) (m *marks, held *standby.File, er
 			m.log.Info("no longer held back")
 		}
 		m.held.Store(held)
-		s.host.Changed()
+		changed()
 	}), nil
 }
 
-// show writes the state, and returns the snapshot with what it does not know.
-func (m *marks) show(n console.Part, ending bool) console.Part {
+// open opens the place of a file; nil without one.
+func (m *Marks) open(path string) (*mark.File, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := mark.Open(path)
+	if err != nil {
+		return nil, exit.Refuse(err)
+	}
+	m.undo = append(m.undo, f.Close)
+	return f, nil
+}
+
+// Close removes what Show wrote, and lets go of the files.
+func (m *Marks) Close() error {
+	var err error
+	for _, f := range m.undo {
+		err = errors.Join(err, f())
+	}
+	m.undo = nil
+	return err
+}
+
+// Show writes the state, and returns the snapshot with what it does not know.
+func (m *Marks) Show(n console.Part, ending bool) console.Part {
 	if n.Why == "" && m.held.Load() {
 		n.Why = m.why
 	}
