@@ -59,6 +59,18 @@ func NewListing(log *slog.Logger, role string, out io.Writer) *Lines {
 	}, time.Now, true)
 }
 
+// RoleLines is where the messages of one of a sync's processes go, which label tells
+// from others of its role: the log; of a runner of a dry run, standard output.
+func RoleLines(log *slog.Logger, role, label string, dry bool) *Lines {
+	if role == "runner" && dry {
+		return NewListing(log, role, os.Stdout)
+	}
+	if label != "" {
+		role += " of " + label
+	}
+	return NewLines(log, role)
+}
+
 func newLines(emit func(slog.Level, string), now func() time.Time, unlimited bool) *Lines {
 	return &Lines{emit: emit, unlimited: unlimited, limit: newLimit(now), buf: make([]byte, 0, maxLine)}
 }

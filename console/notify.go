@@ -21,7 +21,8 @@ type Notifier struct {
 
 	address  string
 	watchdog time.Duration
-	ready    bool      // READY=1 is owed
+	reload   string    // RELOADING=1 is owed, with its time
+	ready    bool      // READY=1 is owed, after that
 	status   string    // what STATUS should be
 	told     string    // what it was when it last went out
 	next     time.Time // no word that is owed goes out before
@@ -60,6 +61,17 @@ func (n *Notifier) Ready(now time.Time) {
 	n.Flush(now)
 }
 
+// Reloading says that the configuration is read again; Ready must follow it. The
+// manager waits for both (systemd.service(5), Type=notify-reload).
+func (n *Notifier) Reloading(now time.Time) {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		return // there is no kernel without this clock
+	}
+	n.reload, n.next = fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", ts.Nano()/1000), time.Time{}
+	n.Flush(now)
+}
+
 // Stopping says that the service is about to end.
 func (n *Notifier) Stopping() { n.send("STOPPING=1") }
 
@@ -76,14 +88,19 @@ func (n *Notifier) Status(text string, now time.Time) {
 // Flush says what is owed, as far as it may be said now. It returns when it
 // wants to be called again; 0: nothing is owed.
 func (n *Notifier) Flush(now time.Time) (again time.Duration) {
-	if n.address == "" || !n.ready && n.status == n.told {
+	if n.address == "" || n.reload == "" && !n.ready && n.status == n.told {
 		return 0
 	}
 	if wait := n.next.Sub(now); wait > 0 {
 		return wait
 	}
 	sent, pause := true, statusEvery
-	if n.ready {
+	if n.reload != "" {
+		if sent, pause = n.send(n.reload); sent {
+			n.reload = ""
+		}
+	}
+	if sent && n.ready {
 		sent, pause = n.send("READY=1")
 		n.ready = !sent
 	}

@@ -72,6 +72,40 @@ func TestNotifier(t *testing.T) {
 	}
 }
 
+// The manager hears of a reload with its time before it hears that it is over, also
+// when it does not read for a while.
+func TestReloading(t *testing.T) {
+	conn, n := manager(t, filepath.Join(t.TempDir(), "notify"))
+	now := time.Now()
+	n.Reloading(now)
+	got := heard(t, conn)
+	var usec int64
+	if _, err := fmt.Sscanf(got, "RELOADING=1\nMONOTONIC_USEC=%d", &usec); err != nil || usec <= 0 {
+		t.Errorf("%q", got)
+	}
+	n.Ready(now)
+	if got := heard(t, conn); got != "READY=1" {
+		t.Errorf("%q", got)
+	}
+	sent := 0
+	for ; ; sent++ {
+		if ok, _ := n.send("X=1"); !ok {
+			break
+		}
+	}
+	n.Reloading(now)
+	n.Ready(now)
+	for range sent {
+		heard(t, conn)
+	}
+	if again := n.Flush(now.Add(time.Second)); again != 0 {
+		t.Errorf("still owed: %v", again)
+	}
+	if a, b := heard(t, conn), heard(t, conn); !strings.HasPrefix(a, "RELOADING=1\n") || b != "READY=1" {
+		t.Errorf("%q, then %q", a, b)
+	}
+}
+
 func TestStatusIsRare(t *testing.T) {
 	conn, n := manager(t, filepath.Join(t.TempDir(), "notify"))
 	now := time.Now()

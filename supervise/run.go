@@ -1,13 +1,11 @@
 // Package supervise is the service: it checks the machine, takes what all syncs
-// share, runs a session for each, and passes on what concerns them all.
+// share, and has the syncs run (package fleet).
 //
 // Trust: the supervisor is root and not confined. After set-up it reads, of the
 // others, only fixed-size packets of numbers, and log lines as opaque bytes.
 //
-// Invariants: a session's state is its own goroutine's; here one goroutine
-// (service.serve) owns the screen and the service manager's ear. What was taken
-// (uids, cgroup, locks, files) is on one list, and is given back in the
-// opposite order whatever happens.
+// Invariant: what was taken for all (cgroup, lock, files) is on one list, and is given
+// back in the opposite order whatever happens.
 package supervise
 
 import (
@@ -18,7 +16,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,11 +33,12 @@ import (
 	"lockstep/seccomp"
 	"lockstep/supervise/above"
 	"lockstep/supervise/exit"
+	"lockstep/supervise/fleet"
 	"lockstep/supervise/host"
 	"lockstep/supervise/jail"
 	"lockstep/supervise/mark"
-	"lockstep/supervise/marks"
 	"lockstep/supervise/proc"
+	"lockstep/supervise/reload"
 	"lockstep/supervise/rounds"
 	"lockstep/supervise/session"
 	"lockstep/supervise/slots"
@@ -66,51 +64,54 @@ type service struct {
 	mounts   *rootid.Watcher         // of the host's mount table
 	above    *above.Watcher          // of the directories above the roots
 	commands map[string]host.Command // by the path of rsync
-	sessions []*session.Session
-	marks    []*marks.Marks // one a session
 	host     session.Host
-	trials   trials
+	scratch  string // a directory of this instance for trees that live for a moment
+	fleet    *fleet.Fleet
+	source   reload.Source
+	asked    *reload.Asked
 
 	signals chan os.Signal
 	changed chan struct{} // a session's snapshot is another
-	ended   chan ending
 
 	undo []func() error // what was taken, to be given back
-
-	board
 }
 
-// ending is the end of a session.
-type ending struct {
-	session *session.Session
-	err     error
-}
-
-// Run is `lockstep mirror` and `lockstep run`: it returns the exit code when all
-// has ended.
-func Run(set config.Set, args []string) int {
+// Run is `lockstep mirror`, `lockstep run` and `lockstep clsync`: it returns the exit
+// code when all has ended. source is where the set came from.
+func Run(set config.Set, source reload.Source, args []string) int {
 	screen := console.NewScreen(os.Stderr)
-	s := &service{
-		set: set, args: args, screen: screen, profile: jail.AsRoot(),
-		notify:   console.NewNotifier(),
-		commands: map[string]host.Command{},
-		signals:  make(chan os.Signal, 8),
-		changed:  make(chan struct{}, 1),
-		ended:    make(chan ending, len(set.Syncs)),
-	}
+	s := newService(set, args, nil)
+	s.screen, s.profile, s.notify, s.source = screen, jail.AsRoot(), console.NewNotifier(), source
 	// A reader of our output that has gone must not kill us before the others
 	// are stopped. (Ignored, the signal would be ignored in all children too.)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signal.Notify(s.signals, signalsOf()...)
+	for number := range source.Signals {
+		signal.Notify(s.signals, syscall.Signal(number))
+	}
 
 	err := s.openLog()
 	if err == nil {
 		err = s.setUp()
 	}
 	if err == nil {
-		err = s.serve()
+		err = s.fleet.Serve()
 	}
 	return s.finish(err)
+}
+
+// Reload asks for the configuration to be read anew; any goroutine may. What comes of
+// it is logged, and sent once: nil when what was read is in force.
+func (s *service) Reload() <-chan error { return s.asked.Add("") }
+
+func newService(set config.Set, args []string, log *slog.Logger) *service {
+	return &service{
+		set: set, args: args, log: log,
+		commands: map[string]host.Command{},
+		signals:  make(chan os.Signal, 8),
+		changed:  make(chan struct{}, 1),
+		asked:    reload.NewAsked(),
+	}
 }
 
 // openLog opens the log, which is to be there before there is anything to say.
@@ -159,14 +160,16 @@ func (s *service) steps(steps ...func() error) error {
 func (s *service) interrupted() error {
 	select {
 	case sig := <-s.signals:
-		return stopped(sig)
+		return s.ends(sig)
 	default:
 		return nil
 	}
 }
 
-// stopped is the end of the set-up, if the signal asks for one.
-func stopped(sig os.Signal) error {
+// ends is the end of the set-up, if the signal asks for one. A reload that it asks
+// for comes after the set-up: what was read may be the configuration before.
+func (s *service) ends(sig os.Signal) error {
+	fleet.Asks(s.source, s.asked, sig)
 	if sig == syscall.SIGTERM || sig == syscall.SIGINT || sig == syscall.SIGQUIT {
 		return exit.Error{Code: exit.Done, Err: fmt.Errorf("stopped by %v before anything was copied", sig)}
 	}
@@ -185,32 +188,18 @@ func (s *service) finish(err error) int {
 	}
 	s.undo = nil
 	left = errors.Join(left, s.screen.SetLine(""))
-	tell(s.log, err, code)
+	fleet.Tell(s.log, err, code)
 	if left != nil {
 		s.log.Error("not all could be cleaned up; the next start does it", "error", left.Error())
 		code = max(code, exit.Failed)
 	}
 	if s.daemon != nil && err != nil && code != exit.Done { // who started it by hand looks at the standard error
-		tell(console.NewLogger(s.screen, s.set.JSON, s.screen.Terminal()), err, code)
+		fleet.Tell(console.NewLogger(s.screen, s.set.JSON, s.screen.Terminal()), err, code)
 	}
 	if err := s.daemon.Close(); err != nil {
 		return max(code, exit.Failed)
 	}
 	return code
-}
-
-// tell logs an error line by line: each is one problem.
-func tell(log *slog.Logger, err error, code int) {
-	if err == nil {
-		return
-	}
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		if code == exit.Done {
-			log.Info(line)
-		} else {
-			log.Error(line)
-		}
-	}
 }
 
 func (s *service) needRoot() error {
@@ -225,36 +214,13 @@ func (s *service) resolve() error {
 	if err != nil {
 		return err
 	}
-	for _, one := range set.Syncs {
-		for _, hook := range one.Hooks() {
-			if *hook == "" {
-				continue
-			}
-			if _, err := host.InspectHook(*hook); err != nil {
-				return exit.Refuse(err)
-			}
-		}
-		if one.Handled() {
-			if _, err := host.InspectHandler(one); err != nil {
-				return exit.Refuse(err)
-			}
-			continue
-		}
-		if _, known := s.commands[one.RsyncPath]; known {
-			continue
-		}
-		command, err := host.Inspect(one.RsyncPath)
-		if err != nil {
-			return exit.Refuse(err)
-		}
-		s.commands[one.RsyncPath] = command
+	commands, err := fleet.Inspect(set)
+	if err != nil {
+		return exit.Refuse(err)
 	}
-	s.set = set
+	s.set, s.commands = set, commands
 	return nil
 }
-
-// resolveLimit bounds the first look at all sources, targets and files.
-const resolveLimit = 30 * time.Second
 
 // answered waits for a look at file systems, of which one may be dead: not for
 // ever, and not past a signal.
@@ -268,7 +234,7 @@ func (s *service) answered(resolve func() (config.Set, error)) (config.Set, erro
 		set, err := resolve()
 		done <- answer{set, err}
 	}()
-	limit := time.After(resolveLimit)
+	limit := time.After(fleet.ResolveLimit)
 	for {
 		select {
 		case a := <-done:
@@ -277,12 +243,11 @@ func (s *service) answered(resolve func() (config.Set, error)) (config.Set, erro
 			}
 			return a.set, nil
 		case sig := <-s.signals:
-			if err := stopped(sig); err != nil {
+			if err := s.ends(sig); err != nil {
 				return s.set, err
 			}
 		case <-limit:
-			return s.set, exit.Error{Code: exit.Failed, Err: fmt.Errorf(
-				"a source, a target or a file of the configuration does not answer within %v: its disk or server is gone; bring it back, unmount it, or take it out", resolveLimit)}
+			return s.set, exit.Error{Code: exit.Failed, Err: fleet.Silent()}
 		}
 	}
 }
@@ -324,9 +289,7 @@ func (s *service) judgeKernel() error {
 		attrs = append(attrs, "syncs", len(s.set.Syncs))
 	}
 	s.log.Info("starting lockstep "+buildinfo.Version, append(attrs, "kernel", s.kernel.Release, "landlock", s.kernel.Landlock)...)
-	for _, f := range s.set.Files {
-		s.log.Info("configuration", "file", f.Path, "sha256", f.SHA256)
-	}
+	fleet.SayFiles(s.log, s.set)
 	if len(s.kernel.Lacks) > 0 {
 		s.log.Info("this kernel is too old for: " + strings.Join(s.kernel.Lacks, "; "))
 	}
@@ -374,7 +337,9 @@ func (s *service) makeScratch() error {
 	if err := rootid.MakeStateDir(s.set.StateDir); err != nil {
 		return exit.Refuse(err)
 	}
-	dir := s.scratch()
+	// Not in the runtime directory, which is on tmpfs: that has no user attributes
+	// before Linux 6.6, and the trial would find too little.
+	dir := filepath.Join(s.set.StateDir, "scratch-"+rootid.Key(s.set.RuntimeDir, ""))
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("what an earlier lockstep left cannot be removed: %w", err)
 	}
@@ -382,14 +347,8 @@ func (s *service) makeScratch() error {
 		return fmt.Errorf("scratch directory: %w", err)
 	}
 	s.later(func() error { return os.RemoveAll(dir) })
+	s.scratch = dir
 	return nil
-}
-
-// scratch is a directory of this instance for trees that live for a moment. Not
-// in the runtime directory, which is on tmpfs: that has no user attributes
-// before Linux 6.6, and the trial would find too little.
-func (s *service) scratch() string {
-	return filepath.Join(s.set.StateDir, "scratch-"+rootid.Key(s.set.RuntimeDir, ""))
 }
 
 func (s *service) sealPrograms() error {
@@ -466,46 +425,20 @@ func (s *service) compile() error {
 	return nil
 }
 
-// prepare makes the sessions.
-func (s *service) prepare() error {
-	for i := range s.set.Syncs {
-		cfg := s.set.Config(i)
-		dir := filepath.Join(s.scratch(), strconv.Itoa(i))
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			return fmt.Errorf("scratch directory: %w", err)
-		}
-		log := s.log
-		if s.host.Named {
-			log = log.With("sync", cfg.Name)
-		}
-		m, standby, err := marks.Open(cfg, log, s.host.Changed)
-		s.later(m.Close)
-		if err != nil {
-			return err
-		}
-		m.Show(console.Part{}, false)
-		s.marks = append(s.marks, m)
-		one := session.New(&s.host, cfg, s.commands[cfg.RsyncPath], standby, dir)
-		s.later(one.Close)
-		s.sessions = append(s.sessions, one)
-		if !cfg.DryRun && slices.ContainsFunc(cfg.Targets, func(t config.Target) bool { return t.Missing }) {
-			// It is about to be made.
-			if err := s.awaitTrials(); err != nil {
-				return err
-			}
-		}
-		if err := one.Prepare(); err != nil {
-			return err
-		}
-		look := func() { poke(one.Mounts) }
-		s.above.Add(cfg.Source, look)
-		for _, t := range cfg.Targets {
-			if t.Kind == config.Local {
-				s.above.Add(t.Path, look)
-			}
-		}
-	}
+// beginTrials makes the fleet.
+func (s *service) beginTrials() error {
+	s.fleet = fleet.New(fleet.Needs{
+		Set: s.set, Commands: s.commands, Source: s.source, Asked: s.asked,
+		Log: s.log, Screen: s.screen, Notify: s.notify, Host: s.host, Mounts: s.mounts, Above: s.above, Scratch: s.scratch,
+		Signals: s.signals, Changed: s.changed, Ends: s.ends,
+	})
+	s.later(s.fleet.BeginTrials())
 	return nil
+}
+
+func (s *service) prepare() error {
+	s.later(s.fleet.Close)
+	return s.fleet.Prepare()
 }
 
 // blindAbove says what follows when a directory above a root cannot be watched.

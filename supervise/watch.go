@@ -24,12 +24,9 @@ import (
 // Watch is `lockstep watch`: it returns the exit code when all has ended.
 func Watch(o watch.Options, args []string, in io.Reader, out *os.File) int {
 	screen := console.NewScreen(os.Stderr)
-	s := &service{
-		set: config.Set{Service: config.Service{AllowMissing: o.AllowMissing, User: "lockstep"}}, args: args, screen: screen,
-		log:     console.NewLogger(screen, false, screen.Terminal()),
-		signals: make(chan os.Signal, 8),
-		changed: make(chan struct{}, 1),
-	}
+	set := config.Set{Service: config.Service{AllowMissing: o.AllowMissing, User: "lockstep"}}
+	s := newService(set, args, console.NewLogger(screen, false, screen.Terminal()))
+	s.screen = screen
 	// A reader of our lines that has gone is told by the write.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signal.Notify(s.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1)

@@ -54,6 +54,7 @@ func Compile(o *options.Options, readFile func(path string) ([]byte, error)) (Re
 	}
 	c.messages()
 	c.once()
+	c.signals()
 	result := Result{Run: c.run, Warnings: c.warnings}
 	if err := c.problems.OrNil(); err != nil {
 		return result, err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"lockstep/clsync/options"
+	"lockstep/clsync/signals"
 	"lockstep/clsync/table"
 	"lockstep/config"
 	"lockstep/config/file"
@@ -77,11 +78,13 @@ func TestGolden(t *testing.T) {
 	f := files{
 		"/etc/same.rules":  "# keep it\n+f^keep/\n-f\\.bak$\n-d'x$\n",
 		"/etc/other.rules": "+w^etc$\n-m^x\n-F\\.bak$\n-f^end",
+		"/etc/blocks":      "[default]\ncustom-signals = 29:less,28:more\n[more]\nrules-file = /etc/same.rules\n[less]\nrules-file =\n",
 		"/etc/clsync.conf": "[default]\nlabel = conf\ndelay-collect = 1\nconfig-block-inherits = base\n[base]\ndelay-sync = 2\nbackground = 1\n-- = %RSYNC-ARGS% --exclude=\"a b\" %watch-dir%/ %destination-dir%/\n",
 	}
 	for name, args := range map[string]string{
 		"least":     "-H /NULL/ " + least,
 		"file":      least,
+		"signals":   "-H /etc/blocks " + least,
 		"rules":     "-H /NULL/ -R /etc/same.rules -F0 -X " + least,
 		"converted": "-H /NULL/ -R /etc/other.rules --one-file-system " + least,
 		"times":     "-H /NULL/ -t 0.5 -w0 -T 7200 -B 1048576 -k 0 -r 0 " + least,
@@ -259,7 +262,8 @@ func TestRefused(t *testing.T) {
 		"-D user@host:/x":                                  "--destination-dir: user@host:/x is reached by ssh, and no key",
 		"-D user@host:~/x":                                 "--destination-dir: user@host:~/x: the path \"~/x\" begins with ~",
 		"-D rsync://nas/m --sync-handler-uid 0":            "--sync-handler-uid: rsync to another host is never root here",
-		"--custom-signals 28:a -H /blocks":                 "custom-signals",
+		"--custom-signals 12:a -H /blocks":                 "--custom-signals: signal 12 (USR2) starts a whole pass; use another one, such as 28",
+		"--custom-signals 28:a,34:a -H /blocks":            "--custom-signals: signal 34 is the C library's own, and cannot be heard",
 		"-- -aH --delete" + end:                            "the words for rsync: there are no lists of clsync's among them",
 		"-- %RSYNC-ARGS% --inplace" + end:                  `the words for rsync: "--inplace" is refused: it writes into files that are in use`,
 		"-- %RSYNC-ARGS% -u" + end:                         `the words for rsync: "--update" is refused`,
@@ -307,6 +311,17 @@ func TestRefused(t *testing.T) {
 			if p.Thing == "" || p.Reason == "" || p.Advice == "" {
 				t.Errorf("%s: %+v", args, p)
 			}
+		}
+	}
+}
+
+// A signal that is heard and has no meaning yet can load a block; no other one can.
+func TestSignals(t *testing.T) {
+	heard := []int{14, 24, 25, 26, 28, 29, 30}
+	for number := 1; number <= 64; number++ {
+		free := slices.Contains(heard, number) || number >= 35
+		if got := signals.Meaning(number); (got == "") != free {
+			t.Errorf("signal %d: %q", number, got)
 		}
 	}
 }

@@ -51,7 +51,7 @@ func Outcomes() []Outcome {
 		{"config-file", Mapped, "the file with blocks of options; /NULL/ for none", "", nil},
 		{"config-block", Mapped, "the block that is read", "", nil},
 		{"config-block-inherits", Mapped, "the block that it inherits", "", nil},
-		{"custom-signals", Refused, "blocks that signals load", "take it out, and start lockstep again with the other block", func(x *options.Options) bool { return len(x.CustomSignals) > 0 }},
+		{"custom-signals", Mapped, "blocks that signals load, N:BLOCK", "", nil},
 		{"pid-file", Mapped, "a file with the process id", "", nil},
 		{"uid", Mapped, "the user of the process that decides, when it is one of its own", "", nil},
 		{"gid", Mapped, "none but that user's own", "", nil},

@@ -6,6 +6,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"lockstep/clsync/toml"
 	"lockstep/config"
 	"lockstep/internal/escape"
 )
@@ -56,18 +57,18 @@ func quoted(text string) string {
 // write puts the text together.
 func (c *compiler) write() []byte {
 	var b strings.Builder
-	comment(&b, "What clsync was told"+c.origin()+", as lockstep.toml(5), by lockstep clsync --print-config.")
+	toml.Comment(&b, "What clsync was told"+c.origin()+", as lockstep.toml(5), by lockstep clsync --print-config.")
 	run := "lockstep run"
 	if c.run.Once {
 		run += " --once"
 	}
-	comment(&b, run+" -c FILE does the same.")
+	toml.Comment(&b, run+" -c FILE does the same.")
 	for _, p := range c.warnings {
 		p.Pos = config.Pos{}
-		comment(&b, p.Error())
+		toml.Comment(&b, p.Error())
 	}
 	for _, text := range append(c.remarks, differences(byHandler(c.o))...) {
-		comment(&b, text)
+		toml.Comment(&b, text)
 	}
 	section(&b, "[service]", c.service)
 	section(&b, "[[sync]]", c.sync)
@@ -88,13 +89,13 @@ func differences(handled bool) []string {
 		return []string{
 			"Other than clsync: what fails is tried again until it works, and ends nothing; lost events cause all to be told again; " +
 				"marks of what happened are IN_CREATE, IN_DELETE, IN_CLOSE_WRITE and IN_ATTRIB alone (docs/adr/0022); " +
-				"at SIGTERM what waits is left to the first pass of the next start; SIGUSR2 asks for a whole pass, as before, and SIGHUP reloads nothing.",
+				"at SIGTERM what waits is left to the first pass of the next start; SIGUSR2 asks for a whole pass, as before; SIGHUP reads all files anew, and what is there follows the new rules.",
 		}
 	}
 	return []string{
 		"Other than clsync: what fails is tried again until it works, and ends nothing; lost events cause the tree to be compared whole; " +
 			"owners are numbers (--numeric-ids) and times exact to the nanosecond on the target; " +
-			"at SIGTERM what waits is left to the first pass of the next start; SIGUSR2 asks for a whole pass, as before, and SIGHUP reloads nothing.",
+			"at SIGTERM what waits is left to the first pass of the next start; SIGUSR2 asks for a whole pass, as before; SIGHUP reads all files anew, and what is there follows the new rules.",
 	}
 }
 
@@ -103,33 +104,9 @@ func section(b *strings.Builder, header string, entries []entry) {
 	for _, e := range entries {
 		for _, r := range e.remarks {
 			if r != "" {
-				comment(b, r)
+				toml.Comment(b, r)
 			}
 		}
 		b.WriteString(e.key + " = " + e.value + "\n")
 	}
-}
-
-// comment writes a text as lines of a comment.
-func comment(b *strings.Builder, text string) {
-	const width = 100
-	line := "#"
-	for _, word := range strings.Fields(clean(text)) {
-		if len(line)+len(word) >= width && line != "#" {
-			b.WriteString(line + "\n")
-			line = "#  "
-		}
-		line += " " + word
-	}
-	b.WriteString(line + "\n")
-}
-
-// clean leaves nothing that a comment of TOML must not hold.
-func clean(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || unicode.IsControl(r) {
-			return '?'
-		}
-		return r
-	}, text)
 }

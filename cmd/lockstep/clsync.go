@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"lockstep/clsync/cmdline"
@@ -15,7 +18,9 @@ import (
 	"lockstep/clsync/table"
 	"lockstep/config"
 	"lockstep/config/file"
+	"lockstep/internal/escape"
 	"lockstep/supervise"
+	"lockstep/supervise/reload"
 )
 
 // asCommand is the command line when the program is called by the name of
@@ -63,9 +68,10 @@ func clsyncWords(command, args []string, block string, stdout, stderr io.Writer)
 	if err != nil {
 		return refuse(nil, fmt.Errorf("the current directory: %w; start lockstep in one that is there", err), stderr)
 	}
-	o, err := options.Read(args, options.Env{
+	env := options.Env{
 		Dir: dir, Search: options.Search(os.Getenv("HOME")), Block: block, PID: os.Getpid(), ReadFile: readOwned, RealPath: filepath.EvalSymlinks,
-	})
+	}
+	o, err := options.Read(args, env)
 	switch {
 	case err != nil:
 		return refuse(o.Warnings, err, stderr)
@@ -75,13 +81,9 @@ func clsyncWords(command, args []string, block string, stdout, stderr io.Writer)
 	case o.Version:
 		return run([]string{"version"}, stdout, stderr)
 	}
-	result, err := compile.Compile(o, readOwned)
-	if err != nil {
-		return refuse(result.Warnings, err, stderr)
-	}
-	set, err := file.Text(made, result.Text)
+	result, set, err := meant(o)
 	if err == nil {
-		set, err = set.ForRun(result.Run, nil)
+		err = blocks(o, set)
 	}
 	if err != nil {
 		return refuse(result.Warnings, err, stderr)
@@ -91,7 +93,74 @@ func clsyncWords(command, args []string, block string, stdout, stderr io.Writer)
 		print(stdout, string(result.Text))
 		return exitDone
 	}
-	return supervise.Run(set, command)
+	again := func(blocks []string) (config.Set, config.Problems, error) {
+		return clsyncAgain(args, env, blocks, o, set)
+	}
+	return supervise.Run(set, reload.Source{Read: again, Signals: o.CustomSignals}, command)
+}
+
+// meant is what options mean.
+func meant(o *options.Options) (compile.Result, config.Set, error) {
+	result, err := compile.Compile(o, readOwned)
+	if err != nil {
+		return result, config.Set{}, err
+	}
+	set, err := file.Text(made, result.Text)
+	if err == nil {
+		set, err = set.ForRun(result.Run, nil)
+	}
+	return result, set, err
+}
+
+// blocks tells what is wrong with those that signals load: when one of them comes,
+// nobody sees it.
+func blocks(o *options.Options, set config.Set) error {
+	var all config.Problems
+	for _, number := range slices.Sorted(maps.Keys(o.CustomSignals)) {
+		block := o.CustomSignals[number]
+		next, err := o.With(block)
+		var other config.Set
+		if err == nil {
+			_, other, err = meant(next)
+		}
+		var problems config.Problems
+		if err == nil {
+			problems = reload.Fixed(set, sameService(other, set))
+		} else if !errors.As(err, &problems) {
+			return err
+		}
+		for _, p := range problems {
+			p.Thing = "[" + escape.Name(block) + "], which signal " + strconv.Itoa(number) + " loads: " + p.Thing
+			all = append(all, p)
+		}
+	}
+	return all.OrNil()
+}
+
+// clsyncAgain reads clsync's words and files anew, with blocks that signals have loaded.
+func clsyncAgain(args []string, env options.Env, blocks []string, first *options.Options, was config.Set) (config.Set, config.Problems, error) {
+	o, err := options.Read(args, env)
+	for _, block := range blocks {
+		if err == nil {
+			o, err = o.With(block)
+		}
+	}
+	if err != nil {
+		return config.Set{}, o.Warnings, err
+	}
+	if !maps.Equal(o.CustomSignals, first.CustomSignals) {
+		return config.Set{}, o.Warnings, config.Problems{{Pos: o.Given["custom-signals"], Thing: "custom-signals",
+			Reason: "cannot change while lockstep runs", Advice: "put it back, or restart lockstep"}}
+	}
+	result, set, err := meant(o)
+	return sameService(set, was), result.Warnings, err
+}
+
+// sameService is a set with the runtime directory of another one: it has its name of
+// the directories that are followed at the start, and keeps that when they change.
+func sameService(s, was config.Set) config.Set {
+	s.RuntimeDir = was.RuntimeDir
+	return s
 }
 
 // readOwned reads what only root can have written, or who else starts us: then

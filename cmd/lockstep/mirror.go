@@ -11,6 +11,7 @@ import (
 	"lockstep/config"
 	"lockstep/config/keys"
 	"lockstep/supervise"
+	"lockstep/supervise/reload"
 )
 
 // mirror reads the command line of `lockstep mirror` and runs it.
@@ -26,7 +27,7 @@ func mirror(args []string, stdout, stderr io.Writer) int {
 		}
 		return exitUsage
 	}
-	return supervise.Run(set, append([]string{"mirror"}, args...))
+	return supervise.Run(set, reload.Source{}, append([]string{"mirror"}, args...))
 }
 
 // flagValue hands what the command line says to the builder, which gathers all

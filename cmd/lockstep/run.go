@@ -14,6 +14,7 @@ import (
 	"lockstep/config/resolve"
 	"lockstep/supervise"
 	"lockstep/supervise/outline"
+	"lockstep/supervise/reload"
 )
 
 const (
@@ -39,7 +40,11 @@ func runFile(args []string, stdout, stderr io.Writer) int {
 		print(stderr, err.Error()+"\n")
 		return exitUsage
 	}
-	return supervise.Run(set, append([]string{"run"}, args...))
+	again := func([]string) (config.Set, config.Problems, error) {
+		set, err := file.Read(*path, root) // a person's consent was to what there was at the start
+		return set, nil, err
+	}
+	return supervise.Run(set, reload.Source{Read: again}, append([]string{"run"}, args...))
 }
 
 // check is `lockstep check`: all that is wrong, or what would be done.
@@ -150,6 +155,7 @@ Keeps all syncs of a configuration file in step, in the foreground.
 lockstep check tells all that is wrong with a file; its keys are in lockstep.toml(5).
 
 Signals: TERM and INT finish running commands and end, a second INT ends at once,
+HUP reads the configuration anew (what is wrong is logged, and nothing changes then),
 USR1 verifies and writes the state to the log, USR2 starts a whole pass, IO writes
 the state into files below the runtime directory. See lockstep ctl for more.
 `

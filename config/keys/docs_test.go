@@ -64,6 +64,7 @@ var (
 		"The file is TOML (toml.io, version 1.0). `lockstep check -c FILE` tells all that is wrong with it at once, or shows what would be done; `lockstep run -c FILE` does it.",
 		"Beside FILE.toml there may be a directory FILE.d: each *.toml in it, in the order of the bytes of their names, adds syncs. Hidden files and other names are left alone.",
 		"The files, the drop-in directory and all directories above them must belong to root and be writable by nobody else; so must keys and programs that they name. A file may have 1 MiB. Each is read once; its SHA-256 is in the output of check and in the log.",
+		"At SIGHUP `lockstep run` reads all of them anew, with the rules_file of each sync. If anything is wrong, it is told as at the start, and nothing changes. Else a sync of which something has changed ends as at a stop and begins afresh: what is there is compared by the new rules. What is left out now stays on the target as it is. Syncs that are new begin, those that are gone end, and all others go on without noticing; a sync is known by its name. Of [service], stop_timeout and monitor_rules change with all syncs; all other keys need a restart, and are refused. A sync that begins afresh counts as started for `delete = \"start\"`.",
 		"Unknown keys, values of another type, keys that stand twice and keys that nothing would use are faults. Texts stand in quotes, numbers and true and false without.",
 	}
 	units = []string{

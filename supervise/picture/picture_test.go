@@ -32,7 +32,7 @@ func TestSyncs(t *testing.T) {
 		}
 	}
 	n := Numbers(step)
-	if n["queue"] != 1 || len(n) != 44 {
+	if n["queue"] != 1 || len(n) != 46 {
 		t.Errorf("%d numbers: %v", len(n), n)
 	}
 }

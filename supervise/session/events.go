@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	"lockstep/config"
@@ -13,18 +12,6 @@ import (
 	"lockstep/supervise/once"
 	"lockstep/supervise/words"
 )
-
-// lines is where a role's messages go: the log; the output of a dry run goes to
-// standard output as it is, since a person asked for it.
-func (s *Session) lines(role, label string) *console.Lines {
-	if role == "runner" && s.cfg.DryRun {
-		return console.NewListing(s.log, role, os.Stdout)
-	}
-	if label != "" {
-		role += " of " + label
-	}
-	return console.NewLines(s.log, role)
-}
 
 // onReports takes the worker's newest numbers: a line for each event of note.
 func (s *Session) onReports() error {
@@ -71,7 +58,7 @@ func (s *Session) onReport(r generation.Report) error {
 		if r.Initials > old.Initials {
 			s.passDone(t, old, now)
 		}
-		for _, line := range words.Guarded(old, r.Report, s.guard()) {
+		for _, line := range words.Guarded(old, r.Report, words.Limits{Percent: s.cfg.MaxDeletePercent, Entries: s.cfg.MaxDeleteEntries, Consent: s.consent}) {
 			s.news.Log(context.Background(), line.Level, s.about(t)+line.Text)
 		}
 		return nil
@@ -108,10 +95,6 @@ func (s *Session) of(r generation.Report) (*target, status.Report) {
 
 // begins says that a whole pass is under way.
 func begins(s status.State) bool { return s == status.StateWalking || s == status.StateInitial }
-
-func (s *Session) guard() words.Limits {
-	return words.Limits{Percent: s.cfg.MaxDeletePercent, Entries: s.cfg.MaxDeleteEntries, Consent: s.consent}
-}
 
 // becameReady tells once that a generation is ready. None is while nobody knows
 // what rsync can do.

@@ -16,6 +16,7 @@ import (
 	"lockstep/supervise/generation"
 	"lockstep/supervise/leave"
 	"lockstep/supervise/proc"
+	"lockstep/supervise/reload"
 	"lockstep/supervise/rounds"
 	"lockstep/supervise/words"
 )
@@ -226,6 +227,8 @@ func (s *Session) stopGeneration() error {
 // signal), and says whether the end is waited for no longer.
 func (s *Session) heard(sig os.Signal) (hurry bool) {
 	switch {
+	case sig == reload.Changed || sig == reload.Removed:
+		s.shutDown("stopping: " + sig.String())
 	case !leave.Ends(sig): // the next generation looks at everything anyway
 	case s.asked.IsZero() && !s.once:
 		s.asked = time.Now()
@@ -242,6 +245,15 @@ func (s *Session) bury(err error, hung *[]*proc.Process, all ...*proc.Process) e
 	now, err := proc.Buried(err, s.log.Error, all...)
 	*hung = append(*hung, now...)
 	return err
+}
+
+// Hangs is an error as long as a process of a session that has ended is left.
+func (s *Session) Hangs() error {
+	all := slices.Clone(s.hung)
+	for _, t := range s.targets {
+		all = append(all, t.hung...)
+	}
+	return proc.Hanging(all)
 }
 
 // startLater sets the timer of the next start, after the end of a generation
@@ -330,11 +342,13 @@ func (s *Session) endGeneration(g *generation.Generation) error {
 // onSignal obeys a person.
 func (s *Session) onSignal(sig os.Signal) error {
 	switch sig {
+	case reload.Changed, reload.Removed:
+		s.shutDown("stopping: " + sig.String())
 	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT:
 		if s.phase == phaseStopping && time.Since(s.asked) < twice {
 			return nil // one key press can come by two ways
 		}
-		if s.phase == phaseStopping && (sig == syscall.SIGINT || s.once) {
+		if s.phase == phaseStopping && (sig == syscall.SIGINT && !s.asked.IsZero() || s.once) {
 			s.log.Warn("stopped at once: what was in hand is looked at again at the next start")
 			s.ended, s.hurry = true, true
 			return nil
@@ -352,8 +366,6 @@ func (s *Session) onSignal(sig os.Signal) error {
 			return nil
 		}
 		s.shutDown("stopping: " + sig.String())
-	case syscall.SIGHUP:
-		s.log.Warn("SIGHUP is refused: the configuration is read at start only; restart lockstep")
 	case syscall.SIGUSR1:
 		if err := s.checkRoots(); err != nil {
 			return err

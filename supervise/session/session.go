@@ -85,7 +85,7 @@ func New(h *Host, cfg config.Config, command host.Command, standby *standby.File
 	s.news, s.leave = console.Limited(s.log), s.leaving()
 	s.maker.Inbox, s.maker.Log, s.maker.Standby = generation.NewInbox(), s.log, standby
 	s.maker.Starter.Exits = s.exits
-	s.maker.Starter.Lines = s.lines
+	s.maker.Starter.Lines = func(role, label string) *console.Lines { return console.RoleLines(s.log, role, label, cfg.DryRun) }
 	s.maker.Starter.Lost = func(role string, err error) {
 		s.log.Warn("messages of the "+role+" were lost", "error", err.Error())
 	}

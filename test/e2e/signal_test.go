@@ -92,15 +92,16 @@ func TestDebrisIsRemoved(t *testing.T) {
 	m.stop()
 }
 
-// SIGHUP is refused with a word; USR2 starts a whole pass, which mends what
-// somebody did on the target.
+// SIGHUP, where there is no file that could be read anew, is refused with a word and
+// changes nothing; USR2 starts a whole pass, which mends what somebody did on the
+// target.
 func TestHupAndUsr2(t *testing.T) {
 	m := newMirror(t)
 	write(t, m.src+"/f", "x")
 	m.start().ready()
 	at := m.mark()
 	m.signal(syscall.SIGHUP)
-	m.await(at, "word of SIGHUP", 10*time.Second, says("HUP", "hangup"))
+	m.await(at, "word of SIGHUP", 10*time.Second, says("the configuration is not read anew: all goes on as before"))
 	write(t, m.dst+"/too-many", "x")
 	if err := os.Remove(m.dst + "/f"); err != nil {
 		t.Fatal(err)

@@ -29,7 +29,7 @@ func changes() []change {
 			"the letters mean what the manual says", []int{9}},
 		{"rules: kinds", "links, FIFOs and sockets are files at the start only", "`f` is all that is no directory, always", "what was left out must not come later", []int{8}},
 		{"rules: the root", "rejected, all is copied", "refused", "the opposite of what was written happened", []int{4}},
-		{"rules: the file", "256 rules, the last line cut when no newline ends it; read anew at SIGHUP, and a fault in it crashes", "20,000 rules; all faults are told at once, with their lines; SIGHUP reloads nothing and says so",
+		{"rules: the file", "256 rules, the last line cut when no newline ends it; read anew at SIGHUP, and a fault in it crashes", "20,000 rules; all faults are told at once, with their lines; at SIGHUP all files are read anew, and the tree is compared by the new rules, or nothing changes",
 			"a file is good or refused", []int{15, 24, 28}},
 		{"rules: expressions", "back-references, and what glibc makes of them", "refused, as is all that takes more than linear time", "a name must not be able to make it slow", nil},
 		{"mounts inside the source", "with `-X` left out at the start only", "with `-X` left out always, and kept on the target; without it the sync is held while one is missing", "an unmounted disk is no deletion", []int{10}},

@@ -171,7 +171,7 @@ func samples() map[string][][]string {
 
 // keyless are options that lockstep takes, and that no key is for.
 func keyless() []string {
-	return []string{"mode", "config-file", "config-block", "config-block-inherits", "gid", "privileged-uid", "privileged-gid", "sync-handler-gid", "help", "version", "lenient", "print-config", table.Recursive}
+	return []string{"mode", "config-file", "config-block", "config-block-inherits", "custom-signals", "gid", "privileged-uid", "privileged-gid", "sync-handler-gid", "help", "version", "lenient", "print-config", table.Recursive}
 }
 
 // becomes are the keys that an option sets, as compile does it.

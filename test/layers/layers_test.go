@@ -22,7 +22,7 @@ func shared() []string {
 func pure() []string {
 	return []string{"worker/tree", "worker/track", "rules", "worker/queue", "worker/plan", "worker/links", "worker/omit", "worker/doubt",
 		"worker/listing", "worker/fifo", "worker/stray", "worker/poll", "worker/account", "worker/arrivals", "worker/fresh", "worker/behind",
-		"worker/busy", "worker/terms", "worker/below", "handler"}
+		"worker/busy", "worker/terms", "worker/below", "handler", "supervise/reload"}
 }
 
 func is(path string, dirs []string) bool {

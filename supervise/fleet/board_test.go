@@ -1,4 +1,4 @@
-package supervise
+package fleet
 
 import (
 	"errors"
@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"lockstep/config"
-	"lockstep/console"
 	"lockstep/supervise/exit"
 	"lockstep/supervise/host"
 	"lockstep/supervise/session"
@@ -45,22 +44,22 @@ func TestBoth(t *testing.T) {
 func TestUnfit(t *testing.T) {
 	var log strings.Builder
 	unfit := exit.Refuse(errors.New("too old"))
-	s := &service{log: slog.New(slog.NewTextHandler(&log, nil)), host: session.Host{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Changed: func() {}}}
+	s := New(Needs{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	s.Host = session.Host{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Changed: func() {}}
 	for i := range 3 {
-		cfg := config.Config{Sync: config.Sync{Name: fmt.Sprint(i)}}
-		s.sessions = append(s.sessions, session.New(&s.host, cfg, host.Command{}, nil, t.TempDir()))
-		s.set.Syncs = append(s.set.Syncs, cfg.Sync)
+		m := s.newMember(config.Config{Sync: config.Sync{Name: fmt.Sprint(i)}}, host.Command{})
+		m.stage, m.session = running, session.New(&s.Host, m.cfg, host.Command{}, nil, t.TempDir())
+		s.members = append(s.members, m)
 	}
-	s.shown, s.lives = []console.Part{{Ready: true}, {Ready: true}, {Ready: true}}, make([]console.Live, 3)
 	s.trials.err, s.unfit = unfit, unfit
 	s.tried()
 	var worst error
-	for i, one := range s.sessions {
-		told := <-one.Tried
+	for i, m := range s.members {
+		told := <-m.session.Tried
 		if told.Err == nil {
 			t.Fatal("a session was told that rsync is fit")
 		}
-		worst = s.over(ending{one, errors.Join(told.Err)}, worst, len(s.sessions)-1-i)
+		worst = s.over(ending{m, errors.Join(told.Err)}, worst, len(s.members)-1-i)
 	}
 	if exit.Code(worst) != exit.Usage || worst.Error() != "too old" || log.Len() != 0 {
 		t.Errorf("ends with %v, exit code %d, having logged %q", worst, exit.Code(worst), log.String())
