@@ -5,6 +5,7 @@ SHELL := /bin/sh
 GO          := go
 BENCH_N     ?= 3
 BENCH_SCALE ?= full
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.6.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 500000x
 BUILD       := $(GO) build -trimpath -buildvcs=false
@@ -29,6 +30,36 @@ build: deps ## the seven programs, into bin/
 	CGO_ENABLED=1 $(BUILD) -buildmode=pie -ldflags '$(IDFLAG)' -o bin/ ./cmd/lockstep-plugin
 	CGO_ENABLED=1 $(BUILD) -tags netgo,osusergo -ldflags '-linkmode external -extldflags "-static" $(IDFLAG)' -o bin/lockstep ./cmd/lockstep
 
+# Where things go is in the units, and in what looks for the other programs
+# (supervise/host): there is no prefix. Packagers set DESTDIR; BIN is where
+# programs are.
+BIN      ?= bin
+PROGRAMS := $(notdir $(wildcard cmd/*))
+install: ## what make build has built, units and manual pages, below DESTDIR (root; no service is started)
+	@[ -x '$(BIN)/lockstep' ] || { echo "install: $(BIN)/lockstep is not there; run: make build" >&2; exit 1; }
+	install -d '$(DESTDIR)/usr/bin' '$(DESTDIR)/usr/libexec/lockstep' '$(DESTDIR)/usr/lib/systemd/system' '$(DESTDIR)/usr/lib/sysusers.d' '$(DESTDIR)/usr/lib/tmpfiles.d' '$(DESTDIR)/usr/share/man/man1' '$(DESTDIR)/usr/share/man/man5' '$(DESTDIR)/usr/share/doc/lockstep'
+	install -m 0755 '$(BIN)/lockstep' '$(DESTDIR)/usr/bin'
+	install -m 0755 $(patsubst %,'$(BIN)/%',$(filter-out lockstep,$(PROGRAMS))) '$(DESTDIR)/usr/libexec/lockstep'
+	install -m 0644 dist/systemd/*.service '$(DESTDIR)/usr/lib/systemd/system'
+	install -m 0644 dist/systemd/sysusers.conf '$(DESTDIR)/usr/lib/sysusers.d/lockstep.conf'
+	install -m 0644 dist/systemd/tmpfiles.conf '$(DESTDIR)/usr/lib/tmpfiles.d/lockstep.conf'
+	install -m 0644 docs/man/lockstep.1 '$(DESTDIR)/usr/share/man/man1'
+	install -m 0644 docs/man/lockstep.toml.5 '$(DESTDIR)/usr/share/man/man5'
+	install -m 0644 LICENSE dist/systemd/local.conf dist/systemd/cgroup-v1.conf dist/systemd/devices.conf '$(DESTDIR)/usr/share/doc/lockstep'
+
+unit: test-deps build ## lockstep under its own systemd unit, whose exposure is scored
+	$(GO) test -count=1 ./test/unit
+	$(GO) test -count=1 -timeout 10m -tags e2e ./test/unit
+
+sbom: build ## what each program is made of, as CycloneDX, into bin/lockstep.cdx.json
+	$(GO) run ./test/sbom -o bin/lockstep.cdx.json $(patsubst %,bin/%,$(PROGRAMS))
+
+reproduce: deps ## build twice, at two places, as two users, and compare
+	$(GO) test -count=1 -timeout 20m -v -tags reproduce -run TestReproducible ./test/supply
+
+vuln: build ## known vulnerabilities of what is linked (asks a database on the network; says so when it is not there)
+	@GO='$(GO)' GOVULNCHECK='$(GOVULNCHECK)' scripts/vuln $(patsubst %,bin/%,$(PROGRAMS))
+
 unsplit: deps ## the same engine in one process, to measure what the separation costs; never installed
 	@mkdir -p bin
 	CGO_ENABLED=0 $(BUILD) -tags unsplit -o bin/lockstep-unsplit ./bench/unsplit
@@ -40,11 +71,15 @@ test: test-deps build ## unit tests with the race detector, and a small share of
 	$(GO) test -race -timeout 15m ./...
 	@echo "what a decision of rules about one path costs:"
 	@$(GO) test -run '^$$' -bench '^BenchmarkCost$$' -benchtime 100x ./rules/ordered | grep '^Benchmark'
-	LOCKSTEP_SCALE=small $(GO) test -count=1 -timeout 20m -tags e2e ./test/e2e
+	LOCKSTEP_SCALE=small $(GO) test -count=1 -p 1 -timeout 20m -tags e2e ./test/e2e ./test/unit
 
 test-long: test-deps build ## the whole end-to-end list, with the full numbers
 	SIM_SEEDS=0:8000 $(GO) test -race -count=1 -timeout 30m ./...
-	LOCKSTEP_SCALE=full $(GO) test -count=1 -timeout 180m -tags e2e -v ./test/e2e
+	LOCKSTEP_SCALE=full $(GO) test -count=1 -p 1 -timeout 180m -tags e2e -v ./test/e2e ./test/unit
+	$(MAKE) mutants reproduce
+
+mutants: test-deps ## plant bugs, one at a time, and see that a test notices each (root, 15 minutes)
+	$(GO) test -count=1 -timeout 60m -v -tags mutants -run TestScore ./test/mutants
 
 race: test-deps ## all unit tests with the race detector, uncached
 	$(GO) test -race -count=1 -timeout 30m ./...
@@ -67,7 +102,7 @@ bench-monitors: bench-deps build ## decoders and a million watched directories a
 lint: deps ## gofmt, go vet, staticcheck, and the rules of layers and sizes
 	@bad=$$(gofmt -l $$(find . -name .git -prune -o -name '*.go' -print)); [ -z "$$bad" ] || { echo "gofmt:"; echo "$$bad"; exit 1; }
 	$(GO) vet ./...
-	$(GO) vet -tags e2e ./test/...
+	$(GO) vet -tags e2e,reproduce,mutants ./test/...
 	CGO_ENABLED=0 $(GO) vet -tags unsplit ./bench/unsplit ./bench/decode
 	$(GO) vet -tags unsplit ./bench/...
 	$(GO) vet -tags tinybuffer ./monitor/... ./worker/pump/... ./resolver/...
@@ -76,7 +111,7 @@ lint: deps ## gofmt, go vet, staticcheck, and the rules of layers and sizes
 	$(GO) vet -tags twin ./sandbox/... ./seccomp/...
 	CGO_ENABLED=0 GOARCH=arm64 $(GO) vet ./cmd/lockstep-helper ./cmd/lockstep-worker ./cmd/lockstep-runner ./cmd/lockstep-resolver ./cmd/lockstep-gate
 	$(GO) run $(STATICCHECK) ./...
-	$(GO) run $(STATICCHECK) -tags e2e ./test/...
+	$(GO) run $(STATICCHECK) -tags e2e,reproduce,mutants ./test/...
 	$(GO) run $(STATICCHECK) -tags unsplit ./bench/...
 	$(GO) test ./test/layers
 
@@ -86,4 +121,4 @@ tcb: deps ## lines, requests and system calls of what is trusted, against their 
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help check-go deps test-deps build unsplit run test test-long race fuzz bench-deps bench bench-monitors lint tcb clean
+.PHONY: help check-go deps test-deps build install unit sbom reproduce vuln unsplit run test test-long mutants race fuzz bench-deps bench bench-monitors lint tcb clean

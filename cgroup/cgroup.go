@@ -13,7 +13,8 @@
 // A host has cgroup v2, v1 hierarchies, or both (systemd's "hybrid"). Each
 // leaf exists in v2 and in those v1 hierarchies that hold a controller that is
 // needed; a v2 leaf is entered at birth (CLONE_INTO_CGROUP), v1 ones by writing
-// to cgroup.procs.
+// to cgroup.procs; so is a v2 leaf where there is no clone3, which systemd takes
+// away with RestrictNamespaces=.
 package cgroup
 
 import (
@@ -84,6 +85,7 @@ type v2 struct {
 	delegated bool     // base was delegated to us by systemd
 	passed    []string // of memory and pids, those that base passes on
 	filter    bool     // a device filter can be attached
+	births    bool     // a process can be born into a group
 	refused   error    // why not
 }
 
@@ -191,10 +193,11 @@ func removeTop(root string) error {
 
 // Leaf is a group that holds processes.
 type Leaf struct {
-	dir   *os.File // v2; nil: none
-	kills bool     // v2 has cgroup.kill (Linux 5.14)
-	paths []string // all its directories, v2 first
-	joins []*os.File
+	dir     *os.File // v2, to be born into; nil: none, or it cannot be done
+	unified bool     // the first of paths is v2's
+	kills   bool     // v2 has cgroup.kill (Linux 5.14)
+	paths   []string // all its directories, v2 first
+	joins   []*os.File
 }
 
 // Leaf makes a leaf. A leaf that was killed once is never used again: what is
@@ -238,8 +241,9 @@ func (l *Leaf) FD() int {
 	return int(l.dir.Fd())
 }
 
-// Join are the cgroup.procs files of the v1 directories. Whoever writes "0" to
-// one moves itself there, also when it could not open the file.
+// Join are the cgroup.procs files of the v1 directories, and of v2's where FD is
+// -1. Whoever writes "0" to one moves itself there, also when it could not open
+// the file.
 func (l *Leaf) Join() []*os.File { return slices.Clone(l.joins) }
 
 // Remove closes and removes the leaf, in which no process may be left. A second

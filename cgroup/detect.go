@@ -189,6 +189,7 @@ func (h *Host) try() error {
 	err := h.v2.tryControllers()
 	h.v2.refused = attachFilter(dir, Limits{})
 	h.v2.filter = h.v2.refused == nil
+	h.v2.births = births()
 	h.devices = h.devices || h.v2.filter
 	return errors.Join(err, unix.Rmdir(dir), removeTop(h.v2.base))
 }

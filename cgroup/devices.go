@@ -46,11 +46,16 @@ func (v v1) leaf(leaf *Leaf, path string, l Limits) error {
 			return fmt.Errorf("v1 controller %s: %w", c, err)
 		}
 	}
+	return leaf.join(dir)
+}
+
+// join opens what whoever is to be in the group at dir writes to.
+func (l *Leaf) join(dir string) error {
 	procs, err := os.OpenFile(filepath.Join(dir, procsFile), os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	leaf.joins = append(leaf.joins, procs)
+	l.joins = append(l.joins, procs)
 	return nil
 }
 

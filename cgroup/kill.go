@@ -20,12 +20,12 @@ import (
 const killTime = 10 * time.Second
 
 // Kill kills every process in the leaf and returns when it is empty. A process
-// of Start that has not joined its v1 groups yet is not in them: where there is
-// no v2, the caller kills that one itself, too.
+// of Start that has not joined its groups yet is not in them: where it was not
+// born into one, the caller kills that one itself, too.
 func (l *Leaf) Kill() error {
 	for i, path := range l.paths {
 		var err error
-		if i == 0 && l.dir != nil {
+		if i == 0 && l.unified {
 			err = killV2(path, l.kills)
 		} else {
 			err = killV1(path)

@@ -99,7 +99,7 @@ func (v *v2) leaf(leaf *Leaf, path string, l Limits) error {
 	if err := os.Mkdir(dir, dirMode); err != nil {
 		return err
 	}
-	leaf.paths = append(leaf.paths, dir)
+	leaf.paths, leaf.unified = append(leaf.paths, dir), true
 	for c, limit := range map[string]int64{memory: l.Memory, pids: l.Pids} {
 		if limit > 0 && slices.Contains(v.passed, c) {
 			if err := writeFile(filepath.Join(dir, c+".max"), decimal(limit)); err != nil {
@@ -116,8 +116,18 @@ func (v *v2) leaf(leaf *Leaf, path string, l Limits) error {
 	if leaf.kills, err = has(filepath.Join(dir, killFile)); err != nil {
 		return err
 	}
-	leaf.dir, err = os.Open(dir)
-	return err
+	if v.births {
+		leaf.dir, err = os.Open(dir)
+		return err
+	}
+	return leaf.join(dir)
+}
+
+// births reports whether there is a clone3(2): called without arguments it makes
+// no process. A filter that has none says so in one way or another.
+func births() bool {
+	_, _, errno := unix.RawSyscall(unix.SYS_CLONE3, 0, 0, 0)
+	return errno == unix.EINVAL
 }
 
 // attachFilter attaches the device filter to the group at dir; it goes with the

@@ -29,10 +29,14 @@ func runFile(args []string, stdout, stderr io.Writer) int {
 	accept := flags.StringArray("accept-root", nil, "")
 	flags.BoolVar(&opts.Once, "once", false, "")
 	flags.BoolVar(&opts.DryRun, "dry-run", false, "")
+	runtimeDir := flags.String("runtime-dir", "", "")
 	if done, code := parseFlags(flags, args, runHelp, stdout, stderr); done {
 		return code
 	}
 	set, err := file.Read(*path, root)
+	if *runtimeDir != "" { // two runs on one host need two
+		set.RuntimeDir = *runtimeDir
+	}
 	if err == nil {
 		set, err = set.ForRun(opts, *accept)
 	}
@@ -141,7 +145,7 @@ func parseFlags(flags *pflag.FlagSet, args []string, help string, stdout, stderr
 	return false, 0
 }
 
-const runHelp = `lockstep run [-c FILE] [--accept-root NAME]… [--once] [--dry-run]
+const runHelp = `lockstep run [-c FILE] [--accept-root NAME]… [--once] [--dry-run] [--runtime-dir DIR]
 
 Keeps all syncs of a configuration file in step, in the foreground.
 
@@ -151,6 +155,7 @@ Keeps all syncs of a configuration file in step, in the foreground.
                           another one now, or so many deletions are meant; may be repeated
   --once                  end when all targets are in step
   --dry-run               only show what the first passes would do
+  --runtime-dir DIR       where the lock of this process is, whatever the file says
 
 lockstep check tells all that is wrong with a file; its keys are in lockstep.toml(5).
 
