@@ -121,19 +121,23 @@ func (d *Desk) parts(only string) []console.Part {
 }
 
 // Dump writes a dump because a signal asked for it.
-func (d *Desk) Dump() { d.dump("", func(string, error) {}) }
+func (d *Desk) Dump() {
+	if !d.dump("", func(string, error) {}) {
+		d.Log.Warn("a dump is being written; the signal asks for no other one")
+	}
+}
 
 // dump writes a dump of what is so now, while the service goes on. There is one at a
-// time.
-func (d *Desk) dump(only string, done func(path string, err error)) {
+// time: begun is false if this is none.
+func (d *Desk) dump(only string, done func(path string, err error)) (begun bool) {
 	if !d.dumping.CompareAndSwap(false, true) {
 		done("", errors.New("a dump is being written; ask again"))
-		return
+		return false
 	}
 	shown, dir, now := picture.Syncs(d.parts(only)), d.Service.Told().RuntimeDir, time.Now()
 	d.writes.Go(func() {
-		defer d.dumping.Store(false)
 		path, err := dump.Write(dir, now, shown)
+		d.dumping.Store(false) // who hears of the end may ask again
 		if err != nil {
 			d.Log.Error("the dump could not be written", "error", err.Error())
 		} else {
@@ -141,6 +145,7 @@ func (d *Desk) dump(only string, done func(path string, err error)) {
 		}
 		done(path, err)
 	})
+	return true
 }
 
 // Close waits for a dump that is being written.
