@@ -75,7 +75,7 @@ func help(args []string, stdout, stderr io.Writer) int {
 		return exitDone
 	}
 	switch args[0] {
-	case "mirror", "run", "check", "explain", "watch", "ctl", "clsync", "lrsync":
+	case "mirror", "run", "check", "explain", "audit", "watch", "ctl", "clsync", "lrsync":
 		return run([]string{args[0], "--help"}, stdout, stderr)
 	}
 	return usage(stderr, fmt.Sprintf("%q is no command with a help of its own; see lockstep help", args[0]))

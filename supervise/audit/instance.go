@@ -21,7 +21,10 @@ func (a *auditor) instance(s snapshot, f found) (Instance, error) {
 	in := Instance{RuntimeDir: escape.Name(f.runtime), Group: f.name, Processes: []Process{}, Notes: []string{}}
 	d, known := s.dirs[f.supervisor]
 	if !known {
-		return in, facts.ErrGone
+		for _, pid := range a.members(s, f) {
+			in.Processes = append(in.Processes, stranger(s.procs[pid], fmt.Sprintf("its supervisor, process %d, is not there", f.supervisor)))
+		}
+		return in, nil
 	}
 	super, err := d.Read()
 	if err != nil {

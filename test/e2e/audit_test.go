@@ -129,8 +129,8 @@ func TestAuditAsDeclared(t *testing.T) {
 	remote := f.part("remote")
 	remote.targets = []string{s.Target(remote.dst), filepath.Dir(remote.dst) + "/second"}
 	mkdir(t, filepath.Dir(remote.dst)+"/second")
-	remote.flags = []string{fmt.Sprintf("ssh_identity = %q", s.Identity), fmt.Sprintf("ssh_known_hosts = %q", s.KnownHosts(t, t.TempDir())),
-		fmt.Sprintf("ssh_port = %d", s.Port()), `monitor = "dnotify"`, `bwlimit = "300KiB"`}
+	remote.flags = []string{fmt.Sprintf("ssh.identity = %q", s.Identity), fmt.Sprintf("ssh.known_hosts = %q", s.KnownHosts(t, t.TempDir())),
+		fmt.Sprintf("ssh.port = %d", s.Port()), `monitor = "dnotify"`, `bwlimit = "300KiB"`}
 	told := f.part("told")
 	words := handler(t, "direct", strings.ReplaceAll("#!/bin/sh\ncp -a ./. DST/\n", "DST", told.dst))
 	told.flags = []string{fmt.Sprintf("mode = %q", words[1]), fmt.Sprintf("handler = %q", words[3])}
@@ -168,7 +168,7 @@ type planted struct {
 
 func plants() []planted {
 	return []planted{
-		{"limit", "lockstep-worker", plantLimit, "limits: limit of open files is 33 (hard 33), declared: 32 (hard 32)"},
+		{"limit", "lockstep-helper", plantLimit, "limits: limit of open files is 1000 (hard 1024), declared: 1024 (hard 1024)"},
 		{"group", "lockstep-worker", plantGroup, "control group: control group "},
 		{"devices", "lockstep-helper", plantDevices, "devices: "},
 		{"mount", "lockstep-runner", plantMount, "mounts: mount / is rw"},
@@ -198,10 +198,10 @@ func TestAuditPlanted(t *testing.T) {
 	m.stop()
 }
 
-// plantLimit raises a limit by prlimit(2).
+// plantLimit changes a limit by prlimit(2).
 func plantLimit(t *testing.T, _ *mirror, p proc) func() {
 	var old unix.Rlimit
-	if err := unix.Prlimit(p.pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 33, Max: 33}, &old); err != nil {
+	if err := unix.Prlimit(p.pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1000, Max: 1024}, &old); err != nil {
 		t.Fatal(err)
 	}
 	return func() {
@@ -246,6 +246,23 @@ func plantDevices(t *testing.T, _ *mirror, p proc) func() {
 	return func() { put("devices.deny") }
 }
 
+// onItsOwnThread runs f on a thread that ends with it. The first thread of a process
+// would not, and is what /proc/self shows.
+func onItsOwnThread(f func()) {
+	runtime.LockOSThread()
+	if unix.Gettid() != os.Getpid() {
+		f()
+		return // locked: the thread ends
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		onItsOwnThread(f)
+	}()
+	<-ended
+	runtime.UnlockOSThread()
+}
+
 // plantMount makes the root of a jail writable, from inside its mount namespace.
 func plantMount(t *testing.T, _ *mirror, p proc) func() {
 	set := func(attr unix.MountAttr) {
@@ -255,8 +272,7 @@ func plantMount(t *testing.T, _ *mirror, p proc) func() {
 		}
 		defer ns.Close()
 		done := make(chan error)
-		go func() {
-			runtime.LockOSThread() // for good: the thread ends with the goroutine
+		go onItsOwnThread(func() {
 			err := unix.Unshare(unix.CLONE_FS)
 			if err == nil {
 				err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNS)
@@ -265,7 +281,7 @@ func plantMount(t *testing.T, _ *mirror, p proc) func() {
 				err = unix.MountSetattr(unix.AT_FDCWD, "/", 0, &attr)
 			}
 			done <- err
-		}()
+		})
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
@@ -277,17 +293,16 @@ func plantMount(t *testing.T, _ *mirror, p proc) func() {
 // plantTracer traces a process without stopping it.
 func plantTracer(t *testing.T, _ *mirror, p proc) func() {
 	traced, release, released := make(chan error), make(chan struct{}), make(chan struct{})
-	go func() {
+	go onItsOwnThread(func() {
 		defer close(released)
-		runtime.LockOSThread() // what was seized is let go of when its tracer, the thread, ends
 		_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(p.pid), 0, 0, 0, 0)
 		if errno != 0 {
 			traced <- errno
 			return
 		}
 		traced <- nil
-		<-release
-	}()
+		<-release // what was seized is let go of when its tracer, the thread, ends
+	})
 	if err := <-traced; err != nil {
 		t.Fatal(err)
 	}
