@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"lockstep/cgroup"
 	"lockstep/internal/escape"
@@ -37,7 +39,7 @@ func (a *auditor) instance(s snapshot, f found) (Instance, error) {
 		Limits: func(dirs []string, l cgroup.Limits) []string {
 			return cgroup.InspectLimits(dirs, l, t.declared.Missing)
 		},
-		Missing: t.declared.Missing,
+		Missing: t.declared.Missing, Taken: map[string]int{},
 	}
 	in.Processes = append(in.Processes, a.supervisor(super, d, f, t))
 	members := a.members(s, f)
@@ -70,8 +72,8 @@ type runner struct {
 // members are the descendants of the supervisor, and what else is in its groups.
 func (a *auditor) members(s snapshot, f found) []int {
 	all := s.below(f.supervisor)
-	for pid, p := range s.procs {
-		if groupOf(p) == f.name && pid != f.supervisor && !slices.Contains(all, pid) {
+	for _, pid := range slices.Sorted(maps.Keys(s.procs)) {
+		if p := s.procs[pid]; groupOf(p) == f.name && pid != f.supervisor && !slices.Contains(all, pid) {
 			all = append(all, pid)
 		}
 	}
@@ -97,6 +99,12 @@ func (a *auditor) member(p facts.Process, unread error, t told, around judge.Aro
 	}
 	is := t.policies[best]
 	used[best] = true
+	for _, space := range p.Spaces {
+		around.Taken[space] = p.PID
+	}
+	if is.Leased {
+		around.Taken[judge.User(p.Threads[0].UIDs[0])] = p.PID
+	}
 	if is.Role == "runner" {
 		*runners = append(*runners, runner{p, is})
 	}
@@ -239,7 +247,23 @@ func (a *auditor) tell(p facts.Process, d facts.Dir) told {
 	if t, known := a.told[key]; known {
 		return t
 	}
+	// Sources and targets are looked at, of which one may be on a dead disk.
+	answer := make(chan told, 1)
+	go func() { answer <- a.ask(p, d) }()
 	var t told
+	select {
+	case t = <-answer:
+	case <-time.After(patience):
+		t.err = policy.Error(fmt.Errorf("a source, a target or a file of the configuration does not answer within %v", patience))
+	}
+	a.told[key] = t
+	return t
+}
+
+// patience is for the look at the files of a configuration.
+const patience = 30 * time.Second
+
+func (a *auditor) ask(p facts.Process, d facts.Dir) (t told) {
 	if len(p.Args) == 0 {
 		t.err = errors.New("the supervisor has no command line")
 	} else {
@@ -253,7 +277,6 @@ func (a *auditor) tell(p facts.Process, d facts.Dir) told {
 	if t.err != nil {
 		t.err = policy.Error(t.err)
 	}
-	a.told[key] = t
 	return t
 }
 

@@ -170,15 +170,24 @@ func read(dir int, name string, most int) ([]byte, error) {
 	if err != nil {
 		return nil, gone(err)
 	}
-	f := os.NewFile(uintptr(fd), name)
-	data, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, gone(err)
+	defer unix.Close(fd)
+	// Not by os.File, which asks the poller for each: two calls more, in vain.
+	data := make([]byte, 0, 4096)
+	for len(data) <= most {
+		data = slices.Grow(data, 1024)
+		n, err := unix.Read(fd, data[len(data):cap(data)])
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return nil, gone(err)
+		}
+		if n == 0 {
+			return data, nil
+		}
+		data = data[:len(data)+n]
 	}
-	if len(data) > most {
-		return nil, fmt.Errorf("%s has more than %d bytes", name, most)
-	}
-	return data, nil
+	return nil, fmt.Errorf("%s has more than %d bytes", name, most)
 }
 
 // list lists a directory of /proc.

@@ -48,6 +48,7 @@ type Around struct {
 	Leases     []int             // uids that this instance has
 	Instance   string            // the group below which all of its groups are
 	Hierarchy  []Hierarchy
+	Taken      map[string]int // by whom: namespaces, and leased uids (User), of those compared before
 	Runner     *facts.Process // of a command
 	// Devices compares the device filter of a group's directory.
 	Devices func(dir string, l cgroup.Limits) error
@@ -164,6 +165,9 @@ func ids(p facts.Process, is policy.Policy, a Around) Result {
 		if !slices.Contains(a.Leases, int(uid)) {
 			return result(what, fmt.Sprintf("uid %d is not one of those leased to this instance: %s", uid, list(a.Leases)))
 		}
+		if other, taken := a.Taken[User(uid)]; taken && other != p.PID && is.Role != policy.Command {
+			return result(what, fmt.Sprintf("uid %d is that of process %d, declared: one of its own", uid, other))
+		}
 	}
 	return each(p, what, func(s facts.Status) (wrong []string) {
 		for _, one := range []struct {
@@ -183,6 +187,9 @@ func ids(p facts.Process, is policy.Policy, a Around) Result {
 		return wrong
 	})
 }
+
+// User is a uid as Around.Taken has it.
+func User(uid uint64) string { return fmt.Sprintf("uid:[%d]", uid) }
 
 func list[T int | uint64](ids []T) string {
 	if len(ids) == 0 {

@@ -315,8 +315,10 @@ func TestDeviationsAround(t *testing.T) {
 		"control group: the limit of pids is ": func(_ *facts.Process, a *Around) {
 			a.Limits = func([]string, cgroup.Limits) []string { return []string{"the limit of pids is x"} }
 		},
-		"seccomp: 1 system-call filters, declared: 3":                       func(_ *facts.Process, a *Around) { a.Supervisor.Threads[0].Filters = 2 },
-		"namespaces: namespace net is the host's, declared: one of its own": func(p *facts.Process, a *Around) { a.Own = map[string]string{"net": p.Spaces["net"]} },
+		"namespaces: namespace ipc is that of process 5, declared: one of its own": func(p *facts.Process, a *Around) { a.Taken = map[string]int{p.Spaces["ipc"]: 5} },
+		"ids: uid 61184 is that of process 5, declared: one of its own":            func(p *facts.Process, a *Around) { a.Taken = map[string]int{User(p.Threads[0].UIDs[0]): 5} },
+		"seccomp: 1 system-call filters, declared: 3":                              func(_ *facts.Process, a *Around) { a.Supervisor.Threads[0].Filters = 2 },
+		"namespaces: namespace net is the host's, declared: one of its own":        func(p *facts.Process, a *Around) { a.Own = map[string]string{"net": p.Spaces["net"]} },
 	} {
 		p := recorded(t, "worker").lay(t)
 		a := around(t, p)

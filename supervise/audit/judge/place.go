@@ -44,6 +44,8 @@ func namespaces(p facts.Process, is policy.Policy, a Around) Result {
 				wrong = append(wrong, fmt.Sprintf("namespace %s is the supervisor's, declared: one of its own", name))
 			} else if have == a.Own[name] {
 				wrong = append(wrong, fmt.Sprintf("namespace %s is the host's, declared: one of its own", name))
+			} else if other, shared := a.Taken[have]; shared && other != p.PID {
+				wrong = append(wrong, fmt.Sprintf("namespace %s is that of process %d, declared: one of its own", name, other))
 			}
 		}
 	}
