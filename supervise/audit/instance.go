@@ -193,7 +193,7 @@ func between2(p facts.Process, is policy.Policy) policy.Policy {
 func absent(t told, used map[int]bool) []string {
 	var all []string
 	for i, is := range t.policies {
-		if !used[i] && is.Trial == "" && is.Prefix != "root." {
+		if !used[i] && is.Trial == "" && !is.Held && is.Prefix != "root." {
 			all = append(all, "no process is the "+escape.Name(is.String())+": it is held, or about to start")
 		}
 	}

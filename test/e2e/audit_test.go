@@ -350,6 +350,29 @@ func TestAuditHostileNames(t *testing.T) {
 	m.stop()
 }
 
+// The runner of a hook, and the hook, are as declared while it runs.
+func TestAuditHook(t *testing.T) {
+	m := newMirror(t)
+	fifo := m.src + "/fifo"
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.start("--hooks-pre-exit", hookScript(t, "#!/bin/sh\nread -r line <"+fifo+"\n")).ready()
+	m.signal(unix.SIGQUIT)
+	m.awaitProc("the hook", func(p proc) bool { return p.role == "sh" })
+	a := clean(t, m.run, map[string]int{"supervisor": 1, "helper": 1, "worker": 1, "runner": 2, "unknown": 0})
+	if a.roles()["command"] == 0 {
+		t.Errorf("the hook was not seen: %v", a.roles())
+	}
+	if err := os.WriteFile(fifo, []byte("go\n"), 0); err != nil {
+		t.Error(err)
+	}
+	m.await(0, "the end of the hook", limit, says("has ended"))
+	if code := m.wait(limit); code != 0 {
+		t.Errorf("code %d", code)
+	}
+}
+
 // A watch is as declared; and what is no process of a role is told.
 func TestAuditWatch(t *testing.T) {
 	s := newSpy(t)

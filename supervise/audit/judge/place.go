@@ -143,7 +143,7 @@ func mounts(p facts.Process, is policy.Policy, a Around) Result {
 		}
 	}
 	for _, at := range slices.Sorted(maps.Keys(want)) {
-		if n := seen[at]; n != 1 {
+		if n := seen[at]; n != 1 && (n > 0 || !is.Held || is.Trees[at] == nil) {
 			wrong = append(wrong, fmt.Sprintf("mount %s is there %d times, declared: once", escape.Name(at), n))
 		}
 	}

@@ -22,6 +22,7 @@ import (
 	"lockstep/rsync"
 	"lockstep/sandbox"
 	"lockstep/supervise/brief"
+	"lockstep/supervise/hook"
 	"lockstep/supervise/host"
 	"lockstep/supervise/jail"
 )
@@ -43,6 +44,7 @@ type Policy struct {
 	// Trees are the binds that show a source or a target, by where it is in the
 	// jail: the paths on the host that it may be. Without any it is not compared.
 	Trees map[string][]string
+	Held  bool // any of Trees may be missing: it is shown what is not held
 	// Trial is the directory below which both trees are, when they are not known.
 	Trial string
 
@@ -108,6 +110,11 @@ func sync(set config.Set, i int, m jail.Machine) ([]Policy, error) {
 	if !cfg.Handled() {
 		all = append(all, s.trial(i))
 	}
+	hooks, err := s.hooks()
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, hooks...)
 	for _, t := range cfg.Targets {
 		runner, err := s.runner(t)
 		if err != nil {
@@ -206,6 +213,37 @@ func (s maker) runner(t config.Target) (Policy, error) {
 		p.Trees[t.Path] = []string{t.Path}
 	}
 	return p, nil
+}
+
+// hooks are the policies of the runners of hooks.
+func (s maker) hooks() ([]Policy, error) {
+	source := jail.Tree{Host: s.cfg.Source, Path: s.cfg.Source, Recursive: s.cfg.CrossMounts}
+	var trees []jail.Tree
+	for _, t := range s.cfg.Targets {
+		if !t.Remote() {
+			trees = append(trees, jail.Tree{Host: t.Path, Path: t.Path, Recursive: true})
+		}
+	}
+	rights := brief.Rights(s.cfg, false)
+	var all []Policy
+	for _, one := range []struct{ state, program string }{{hook.PreExit, s.cfg.End.PreExit}, {hook.Exiting, s.cfg.End.Exit}} {
+		if one.program == "" {
+			continue
+		}
+		h, err := host.InspectHook(one.program)
+		if err != nil {
+			return nil, err
+		}
+		p := s.make(jail.Hook(s.machine, &source, trees, h, rights), 1, nil)
+		p.Prefix += one.state + "."
+		p.Target, p.Dirs, p.Programs, p.Held = "the hook "+one.state, h.Dirs, []string{h.Program}, true
+		p.Limits = brief.Limits(p.Role, 1, rights.Devices)
+		for _, t := range trees {
+			p.Trees[t.Path] = []string{t.Path}
+		}
+		all = append(all, p)
+	}
+	return all, nil
 }
 
 // trial is the policy of the runner of number i's trial, which is between two trees
