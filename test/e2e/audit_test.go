@@ -373,6 +373,19 @@ func TestAuditHook(t *testing.T) {
 	}
 }
 
+// A handler without a target, with the host's network and files beside, is as declared
+// while it waits to be told more.
+func TestAuditHandlerWithNetwork(t *testing.T) {
+	m := untargeted(t, "shell", "#!/bin/sh\ncat \"$3\"\n")
+	key := t.TempDir() + "/key"
+	write(t, key, "x")
+	write(t, m.src+"/f", "x")
+	m.start("--network", "--handler-reads", key)
+	m.await(0, "readiness", limit, m.isReady)
+	clean(t, m.run, map[string]int{"supervisor": 1, "helper": 1, "worker": 1, "runner": 1, "unknown": 0})
+	m.stop()
+}
+
 // A watch is as declared; and what is no process of a role is told.
 func TestAuditWatch(t *testing.T) {
 	s := newSpy(t)

@@ -209,7 +209,7 @@ func (s maker) runner(t config.Target) (Policy, error) {
 		p.Programs = []string{s.command.Program}
 	}
 	p.Limits = brief.Limits(p.Role, 1, rights.Devices)
-	if p.Target = t.String(); !t.Remote() && !s.cfg.DryRun {
+	if p.Target = t.String(); t.Kind == config.Local && !s.cfg.DryRun {
 		p.Trees[t.Path] = []string{t.Path}
 	}
 	return p, nil
@@ -220,7 +220,7 @@ func (s maker) hooks() ([]Policy, error) {
 	source := jail.Tree{Host: s.cfg.Source, Path: s.cfg.Source, Recursive: s.cfg.CrossMounts}
 	var trees []jail.Tree
 	for _, t := range s.cfg.Targets {
-		if !t.Remote() {
+		if t.Kind == config.Local {
 			trees = append(trees, jail.Tree{Host: t.Path, Path: t.Path, Recursive: true})
 		}
 	}
