@@ -23,7 +23,7 @@ func (m *Maker) dnotify(g *Generation, plan Plan, files *proc.Files) error {
 	g.events = ours
 	spec := m.Profile.Dnotify(m.Machine, plan.Source)
 	m.named(&spec, m.Name)
-	g.Resolver, err = m.start(spec, "", m.Programs.Resolver, []sandbox.Donation{
+	g.Resolver, err = m.Starter.Start(spec, "", m.Programs.Resolver, []sandbox.Donation{
 		proc.Donate("worker", theirs), proc.Donate("filter", m.Filters[seccomp.Dnotify]),
 	}, brief.Limits(spec.Role, 0, false))
 	return err

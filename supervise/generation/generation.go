@@ -233,7 +233,7 @@ func (m *Maker) helper(g *Generation, plan Plan, files *proc.Files) error {
 	machine.Targets = len(plan.Config.Targets)
 	spec := m.Profile.Helper(machine, []jail.Tree{plan.Source})
 	m.named(&spec, m.Name)
-	g.Helper, err = m.start(spec, "", m.Programs.Helper, []sandbox.Donation{
+	g.Helper, err = m.Starter.Start(spec, "", m.Programs.Helper, []sandbox.Donation{
 		proc.Donate("control", theirs), proc.Donate("config", config),
 		proc.Donate("inotify", g.inotify), proc.Donate("filter", m.Filters[seccomp.Helper]),
 	}, brief.Limits(spec.Role, len(plan.Config.Targets), false))
@@ -276,7 +276,7 @@ func (m *Maker) worker(g *Generation, files *proc.Files, events sandbox.Donation
 		fds = append(fds, proc.Donate("output", files.Take(g.output, nil)))
 		g.output = nil
 	}
-	g.Worker, err = m.start(spec, "", m.Programs.Worker, fds, brief.Limits(spec.Role, 0, false))
+	g.Worker, err = m.Starter.Start(spec, "", m.Programs.Worker, fds, brief.Limits(spec.Role, 0, false))
 	if err != nil {
 		return err
 	}
@@ -335,7 +335,7 @@ func (m *Maker) runner(spec sandbox.Spec, label string, cfg settings.Runner, fil
 	if err := files.Err(); err != nil {
 		return nil, err
 	}
-	return m.start(spec, label, m.Programs.Runner, append([]sandbox.Donation{
+	return m.Starter.Start(spec, label, m.Programs.Runner, append([]sandbox.Donation{
 		proc.Donate("helper", helper), proc.Donate("config", config), proc.Donate("filter", m.Filters[filter]),
 	}, more...), brief.Limits(spec.Role, 1, rights.Devices))
 }

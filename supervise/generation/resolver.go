@@ -30,7 +30,7 @@ func (m *Maker) resolver(g *Generation, plan Plan, files *proc.Files) error {
 	}
 	spec := jail.Resolver(m.Machine, plan.Source)
 	m.named(&spec, m.Name)
-	g.Resolver, err = m.start(spec, "", m.Programs.Resolver, []sandbox.Donation{
+	g.Resolver, err = m.Starter.Start(spec, "", m.Programs.Resolver, []sandbox.Donation{
 		proc.Donate("fanotify", events), proc.Donate("worker", theirs), proc.Donate("filter", m.Filters[seccomp.Resolver]),
 	}, brief.Limits(spec.Role, 0, false))
 	return err

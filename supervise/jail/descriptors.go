@@ -97,6 +97,12 @@ func ofRole(role string) []Descriptor {
 			{Name: "signals", Origin: Made, Kinds: []string{"signalfd"}, When: WhenDnotify},
 			{Name: "directories", Origin: Made, Kinds: []string{KindFile}, Any: true, When: WhenDnotify},
 		},
+		"gate": {
+			{Name: "clients", Kinds: []string{KindSocket}},
+			{Name: "supervisor", Kinds: []string{KindSocket}},
+			{Name: "config", Kinds: []string{KindMemfd}},
+			{Name: "those of clients", Origin: Made, Kinds: []string{KindSocket}, Any: true},
+		},
 		"runner": {
 			{Name: "helper", Kinds: []string{KindSocket}},
 			{Name: "config", Kinds: []string{KindMemfd}},

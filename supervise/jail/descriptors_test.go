@@ -9,7 +9,7 @@ import (
 func TestDonates(t *testing.T) {
 	for role, names := range map[string]string{
 		"helper": "control config inotify filter root1", "worker": "helper status inotify filter rules output resolver",
-		"resolver": "fanotify worker filter root1 crossed1", "runner": "helper config filter gate",
+		"resolver": "fanotify worker filter root1 crossed1", "runner": "helper config filter gate", "gate": "clients supervisor config filter",
 	} {
 		if err := Donates(role, strings.Fields(names)...); err != nil {
 			t.Error(err)
@@ -24,7 +24,7 @@ func TestDonates(t *testing.T) {
 
 // A row takes the place of one that there is, and each has a kind.
 func TestDescriptorsFit(t *testing.T) {
-	for _, role := range []string{"helper", "worker", "resolver", "runner"} {
+	for _, role := range []string{"helper", "worker", "resolver", "runner", "gate"} {
 		names := map[string]bool{}
 		for _, d := range Descriptors(role) {
 			if names[d.Name] {

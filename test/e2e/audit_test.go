@@ -138,7 +138,7 @@ func TestAuditAsDeclared(t *testing.T) {
 		write(t, p.src+"/f", "x")
 	}
 	f.start().ready()
-	roles := map[string]int{"supervisor": 1, "helper": 3, "worker": 3, "resolver": 2, "runner": 4, "unknown": 0}
+	roles := map[string]int{"supervisor": 1, "gate": 1, "helper": 3, "worker": 3, "resolver": 2, "runner": 4, "unknown": 0}
 	clean(t, f.run, roles)
 
 	// While rsync and ssh are at work.

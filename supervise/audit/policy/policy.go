@@ -71,6 +71,10 @@ func (d Declared) Of(m jail.Machine) ([]Policy, error) {
 		return d.watched(m), nil
 	}
 	var all []Policy
+	if d.Set.Control.On() && !d.Set.DryRun {
+		s := maker{machine: m, prefix: "control."}
+		all = append(all, s.leased(s.make(jail.Gate(m, 0, 0), 0, nil)))
+	}
 	for i := range d.Set.Syncs {
 		of, err := sync(d.Set, i, m)
 		if err != nil {

@@ -44,6 +44,10 @@ func TestOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if gate := all[0]; gate.String() != "gate" || gate.Prefix != "control." || !gate.Leased || len(gate.Trees) > 0 {
+		t.Errorf("%+v", gate)
+	}
+	all = all[1:]
 	var names []string
 	for _, p := range all {
 		names = append(names, p.String()+" in "+p.Prefix+p.Spec.Role)
