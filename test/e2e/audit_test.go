@@ -138,8 +138,17 @@ func TestAuditAsDeclared(t *testing.T) {
 		write(t, p.src+"/f", "x")
 	}
 	f.start().ready()
-	roles := map[string]int{"supervisor": 1, "gate": 1, "helper": 3, "worker": 3, "resolver": 2, "runner": 4, "unknown": 0}
+	roles := map[string]int{"supervisor": 1, "helper": 3, "worker": 3, "resolver": 2, "runner": 4, "unknown": 0}
 	clean(t, f.run, roles)
+
+	// While somebody asks at the control socket.
+	gate, conn := f.gate()
+	if a := clean(t, f.run, roles); a.roles()["gate"] != 1 || len(a.deviating(gate.pid)) > 0 {
+		t.Errorf("the gate: %v", a.roles())
+	}
+	if err := conn.Close(); err != nil {
+		t.Error(err)
+	}
 
 	// While rsync and ssh are at work.
 	write(t, remote.src+"/big", string(make([]byte, 6<<20)))
