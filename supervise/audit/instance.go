@@ -177,7 +177,7 @@ func nearest(p facts.Process, all []policy.Policy, around judge.Around, used map
 func between2(p facts.Process, is policy.Policy) policy.Policy {
 	var source, target string
 	for _, m := range p.Mounts {
-		if !strings.HasPrefix(m.Point, is.Trial+"/") {
+		if !strings.HasPrefix(m.Point, is.Trial) {
 			continue
 		}
 		if slices.Contains(m.Flags, "ro") {

@@ -385,7 +385,7 @@ func TestCommands(t *testing.T) {
 func TestBelongs(t *testing.T) {
 	for leaf, want := range map[string][2]string{
 		"helper-1-001": {"", "helper"}, "www.helper-12-0123": {"www.", "helper"}, "a.b-c.runner-1-001": {"a.b-c.", "runner"},
-		"root17.worker-2-002": {"root.", "worker"}, "rootx.worker-2-002": {"rootx.", "worker"}, "trial.runner-1-001": {"trial.", "runner"},
+		"root17.worker-2-002": {"root.", "worker"}, "rootx.worker-2-002": {"rootx.", "worker"}, "trial.runner-1-001": {"trial.", "runner"}, "trial.7.runner-1-001": {"trial.", "runner"},
 		"": {"", ""}, "x": {"", ""}, "a-b": {"", ""},
 	} {
 		if prefix, role := Belongs(leaf); prefix != want[0] || role != want[1] {

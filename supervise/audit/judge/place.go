@@ -233,7 +233,8 @@ func Leaf(p facts.Process, a Around) string {
 }
 
 // Belongs takes the name of a group apart: what comes before the role, and the
-// role. The number of a watch's root is left out.
+// role. The number of a watch's root, or of a
+// trial, is left out.
 func Belongs(leaf string) (prefix, role string) {
 	before := leaf
 	for range 2 { // "-N-NNN"
@@ -245,8 +246,10 @@ func Belongs(leaf string) (prefix, role string) {
 	}
 	at := strings.LastIndexByte(before, '.')
 	prefix, role = before[:at+1], before[at+1:]
-	if digits, ok := strings.CutPrefix(strings.TrimSuffix(prefix, "."), "root"); ok && digits != "" && strings.Trim(digits, "0123456789") == "" {
-		prefix = "root."
+	for _, numbered := range []string{"root", "trial."} {
+		if digits, ok := strings.CutPrefix(strings.TrimSuffix(prefix, "."), numbered); ok && digits != "" && strings.Trim(digits, "0123456789") == "" {
+			prefix = strings.TrimSuffix(numbered, ".") + "."
+		}
 	}
 	return prefix, role
 }

@@ -13,7 +13,6 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"strconv"
 
 	"lockstep/cgroup"
 	"lockstep/config"
@@ -45,7 +44,7 @@ type Policy struct {
 	// jail: the paths on the host that it may be. Without any it is not compared.
 	Trees map[string][]string
 	Held  bool // any of Trees may be missing: it is shown what is not held
-	// Trial is the directory below which both trees are, when they are not known.
+	// Trial is how the paths of both trees begin, when they are not known.
 	Trial string
 
 	// Of a runner: what its commands may be, and below which directories more.
@@ -112,7 +111,7 @@ func sync(set config.Set, i int, m jail.Machine) ([]Policy, error) {
 	id, _ := rootid.Read(cfg.Source) // without it nothing is known to be blind
 	all := s.pair(cfg.Watching(id.Blind()).Monitor)
 	if !cfg.Handled() {
-		all = append(all, s.trial(i))
+		all = append(all, s.trial())
 	}
 	hooks, err := s.hooks()
 	if err != nil {
@@ -250,14 +249,13 @@ func (s maker) hooks() ([]Policy, error) {
 	return all, nil
 }
 
-// trial is the policy of the runner of number i's trial, which is between two trees
-// of its own.
-func (s maker) trial(i int) Policy {
+// trial is the policy of the runner of a trial, which is between two trees of its own.
+func (s maker) trial() Policy {
 	s.prefix, s.sync = "trial.", ""
 	rights := brief.Rights(s.cfg, false)
 	p := s.make(jail.Runner(s.machine, jail.Tree{}, jail.Tree{}, s.command, rights), 1, nil)
 	p.Limits = brief.Limits(p.Role, 1, rights.Devices)
-	p.Trial, p.Target, p.Programs = filepath.Join(s.scratch, "trial-"+strconv.Itoa(i)), "the trial of rsync", []string{s.command.Program}
+	p.Trial, p.Target, p.Programs = filepath.Join(s.scratch, "trial-"), "the trial of rsync", []string{s.command.Program}
 	p.Trees = nil
 	return p
 }

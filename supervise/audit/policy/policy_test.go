@@ -69,7 +69,7 @@ func TestOf(t *testing.T) {
 	if len(runner.Trees) != 2 || !slices.Equal(runner.Trees[dir+"/c"], []string{dir + "/c"}) || len(runner.Programs) != 1 {
 		t.Errorf("%+v", runner)
 	}
-	if trial.Trial != dir+"/state/scratch-"+rootid.Key(dir+"/run", "")+"/trial-0" {
+	if trial.Trial != dir+"/state/scratch-"+rootid.Key(dir+"/run", "")+"/trial-" {
 		t.Errorf("%+v", trial)
 	}
 	between := trial.Between("/s", "/t")
