@@ -163,12 +163,16 @@ func toldRun(args []string) (config.Set, error) {
 	accept := flags.StringArray("accept-root", nil, "")
 	flags.BoolVar(&opts.Once, "once", false, "")
 	flags.BoolVar(&opts.DryRun, "dry-run", false, "")
+	runtimeDir := flags.String("runtime-dir", "", "")
 	if err := flags.Parse(args); err != nil {
 		return config.Set{}, err
 	}
 	set, err := file.Read(*path, root)
 	if err != nil {
 		return set, err
+	}
+	if *runtimeDir != "" {
+		set.RuntimeDir = *runtimeDir
 	}
 	return set.ForRun(opts, *accept)
 }
