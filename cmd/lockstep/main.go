@@ -53,6 +53,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return check(rest, stdout, stderr)
 	case "explain":
 		return explainPaths(rest, stdout, stderr)
+	case "audit":
+		return auditSelf(rest, stdout, stderr)
 	case "watch":
 		return watch(rest, stdout, stderr)
 	case "ctl":
@@ -73,7 +75,7 @@ func help(args []string, stdout, stderr io.Writer) int {
 		return exitDone
 	}
 	switch args[0] {
-	case "mirror", "run", "check", "explain", "watch", "ctl", "clsync", "lrsync":
+	case "mirror", "run", "check", "explain", "audit", "watch", "ctl", "clsync", "lrsync":
 		return run([]string{args[0], "--help"}, stdout, stderr)
 	}
 	return usage(stderr, fmt.Sprintf("%q is no command with a help of its own; see lockstep help", args[0]))
@@ -94,6 +96,7 @@ const overview = `lockstep keeps directory trees in step, live.
   lockstep run -c FILE              keep all syncs of a file in step
   lockstep check -c FILE            tell all that is wrong with a file, or what it does
   lockstep explain -c FILE PATH…    tell which pattern or rule decides for each path
+  lockstep audit self               compare what runs with what it is declared to be
   lockstep watch [flags] DIR…       tell what changes in each DIR, a line a change
   lockstep ctl COMMAND [SYNC]       ask a running lockstep, or tell it to do something
   lockstep clsync [options]         do what clsync's options and files say

@@ -30,6 +30,10 @@ func TestCommands(t *testing.T) {
 		{"help run", 0, "--accept-root NAME", ""},
 		{"help check", 0, "--json", ""},
 		{"help watch", 0, "--follow-renames", ""},
+		{"help audit", 0, "lockstep audit self [-c FILE", ""},
+		{"audit", 2, "", "audit: say what is to be audited: lockstep audit self"},
+		{"audit all", 2, "", "audit: say what is to be audited: lockstep audit self"},
+		{"audit self --nonsense", 2, "", "unknown flag: --nonsense; see lockstep audit --help"},
 		{"help version", 2, "", "no command with a help of its own"},
 		{"run --help", 0, "lockstep run [-c FILE]", ""},
 		{"check -h", 0, "lockstep check [-c FILE]", ""},
@@ -240,7 +244,7 @@ func TestManual(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := strings.ReplaceAll(string(data), "\\-", "-")
-	for _, help := range []string{runHelp, checkHelp, explainHelp, watchHelp, lrsyncHelp, ctlHelp()} {
+	for _, help := range []string{runHelp, checkHelp, explainHelp, auditHelp, watchHelp, lrsyncHelp, ctlHelp()} {
 		for _, word := range regexp.MustCompile(`--[a-z-]+`).FindAllString(help, -1) {
 			if !strings.Contains(page, word) {
 				t.Errorf("lockstep.1 does not name %s", word)
@@ -254,7 +258,7 @@ func TestManual(t *testing.T) {
 	}
 	// And no flag of mirror that is none.
 	for _, word := range regexp.MustCompile(`--[a-z-]+`).FindAllString(page, -1) {
-		if !strings.Contains(mirrorHelp()+runHelp+checkHelp+watchHelp+clsyncHelp()+lrsyncHelp+ctlHelp()+" --help ", word) {
+		if !strings.Contains(mirrorHelp()+runHelp+checkHelp+auditHelp+watchHelp+clsyncHelp()+lrsyncHelp+ctlHelp()+" --help ", word) {
 			t.Errorf("lockstep.1 names %s, which is no flag", word)
 		}
 	}

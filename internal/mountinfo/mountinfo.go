@@ -20,9 +20,10 @@ import (
 type Mount struct {
 	ID      int
 	Parent  int
-	Dev     string // major:minor of the superblock
-	Root    string // the directory of the file system that is shown
-	Point   string // where it is shown
+	Dev     string   // major:minor of the superblock
+	Root    string   // the directory of the file system that is shown
+	Point   string   // where it is shown
+	Flags   []string // of the mount itself: ro, nosuid and the like
 	Type    string
 	Source  string
 	Options []string // of the superblock; of a v1 cgroup hierarchy, its controllers
@@ -69,7 +70,7 @@ func parse(line string) (Mount, error) {
 	if err != nil {
 		return Mount{}, fmt.Errorf("%q is no mount id", f[1])
 	}
-	one := Mount{ID: id, Parent: parent, Dev: f[2], Root: unescape(f[3]), Point: unescape(f[4]),
+	one := Mount{ID: id, Parent: parent, Dev: f[2], Root: unescape(f[3]), Point: unescape(f[4]), Flags: strings.Split(f[5], ","),
 		Type: unescape(f[dash+1]), Source: unescape(f[dash+2])}
 	if len(f) > dash+3 {
 		one.Options = strings.Split(f[dash+3], ",")

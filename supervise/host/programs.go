@@ -86,6 +86,15 @@ func siblings(self string) string {
 	return dir
 }
 
+// Sibling is where the program of this name is, of those that SealPrograms takes.
+func Sibling(name string) (string, error) {
+	self, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return "", fmt.Errorf("this program cannot be found: %w", err)
+	}
+	return filepath.Join(siblings(strings.TrimSuffix(self, " (deleted)")), name), nil
+}
+
 // Close gives the images back.
 func (p *Programs) Close() error {
 	var err error

@@ -25,6 +25,7 @@ import (
 	"lockstep/console"
 	"lockstep/internal/escape"
 	"lockstep/sandbox"
+	"lockstep/supervise/jail"
 )
 
 // Process is one confined process.
@@ -73,6 +74,9 @@ type Starter struct {
 //
 // label is put into messages about the process.
 func (s *Starter) Start(spec sandbox.Spec, label string, image *os.File, fds []sandbox.Donation, limits cgroup.Limits) (*Process, error) {
+	if err := donates(spec, fds); err != nil {
+		return nil, err
+	}
 	s.starts++
 	leaf, err := s.leaf(fmt.Sprintf("%s%s-%d", s.Prefix, spec.Role, s.starts), limits)
 	if err != nil {
@@ -106,6 +110,22 @@ func (s *Starter) Start(spec sandbox.Spec, label string, image *os.File, fds []s
 		return nil, errors.Join(err, p.End())
 	}
 	return p, nil
+}
+
+// donates makes sure that a program is given nothing but what the table of descriptors
+// has for its role.
+func donates(spec sandbox.Spec, fds []sandbox.Donation) error {
+	var names []string
+	for _, d := range fds {
+		names = append(names, d.Name)
+	}
+	for _, o := range spec.Opens {
+		names = append(names, o.Name)
+	}
+	if err := jail.Donates(spec.Role, names...); err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	return nil
 }
 
 // leaf is a control group, or none.

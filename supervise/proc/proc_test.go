@@ -41,3 +41,16 @@ func TestNoProcessHasEnded(t *testing.T) {
 		t.Error("a nil process has not ended")
 	}
 }
+
+// What the table of descriptors does not have is given to nobody.
+func TestUndeclaredDonation(t *testing.T) {
+	s := &Starter{}
+	for name, spec := range map[string]sandbox.Spec{"more": {Role: "worker"}, "helper": {Role: "nobody"}} {
+		if p, err := s.Start(spec, "", nil, []sandbox.Donation{{Name: name}}, cgroup.Limits{}); p != nil || err == nil || !strings.Contains(err.Error(), "the table of descriptors gives") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := s.Start(sandbox.Spec{Role: "worker", Opens: []sandbox.Open{{Name: "root1"}}}, "", nil, nil, cgroup.Limits{}); err == nil || !strings.Contains(err.Error(), "root1") {
+		t.Errorf("a directory that is opened: %v", err)
+	}
+}
