@@ -29,7 +29,7 @@ func (s *Session) callHook(c *hook.Caller, program, state string) {
 		source := s.targets[0].pair.Source(now)
 		plan.Source = &source
 		for _, t := range s.targets {
-			if t.why == "" && !t.Remote() {
+			if t.why == "" && t.Here() {
 				plan.Targets = append(plan.Targets, t.pair.Target(t.roots))
 			}
 		}

@@ -136,3 +136,13 @@ func TestClsyncEcho(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+// A hook of such a sync has the source, and no target that could be shown to it.
+func TestHandlerWithoutTargetHasHooks(t *testing.T) {
+	m := untargeted(t, "shell", "#!/bin/sh\necho \"called $CLSYNC_STATUS\"\n")
+	write(t, m.src+"/f", "x")
+	last := hookScript(t, strings.ReplaceAll("#!/bin/sh\necho \"hook: $CLSYNC_STATUS $(cat SRC/f)\"\n", "SRC", m.src))
+	if code := m.once("--once", "--hooks-exit", last); code != 0 || !strings.Contains(m.output(), "called initsync") || !strings.Contains(m.output(), "hook: exiting x") {
+		t.Errorf("exit code %d\n%s", code, m.output())
+	}
+}
