@@ -100,13 +100,46 @@ func TestControl(t *testing.T) {
 
 	at = f.mark()
 	f.ctl(0, "reload")
-	f.await(at, "an answer to reload", limit, says("SIGHUP", "reload"))
+	f.await(at, "an answer to reload", limit, inForce)
 	f.ctl(0, "quit")
 	if code := f.wait(limit); code != 0 {
 		t.Errorf("exit code %d after quit", code)
 	}
 	f.nothingLeft()
 	f.ctl(1, "status")
+}
+
+// What is read anew is what the control socket knows; a pause outlasts it, also of a
+// sync that begins afresh.
+func TestControlAfterReload(t *testing.T) {
+	f := newFleet(t, "www", "mail", "fresh")
+	all, mail := f.parts, f.part("mail")
+	f.parts = all[:2]
+	f.start().ready()
+	f.ctl(0, "pause", "mail")
+	f.ctl(2, "status", "fresh")
+	mail.flags = []string{`delay = "100ms"`}
+	f.parts = all
+	write(t, f.file, f.toml())
+	at := f.mark()
+	f.ctl(0, "reload")
+	if r := f.await(at, "the new configuration", limit, inForce); r.str("changed") != "mail" || r.str("begin") != "fresh" {
+		t.Errorf("%v", r)
+	}
+	f.await(at, "readiness of fresh", limit, f.part("fresh").isReady)
+	write(t, mail.src+"/held", "x")
+	f.eventually("mail is paused, and fresh is there", func() bool {
+		paused := map[string]bool{}
+		for _, s := range f.shown().Syncs {
+			paused[s.Name] = s.Paused
+		}
+		return len(paused) == 3 && paused["mail"] && !paused["fresh"]
+	})
+	absent(t, mail.dst+"/held")
+	f.ctl(0, "resume", "mail")
+	f.equal()
+	f.stop()
+	f.nothingLeft()
 }
 
 func (f *fleet) refusedCommands() {
