@@ -246,7 +246,12 @@ func (s *Sink) Close() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lost += uint64(len(s.queue))
+	if n := uint64(len(s.queue)); n > 0 {
+		s.lost += n
+		if s.why == nil {
+			s.why = errors.New("it was not taken before the end")
+		}
+	}
 	s.queue, s.over = nil, true // the sender finds nothing more
 	if s.lost > 0 {
 		s.tell.Warn("messages were lost: the log daemon does not take them", "socket", s.path, "lost", s.lost)

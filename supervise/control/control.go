@@ -128,6 +128,7 @@ func (c *Control) hush() {
 	if raw, err := c.conn.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_WR) })
 	}
+	_ = c.conn.SetReadDeadline(time.Now().Add(endTime)) // one that does not want to hear it is ended
 }
 
 // run starts a gate whenever somebody connects.
@@ -253,8 +254,11 @@ func (c *Control) hear(conn *os.File, syncs []string) (heard bool, broken error)
 	buf := make([]byte, control.RequestSize+1)
 	for number := uint32(1); ; number++ {
 		n, err := conn.Read(buf)
-		if errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) || c.ctx.Err() != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) {
 			return heard, nil
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return heard, errors.New("nothing more, and did not end")
 		}
 		if err != nil {
 			return heard, err

@@ -244,6 +244,36 @@ func TestViolations(t *testing.T) {
 	}
 }
 
+// A gate that is told that there is nothing more, and keeps its end open, is not
+// waited for: neither when lockstep ends nor when another one is to know other syncs.
+func TestDeafGateIsNotWaitedFor(t *testing.T) {
+	ours, theirs, err := proc.Pair("gate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close() // which nobody closes before
+	c := &Control{Options: Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil))}, conn: ours}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	defer c.cancel()
+	broken := make(chan error, 1)
+	go func() {
+		_, err := c.hear(ours, nil)
+		broken <- err
+	}()
+	c.Rename([]string{"a"})
+	select {
+	case err := <-broken:
+		if err == nil || !strings.Contains(err.Error(), "did not end") {
+			t.Errorf("%v", err)
+		}
+	case <-time.After(10 * endTime):
+		t.Fatal("it is waited for")
+	}
+	if err := ours.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // A gate is heard a limited number of times a second.
 func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -142,8 +142,18 @@ func (s *Fleet) pass(sig os.Signal) {
 	s.each(func(m *member) {
 		select {
 		case m.session.Signals <- sig:
+			return
 		default: // it has several that it did not take yet
 		}
+		if sig == syscall.SIGUSR1 || sig == syscall.SIGUSR2 {
+			return
+		}
+		go func() { // what asks for the end is not lost among them
+			select {
+			case m.session.Signals <- sig:
+			case <-s.served:
+			}
+		}()
 	})
 }
 

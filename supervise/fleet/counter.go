@@ -3,6 +3,7 @@ package fleet
 import (
 	"maps"
 	"os"
+	"slices"
 
 	"lockstep/config"
 	"lockstep/console"
@@ -26,16 +27,17 @@ func (s *Fleet) Heed(c *control.Control) {
 	s.control, s.requests, s.gateLost = c, c.Requests, c.Locked
 }
 
-// rename tells the control socket which syncs there are.
+// rename forgets pauses of syncs that are no more, and tells the control socket which
+// there are.
 func (s *Fleet) rename() {
-	if s.control == nil {
-		return
-	}
 	var names []string
 	for _, one := range s.Set.Syncs {
 		names = append(names, one.Name)
 	}
-	s.control.Rename(names)
+	maps.DeleteFunc(s.paused, func(name string, _ bool) bool { return name != "" && !slices.Contains(names, name) })
+	if s.control != nil {
+		s.control.Rename(names)
+	}
 }
 
 // Parts are where the syncs stand.

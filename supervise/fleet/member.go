@@ -180,6 +180,7 @@ func (s *Fleet) began(m *member) func(error) {
 func (s *Fleet) run(m *member) {
 	m.stage = running
 	if s.isPaused(m.cfg.Name) {
+		s.Log.Info("the sync begins paused, as lockstep ctl has asked", "sync", m.cfg.Name)
 		m.marks.Pause(true)
 	}
 	go func() {

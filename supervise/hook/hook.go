@@ -4,7 +4,8 @@
 // runner; of both it hears one message of a limited size, of whose bytes it shows a
 // few lines, escaped.
 //
-// Invariants: a hook whose end was heard has left no process; how it ended has no
+// Invariants: a hook whose end was heard has left no process but what hangs in the
+// kernel, which is remembered; how it ended has no
 // effect but a line in the log; one is called at a time.
 package hook
 
@@ -21,6 +22,7 @@ import (
 	"lockstep/internal/escape"
 	"lockstep/ipc"
 	"lockstep/supervise/generation"
+	"lockstep/supervise/proc"
 )
 
 // The states that clsync's hooks are told.
@@ -31,7 +33,8 @@ const (
 
 // Caller calls the hooks of one sync.
 type Caller struct {
-	Ended chan struct{} // the hook that was called has ended, which was told
+	Ended chan struct{}   // the hook that was called has ended, which was told
+	Hung  []*proc.Process // what could not be ended; nobody changes it between an end and the next call
 
 	log    *slog.Logger
 	cancel context.CancelFunc // nil: none is called
@@ -49,7 +52,10 @@ func (c *Caller) Call(m generation.Maker, cfg config.Config, plan generation.Hoo
 	c.log.Info("calling the hook "+escape.Name(plan.Program), "status", plan.Status)
 	go func() {
 		began := time.Now()
-		out, err := m.Hook(ctx, cfg, plan)
+		out, hung, err := m.Hook(ctx, cfg, plan)
+		if hung != nil {
+			c.Hung = append(c.Hung, hung)
+		}
 		level, text := words(out, err, ctx.Err() != nil)
 		c.log.Log(context.Background(), level, "the hook "+escape.Name(plan.Program)+" "+text, "ms", time.Since(began).Milliseconds())
 		for _, line := range lastLines(out.Tail) {

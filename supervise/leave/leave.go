@@ -53,6 +53,7 @@ type Leave struct {
 	Hooks   *hook.Caller
 	Late    *time.Timer // the last pass has taken too long: see OnLate
 	Counted bool        // max_iterations has ended the sync
+	GoesOn  bool        // under its name, with another configuration: its end is none to the second hook
 
 	cfg     config.Config
 	log     *slog.Logger
@@ -198,7 +199,7 @@ func (l *Leave) Farewell(ready bool, beat <-chan struct{}, signals <-chan os.Sig
 	}
 	l.Hooks.Break()
 	l.Hooks.Wait(beat, signals, impatient)
-	if l.cfg.End.Exit != "" && ready && !l.cfg.DryRun {
+	if l.cfg.End.Exit != "" && ready && !l.cfg.DryRun && !l.GoesOn {
 		l.host.Call(l.Hooks, l.cfg.End.Exit, hook.Exiting)
 		l.Hooks.Wait(beat, signals, impatient)
 	}

@@ -176,4 +176,8 @@ func TestFarewell(t *testing.T) {
 		r.Farewell(c.ready, nil, nil, time.Time{})
 		r.wants(t, c.want...)
 	}
+	r := newRig(config.End{Exit: "/e"}, config.Run{})
+	r.GoesOn = true // a reload has changed it
+	r.Farewell(true, nil, nil, time.Time{})
+	r.wants(t)
 }

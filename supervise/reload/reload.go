@@ -197,7 +197,24 @@ func After(next, last config.Sync, overlap func(a, b string) bool) bool {
 			return true
 		}
 	}
-	return false
+	mine, theirs := places(next), places(last)
+	return slices.ContainsFunc(next.Writes, func(w string) bool { return meets(w, theirs, overlap) }) ||
+		slices.ContainsFunc(last.Writes, func(w string) bool { return meets(w, mine, overlap) })
+}
+
+// places are all directories of this host that a sync reads or writes to.
+func places(s config.Sync) []string {
+	all := append([]string{s.Source}, s.Writes...)
+	for _, t := range s.Targets {
+		if t.Kind == config.Local {
+			all = append(all, t.Path)
+		}
+	}
+	return all
+}
+
+func meets(path string, places []string, overlap func(a, b string) bool) bool {
+	return slices.ContainsFunc(places, func(p string) bool { return overlap(path, p) })
 }
 
 // both says that two targets may be one, or one inside the other. What has another

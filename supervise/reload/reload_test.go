@@ -179,10 +179,19 @@ func TestAfter(t *testing.T) {
 		s.StatusFile = "/run/status"
 		return s
 	}
+	writes := func(s config.Sync, path string) config.Sync {
+		s.Writes = []string{path}
+		return s
+	}
 	for name, x := range map[string]struct {
 		next, last config.Sync
 		want       bool
 	}{
+		"a handler writes there":  {one("b", "/b", local("/w")), writes(one("a", "/a", local("/x")), "/w/in"), true},
+		"a handler reads that":    {one("b", "/w/in", local("/y")), writes(one("a", "/a", local("/x")), "/w"), true},
+		"its handler does":        {writes(one("b", "/b", local("/y")), "/a"), one("a", "/a", local("/x")), true},
+		"handlers, in one place":  {writes(one("b", "/b", local("/y")), "/w"), writes(one("a", "/a", local("/x")), "/w"), true},
+		"handlers, apart":         {writes(one("b", "/b", local("/y")), "/v"), writes(one("a", "/a", local("/x")), "/w"), false},
 		"apart":                   {one("b", "/b", local("/y")), one("a", "/a", local("/x")), false},
 		"the same name":           {one("a", "/b", local("/y")), one("a", "/a", local("/x")), true},
 		"one source":              {one("b", "/a", local("/y")), one("a", "/a", local("/x")), false},

@@ -228,6 +228,7 @@ func (s *Session) stopGeneration() error {
 func (s *Session) heard(sig os.Signal) (hurry bool) {
 	switch {
 	case sig == reload.Changed || sig == reload.Removed:
+		s.leave.GoesOn = sig == reload.Changed
 		s.shutDown("stopping: " + sig.String())
 	case !leave.Ends(sig): // the next generation looks at everything anyway
 	case s.asked.IsZero() && !s.once:
@@ -249,7 +250,7 @@ func (s *Session) bury(err error, hung *[]*proc.Process, all ...*proc.Process) e
 
 // Hangs is an error as long as a process of a session that has ended is left.
 func (s *Session) Hangs() error {
-	all := slices.Clone(s.hung)
+	all := slices.Concat(s.hung, s.leave.Hooks.Hung)
 	for _, t := range s.targets {
 		all = append(all, t.hung...)
 	}
@@ -343,6 +344,7 @@ func (s *Session) endGeneration(g *generation.Generation) error {
 func (s *Session) onSignal(sig os.Signal) error {
 	switch sig {
 	case reload.Changed, reload.Removed:
+		s.leave.GoesOn = sig == reload.Changed
 		s.shutDown("stopping: " + sig.String())
 	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT:
 		if s.phase == phaseStopping && time.Since(s.asked) < twice {
