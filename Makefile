@@ -67,11 +67,11 @@ unsplit: deps ## the same engine in one process, to measure what the separation 
 run: build ## show the main job on a sample tree; make run SRC=… DST=… mirrors your own
 	@scripts/run
 
-test: test-deps build ## unit tests with the race detector, and a small share of the end-to-end suite (≤ 15 minutes)
+test: test-deps build ## unit tests with the race detector, and a small share of the end-to-end suite (≤ 25 minutes)
 	$(GO) test -race -timeout 15m ./...
 	@echo "what a decision of rules about one path costs:"
 	@$(GO) test -run '^$$' -bench '^BenchmarkCost$$' -benchtime 100x ./rules/ordered | grep '^Benchmark'
-	LOCKSTEP_SCALE=small $(GO) test -count=1 -p 1 -timeout 20m -tags e2e ./test/e2e ./test/unit
+	LOCKSTEP_SCALE=small $(GO) test -count=1 -p 1 -timeout 40m -tags e2e ./test/e2e ./test/unit
 
 test-long: test-deps build ## the whole end-to-end list, with the full numbers
 	SIM_SEEDS=0:8000 $(GO) test -race -count=1 -timeout 30m ./...
