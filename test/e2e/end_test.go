@@ -44,15 +44,18 @@ func (m *mirror) has(name, want string) bool {
 	return err == nil && string(got) == want
 }
 
-// begin starts a mirror and waits until its first pass is over, or nearly so: what
-// changes from then on is of no pass.
+// begin starts a mirror and waits until its first pass is over: what changes from then
+// on is of no pass.
 func (m *mirror) begin(flags ...string) {
 	m.t.Helper()
 	name := fmt.Sprint("begun-", len(handled(m.src)))
 	write(m.t, m.src+"/"+name, "x")
 	m.start(flags...)
 	m.await(0, "readiness", limit, m.isReady)
-	m.eventually("the first pass", func() bool { return m.has(name, "x") })
+	m.await(0, "the first pass", limit, func(r record) bool { return strings.HasPrefix(r.str("msg"), "whole pass") })
+	if !m.has(name, "x") {
+		m.t.Error("the first pass has not copied what was there")
+	}
 	m.seen.look(m.cmd.Process.Pid)
 }
 
