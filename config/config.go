@@ -89,6 +89,7 @@ type Sync struct {
 	RetryInitial  time.Duration
 	RetryMax      time.Duration
 	FullSyncEvery time.Duration // 0: off
+	FirstPass     FirstPass
 
 	VerifyEvery    time.Duration // 0: off
 	BusyRate       uint32        // events a second in one directory above which it is listed once a second instead; 0: never
@@ -178,6 +179,39 @@ func (x Xattrs) String() string {
 	}
 }
 
+// FirstPass says what a start begins with.
+type FirstPass uint8
+
+// FirstWhole compares the source with its targets. FirstSkip begins with the changes that come
+// once lockstep is ready.
+const (
+	FirstWhole FirstPass = iota
+	FirstSkip
+)
+
+func (f FirstPass) String() string {
+	if f == FirstSkip {
+		return "skip"
+	}
+	return "whole"
+}
+
+// AdviceUnpassed is what to do about Unpassed.
+const AdviceUnpassed = `take it out, or first_pass = "skip"`
+
+// Unpassed names the key of a run that is over with the first pass of a sync which has
+// none, and says why the two do not go together; "": there is no such key.
+func (r Run) Unpassed(s Sync) (key, reason string) {
+	switch {
+	case s.FirstPass != FirstSkip:
+	case r.Once:
+		return "once", "ends when a whole pass has brought the targets in step, and " + escape.Name(s.Name) + ` has none: first_pass is "skip"`
+	case r.DryRun:
+		return "dry_run", "shows what the first pass would do, and " + escape.Name(s.Name) + ` has none: first_pass is "skip"`
+	}
+	return "", ""
+}
+
 // Delete says when what the source lacks is deleted from a target.
 type Delete uint8
 
@@ -237,8 +271,19 @@ func (s Set) ForRun(run Run, accept []string) (Set, error) {
 	if run.DryRun && len(accept) > 0 {
 		p = append(p, Problem{Thing: "--accept-root", Reason: "is consent, and --dry-run changes nothing", Advice: "give one of them"})
 	}
+	p = append(p, s.unpassed(run)...)
 	s.Run, s.Accept = run, slices.Clone(accept)
 	return s, p.OrNil()
+}
+
+// unpassed are flags of a run that is over with its first pass, where a sync has none.
+func (s Set) unpassed(run Run) (p Problems) {
+	for _, one := range s.Syncs {
+		if flag, reason := run.Unpassed(one); flag != "" {
+			p = append(p, Problem{Thing: Say("", flag), Reason: reason, Advice: AdviceUnpassed})
+		}
+	}
+	return p
 }
 
 func (s Set) names() string {

@@ -367,3 +367,13 @@ func (e *engine) caughtUp() {
 	}
 	f()
 }
+
+// logger writes whole lines to the pipe that the supervisor reads. Names and
+// output go through escape before they come here.
+type logger struct{ w io.Writer }
+
+// printf writes one. The supervisor reads the pipe until the worker is gone; when it
+// cannot be written there is nobody left to be told.
+func (l logger) printf(level, format string, args ...any) {
+	_, _ = fmt.Fprintf(l.w, level+format+"\n", args...)
+}

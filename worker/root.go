@@ -39,6 +39,7 @@ type root struct {
 	waiting []links.Waiting // their queues
 	asks    walks.Queue
 	ready   bool
+	alone   bool // the first walk is made without a pass
 
 	// The walk of a whole pass serves all targets that were free to make one
 	// when it began; each then makes its pass at its own pace, and another walk
@@ -110,6 +111,10 @@ func (r *root) excluded(rel string, isDir bool) bool {
 func (r *root) demand(cause string, targets ...*deliver.Target) {
 	if len(targets) == 0 {
 		targets = r.targets
+	}
+	if cause == "start" && r.cfg.SkipFirst {
+		r.alone = true
+		return
 	}
 	if cause != "start" {
 		r.account.Called(cause)
@@ -216,7 +221,7 @@ func (r *root) listed(rel string, part listing.Part, asked time.Time) {
 func (r *root) stepWhole() {
 	if !r.walking {
 		// A walk that has begun already has shown only part of what it meets.
-		if !r.e.draining && (!r.ready || r.track.Complete()) && r.beginPasses() {
+		if !r.e.draining && (!r.ready || r.track.Complete()) && (r.beginPasses() || r.alone) {
 			r.beginWalk()
 		}
 		return
@@ -237,7 +242,11 @@ func (r *root) stepWhole() {
 		} else {
 			t.Walked(rules, over, again)
 		}
+		if r.alone {
+			t.Skip()
+		}
 	}
+	r.alone = false
 }
 
 // omitRefused leaves out of the pass what cannot be listed now, where it is now: it
@@ -264,11 +273,13 @@ func (r *root) unnamed() []string {
 func (r *root) startWalk() {
 	r.began = r.e.now
 	r.track.Heard(r.began)
-	if !r.cfg.Beside || r.inexact {
-		r.track.Start(r.listsAll(), 0)
+	beside, since := r.cfg.Beside && !r.inexact, uint64(0)
+	if beside || r.alone {
+		since = clock.Since(r.began)
+	}
+	if r.track.Start(r.listsAll(), since); !beside {
 		return
 	}
-	r.track.Start(r.listsAll(), clock.Since(r.began))
 	rules, _ := r.omit.Rules()
 	r.known = len(rules)
 	for _, t := range r.targets {

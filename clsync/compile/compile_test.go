@@ -99,6 +99,7 @@ func TestGolden(t *testing.T) {
 		"ssh": "-H /NULL/ -W /srv/www -D mirror@web2:/srv/www -M rsyncdirect --sync-handler-uid sync " +
 			"-- %RSYNC-ARGS% -e 'ssh -i /etc/id -p 2222 -o UserKnownHostsFile=/etc/known -oBatchMode=yes' %watch-dir%/ %destination-dir%/",
 		"end":   "-H /NULL/ --pre-exit-hook /opt/stop.sh --exit-hook=/opt/start.sh --add-permitted-hook-files /opt/more.sh --max-iterations=20 --sync-on-quit --only-initialsync " + least,
+		"skip":  "-H /NULL/ --skip-initialsync --max-iterations=3 " + least,
 		"shell": "-H /NULL/ -W /srv/www -D /backup/www -M shell -S /usr/local/lib/h.sh -l lab -x 23,24,23",
 		"rsyncshell": "-H /NULL/ -W /srv/www -D /backup/www -M rsyncshell -S /usr/local/lib/h.sh -R /etc/same.rules -X -x 5 " +
 			"-- rsynclist %label% 100%% %INCLUDE-LIST-PATH% %EXCLUDE-LIST-PATH% '%destination-dir% x'",
@@ -236,24 +237,23 @@ func TestRefused(t *testing.T) {
 	f := files{"/root": "+f\\.txt$\n-*\n", "/bad": "x y\n-f(\n", "/plain": "-f\\.bak$\n"}
 	const end = " %watch-dir%/ %destination-dir%/"
 	for args, want := range map[string]string{
-		"-s /run/x --socket-mod 666":    "--socket-mod: 0666: every user of this host could end lockstep; write 600 for its owner alone",
-		"-s /run/x --socket-own a:b:c:": "--socket-own: a:b:c:: ",
-		"-M rsyncdirect -S /x":          "--sync-handler: /x is not called rsync, and programs with the words of rsync are not started by lockstep yet; name an rsync by its absolute path, or keep clsync for this one",
-		"-S /opt/handler":               "--sync-handler: /opt/handler is not called rsync",
-		"-M rsyncshell -S rsync":        "--mode: mode rsyncshell calls its handler as HANDLER rsynclist …",
-		"-S my-rsync":                   "--sync-handler: my-rsync is not called rsync",
-		"--skip-initialsync":            "--skip-initialsync: asks for a start without a first pass",
-		"-F -R /plain":                  "--full-initialsync: asks for a first pass that takes no notice of the rules, which is not built yet; take it out, or the rules",
-		"-R /root":                      "--rules-file: /root:2: \"-*\" rejects going into the root",
-		"-R /bad":                       "--rules-file: /bad:1: clsync refused a file with such a line",
-		"-R /none":                      "--rules-file: /none: file does not exist; name a file that is there and that only root can write",
-		"-u root":                       "--uid: the process that decides is never root; take it out",
-		"-u 1000":                       "--uid: 1000 is no name of a user",
-		"-g root":                       "--gid: the process that decides is never in root's group",
-		"--privileged-uid 5":            "--privileged-uid: the helper that watches",
-		"--sync-handler-uid sync":       "--sync-handler-uid: the command to a directory of this host has root's uid",
-		"--sync-handler-gid 7":          "--sync-handler-gid: a group of its own is not built yet",
-		"--chroot /jail":                "--chroot: asks for another root directory",
+		"-s /run/x --socket-mod 666":             "--socket-mod: 0666: every user of this host could end lockstep; write 600 for its owner alone",
+		"-s /run/x --socket-own a:b:c:":          "--socket-own: a:b:c:: ",
+		"-M rsyncdirect -S /x":                   "--sync-handler: /x is not called rsync, and programs with the words of rsync are not started by lockstep yet; name an rsync by its absolute path, or keep clsync for this one",
+		"-S /opt/handler":                        "--sync-handler: /opt/handler is not called rsync",
+		"-M rsyncshell -S rsync":                 "--mode: mode rsyncshell calls its handler as HANDLER rsynclist …",
+		"-S my-rsync":                            "--sync-handler: my-rsync is not called rsync",
+		"--skip-initialsync --exit-on-no-events": "--skip-initialsync: does not go with --exit-on-no-events",
+		"-R /root":                               "--rules-file: /root:2: \"-*\" rejects going into the root",
+		"-R /bad":                                "--rules-file: /bad:1: clsync refused a file with such a line",
+		"-R /none":                               "--rules-file: /none: file does not exist; name a file that is there and that only root can write",
+		"-u root":                                "--uid: the process that decides is never root; take it out",
+		"-u 1000":                                "--uid: 1000 is no name of a user",
+		"-g root":                                "--gid: the process that decides is never in root's group",
+		"--privileged-uid 5":                     "--privileged-uid: the helper that watches",
+		"--sync-handler-uid sync":                "--sync-handler-uid: the command to a directory of this host has root's uid",
+		"--sync-handler-gid 7":                   "--sync-handler-gid: a group of its own is not built yet",
+		"--chroot /jail":                         "--chroot: asks for another root directory",
 		"-D rsync://nas/m --detach-network everywhere": "--detach-network: rsync reaches rsync://nas/m by the network; write --detach-network=non-privileged",
 		"-t 90000":                                         "--delay-collect: 25h is more than lockstep waits; write 86400 at most",
 		"-k 0.5":                                           "--timeout-sync: 500ms is less than lockstep lets a command run",
@@ -360,6 +360,38 @@ func TestWarnings(t *testing.T) {
 		for _, w := range r.Warnings {
 			if w.Advice == "" || !strings.Contains(plain, w.Reason) {
 				t.Errorf("%s: %q is not in\n%s", args, w.Reason, r.Text)
+			}
+		}
+	}
+}
+
+// What the start begins with: -F is what there is in any case, by the rules.
+func TestFirstPass(t *testing.T) {
+	f := files{"/plain": "-f\\.bak$\n"}
+	for args, want := range map[string]struct {
+		pass    config.FirstPass
+		most    uint32
+		warning string
+	}{
+		"":                                      {config.FirstWhole, 0, ""},
+		"-F":                                    {config.FirstWhole, 0, ""},
+		"-F -R /plain":                          {config.FirstWhole, 0, "--full-initialsync: copies nothing at the start that the rules leave out"},
+		"--skip-initialsync":                    {config.FirstSkip, 0, ""},
+		"--skip-initialsync=0 -F":               {config.FirstWhole, 0, ""},
+		"--skip-initialsync -R /plain":          {config.FirstSkip, 0, ""},
+		"--skip-initialsync --max-iterations=3": {config.FirstSkip, 3, ""},
+	} {
+		for _, mode := range []string{"", "-M shell -S /h ", "-M rsyncshell -S /h ", "-M simple -S /h "} {
+			r, err := Compile(read(t, append(shell(least), shell(mode+args)...), f), f.read)
+			if err != nil {
+				t.Fatalf("%s%s: %v", mode, args, err)
+			}
+			s := set(t, r).Syncs[0]
+			if s.FirstPass != want.pass || s.End.MaxIterations != want.most || len(r.Warnings) > 1 || !strings.HasPrefix(r.Warnings.Error(), want.warning) || (want.warning == "") != (len(r.Warnings) == 0) {
+				t.Errorf("%s%s: %v, %d, %v", mode, args, s.FirstPass, s.End.MaxIterations, r.Warnings)
+			}
+			if told := strings.Contains(string(r.Text), "--full-initialsync: "); want.warning == "" && told != strings.Contains(args, "-F") {
+				t.Errorf("%s%s: a remark: %v\n%s", mode, args, told, r.Text)
 			}
 		}
 	}

@@ -25,9 +25,6 @@ type Outcome struct {
 	asks func(*options.Options) bool
 }
 
-// What more than one option has.
-const ()
-
 func never(*options.Options) bool { return false }
 
 // choosesChanges says that a handler is told of each path by itself, so that some need
@@ -112,9 +109,9 @@ func Outcomes() []Outcome {
 		}},
 		{"dont-unlink-lists", Refused, "lists that are kept as files", "take it out: a handler's lists are in the memory of its jail alone, and rsync's are no files; a handler can copy its list to a directory of handler_writes", func(x *options.Options) bool { return x.KeepLists }},
 		{"fts-experimental-optimization", Told, "", "", nil},
-		{"full-initialsync", Refused, "a first pass that takes no notice of the rules", "take it out, or the rules", func(x *options.Options) bool { return x.FullInitialSync && x.RulesFile != "" }},
+		{"full-initialsync", Mapped, "a first pass over the whole tree, as without it; what the rules leave out is left out of it", "", nil},
 		{"only-initialsync", Mapped, "end when the target is in step", "", nil},
-		{"skip-initialsync", Refused, "a start without a first pass, at which what changed before would be missed", "take it out: where nothing differs the pass costs a comparison", func(x *options.Options) bool { return x.SkipInitialSync }},
+		{"skip-initialsync", Mapped, "begin without a first pass: what changed before is not copied", "", nil},
 		{"exit-on-no-events", Mapped, "end when the target is in step", "", nil},
 		{"exit-hook", Mapped, "a program that is called when all has ended, in a jail", "", nil},
 		{"pre-exit-hook", Mapped, "a program that is called before the last pass, in a jail", "", nil},

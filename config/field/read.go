@@ -158,6 +158,19 @@ func ReadXattrs(c *config.Config, v string) error {
 	return nil
 }
 
+// ReadFirstPass takes what a start begins with.
+func ReadFirstPass(c *config.Config, v string) error {
+	switch v {
+	case "whole":
+		c.FirstPass = config.FirstWhole
+	case "skip":
+		c.FirstPass = config.FirstSkip
+	default:
+		return fmt.Errorf("%q is unknown", v)
+	}
+	return nil
+}
+
 // ReadDelete takes when to delete.
 func ReadDelete(c *config.Config, v string) error {
 	switch v {

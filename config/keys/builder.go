@@ -186,6 +186,11 @@ func (b *Builder) Build() (config.Set, error) {
 		}
 	}
 	set.AcceptRoot = false
+	for _, one := range set.Syncs {
+		if key, reason := set.Unpassed(one); key != "" {
+			b.conflict(config.InRun, key, reason, config.AdviceUnpassed)
+		}
+	}
 	p := slices.Clone(b.problems)
 	if b.path != "" {
 		p.Sort(b.files)

@@ -46,6 +46,11 @@ func TestHandlerWithoutTarget(t *testing.T) {
 		{"mode shell handler /h handler_changes uid handler_changes gid", ""},
 		{"mode shell handler /h handler_changes color", `--handler-changes: "color" is unknown; use words of lstat(2): dev, ino,`},
 		{"mode rsyncshell handler /h handler_changes uid", "--handler-changes: chooses what is told"},
+		{"targets /t first_pass skip", ""},
+		{"mode shell handler /h first_pass skip", ""},
+		{"targets /t first_pass never", `--first-pass: "never" is unknown; use whole or skip`},
+		{"targets /t first_pass skip once true", "--once: ends when a whole pass has brought the targets in step, and s has none"},
+		{"targets /t first_pass skip dry_run true", "--dry-run: shows what the first pass would do, and s has none"},
 		{"mode shell handler /h run_as x", "--run-as: there is no remote target"},
 	} {
 		s, err := build(t, append([]string{"source", "/s"}, strings.Fields(c.pairs)...)...)

@@ -47,7 +47,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 		"retry.max": "1h", "xattrs": "all", "rsync_path": "/r", "bwlimit": "10MiB", "max_delete.percent": "7",
 		"max_delete.entries": "8", "runtime_dir": "/run/x", "state_dir": "/st", "user": "u", "log_format": "json", "log_to": "syslog", "log_level": "warn",
 		"stop_timeout": "3s", "allow_missing": "cgroup-memory,cgroup-pids", "name": "n",
-		"full_sync_every": "24h", "verify_every": "1h", "unwatched_every": "2m", "busy_rate": "0", "rsync_args": "--compress", "delete": "never", "ssh.identity": "/i", "ssh.known_hosts": "/k",
+		"full_sync_every": "24h", "first_pass": "skip", "verify_every": "1h", "unwatched_every": "2m", "busy_rate": "0", "rsync_args": "--compress", "delete": "never", "ssh.identity": "/i", "ssh.known_hosts": "/k",
 		"ssh.port": "2222", "password_file": "/p", "run_as": "u", "max_jobs": "1", "max_jobs_per_host": "1", "poll_every": "3s", "monitor_rules": "fs nfs* poll",
 		"mode": "shell", "handler": "/h", "handler_args": "%label%", "ignore_exit_codes": "23", "handler_changes": "uid", "handler_recursive_args": "%label%", "handler_reads": "/hr", "handler_writes": "/hw", "status_file": "/f", "standby_file": "/g", "pid_file": "/h",
 		"hooks.pre_exit": "/p", "hooks.exit": "/e", "hooks.timeout": "1m", "max_iterations": "7",

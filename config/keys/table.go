@@ -154,6 +154,8 @@ func syncKeys() []Key {
 			Help: "longest wait after repeated failures", field: field.Duration(10*time.Millisecond, 24*time.Hour, func(c *config.Config) *time.Duration { return &c.RetryMax })},
 		{Name: "full_sync_every", Group: GroupTiming, Unit: "DURATION", Default: "0", Advice: "write a duration such as 24h, or 0 for never",
 			Help: "compare the whole source with the targets this often, besides the changes that are seen", field: field.OrNever(time.Minute, field.Longest, func(c *config.Config) *time.Duration { return &c.FullSyncEvery })},
+		{Name: "first_pass", Group: GroupTiming, Unit: "whole|skip", Default: "whole", Advice: "use whole or skip",
+			Help: "what a start begins with: whole compares the source with the targets; skip does not, and what changed before it is ready is not copied", field: field.Field{Read: field.ReadFirstPass, Write: func(c *config.Config) []string { return []string{c.FirstPass.String()} }}},
 	}
 }
 

@@ -196,4 +196,13 @@ func TestForRun(t *testing.T) {
 	if _, err := set.ForRun(config.Run{}, []string{"c"}); err == nil {
 		t.Error("consent to a sync that is none")
 	}
+	set.Syncs[1].FirstPass = config.FirstSkip
+	if _, err := set.ForRun(config.Run{}, nil); err != nil {
+		t.Error(err)
+	}
+	for flag, run := range map[string]config.Run{"--once: ": {Once: true}, "--dry-run: ": {DryRun: true}} {
+		if _, err := set.ForRun(run, nil); err == nil || !strings.HasPrefix(err.Error(), flag) || !strings.Contains(err.Error(), "b has none") {
+			t.Errorf("%sbeside a sync without a first pass: %v", flag, err)
+		}
+	}
 }

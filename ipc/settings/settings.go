@@ -60,6 +60,9 @@ type Sync struct {
 	// FullSyncEvery is how long after the end of one whole pass of a target the
 	// next one is due; 0: only when there is a reason.
 	FullSyncEvery time.Duration
+	// SkipFirst: changes follow without a first whole pass. Those come that were made
+	// since the first walk began, where times tell that, and all since it has ended.
+	SkipFirst bool
 	// Beside: the first pass may begin beside the first walk, because the source's
 	// file system tells by ctime what has changed meanwhile.
 	Beside bool
@@ -273,6 +276,7 @@ func (w *Worker) Layout(c *wire.Codec) {
 		wire.Flag(c, &s.Once)
 		wire.Enum(c, &s.Delete, numDeletes)
 		wire.Span(c, &s.FullSyncEvery)
+		wire.Flag(c, &s.SkipFirst)
 		wire.Flag(c, &s.Beside)
 		wire.U64(c, &s.Unsure)
 		wire.Span(c, &s.VerifyEvery)

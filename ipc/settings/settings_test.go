@@ -17,7 +17,7 @@ func worker() Worker {
 		Root: 1, Targets: []ipc.TargetID{1, 2}, Exclude: []string{"*.tmp", "/x/"}, Mounts: []string{"a/b"}, Devices: true,
 		Delay: 1, MaxDelay: 2, BigSize: 3, BigDelay: 4, RetryMin: 5, RetryMax: 6, Once: true,
 		Delete: DeleteNever, FullSyncEvery: time.Hour,
-		VerifyEvery: 7, UnwatchedEvery: 8, WatchLimit: 9,
+		SkipFirst: true, VerifyEvery: 7, UnwatchedEvery: 8, WatchLimit: 9,
 	}, {Root: 2}}}
 }
 

@@ -84,7 +84,7 @@ func Worker(cfg config.Config, o rsync.Options, roots rootid.Roots, c choose.Cho
 		BigSize: cfg.BigSize, BigDelay: cfg.BigDelay,
 		RetryMin: cfg.RetryInitial, RetryMax: cfg.RetryMax,
 		Once:   cfg.Once || cfg.DryRun,
-		Delete: settings.Delete(cfg.Delete), FullSyncEvery: cfg.FullSyncEvery,
+		Delete: settings.Delete(cfg.Delete), FullSyncEvery: cfg.FullSyncEvery, SkipFirst: cfg.FirstPass == config.FirstSkip,
 		VerifyEvery: cfg.VerifyEvery, UnwatchedEvery: cfg.UnwatchedEvery, WatchLimit: host.WatchLimit(), BusyRate: cfg.BusyRate,
 		Monitor: monitor(c.Monitor), PollEvery: c.Every, Inodes: c.Inodes, Unsure: unsure,
 		Tell: tell(cfg), MaxBatches: cfg.End.MaxIterations,
@@ -94,6 +94,9 @@ func Worker(cfg config.Config, o rsync.Options, roots rootid.Roots, c choose.Cho
 	}
 	for i := range cfg.Targets {
 		sync.Targets = append(sync.Targets, TargetID(i))
+	}
+	if sync.SkipFirst {
+		sync.Unsure = 0 // what changed before is not copied, however it is found
 	}
 	if !cfg.CrossMounts {
 		sync.Mounts = roots.SourceRels()

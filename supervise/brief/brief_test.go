@@ -233,3 +233,13 @@ func TestChoiceReachesTheWorker(t *testing.T) {
 		}
 	}
 }
+
+// Without a first pass nothing is looked at for what was unsure before.
+func TestSkipFirst(t *testing.T) {
+	for word, skip := range map[string]bool{"whole": false, "skip": true} {
+		w := Worker(cfg(t, "first_pass", word), rsync.Options{}, rootid.Roots{}, choose.Choice{}, 7).Syncs[0]
+		if w.SkipFirst != skip || (w.Unsure == 0) != skip {
+			t.Errorf("%s: %+v", word, w)
+		}
+	}
+}

@@ -40,6 +40,7 @@ type member struct {
 	after   []*member     // that end, and have something in common with it
 	stage   stage
 	leaving reload.Leave // "": it shall go on
+	heir    bool         // of one that has left; see session.Host
 	tries   int          // in vain
 	again   time.Time    // not before
 
@@ -130,6 +131,7 @@ func (s *Fleet) prepare(m *member, made func() error) error {
 // begin prepares a member beside all others, and has it run.
 func (s *Fleet) begin(m *member) {
 	m.stage, m.host = preparing, s.Host
+	m.host.Heir = m.heir
 	m.host.Alone = false // what it cannot do ends nothing: the service goes on
 	go func() {
 		s.soon(s.began(m), s.prepare(m, func() error { return nil }))

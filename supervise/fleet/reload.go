@@ -215,7 +215,10 @@ func (s *Fleet) putInForce(c *candidate) {
 		m := s.newMember(s.Set.Config(i), s.Commands[one.RsyncPath])
 		m.options = c.options[trials.KeyOf(m.cfg, m.command)]
 		for _, last := range before {
-			if last.leaving != "" && last.stage != closed && reload.After(one, last.cfg.Sync, overlap) {
+			if last.leaving == "" || !reload.After(one, last.cfg.Sync, overlap) {
+				continue
+			}
+			if m.heir = true; last.stage != closed {
 				m.after = append(m.after, last)
 			}
 		}

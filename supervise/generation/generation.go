@@ -69,6 +69,7 @@ type Plan struct {
 	Roots   rootid.Roots
 	Source  jail.Tree
 	Unsure  uint64          // as in settings.Sync
+	Whole   bool            // it begins with a whole pass, whatever the configuration says
 	Left    uint32          // batches after which no further one begins; 0: no such end
 	Watch   *settings.Watch // changes are told, and nothing is copied; nil: the reverse
 }
@@ -178,6 +179,9 @@ func (m *Maker) Begin(plan Plan) (g *Generation, err error) {
 		return g, err
 	}
 	m.Log.Info(words.Watching(g.Watching))
+	if plan.Config.FirstPass == config.FirstSkip && !plan.Whole && plan.Watch == nil {
+		m.Log.Warn(words.Skips)
+	}
 	if plan.Watch != nil {
 		if g.Output, g.output, err = proc.Pipe("output"); err != nil {
 			return g, err
@@ -246,6 +250,9 @@ func (g *Generation) brief(p Plan, firstOpen int) ([]byte, error) {
 		return brief.Watched(*p.Watch, p.Source.Host, g.Watching, firstOpen)
 	}
 	p.Config.End.MaxIterations = p.Left
+	if p.Whole {
+		p.Config.FirstPass = config.FirstWhole
+	}
 	return brief.Helper(p.Config, p.Options, p.Roots, g.Watching, p.Unsure, firstOpen)
 }
 

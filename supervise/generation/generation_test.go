@@ -6,7 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"lockstep/config"
+	"lockstep/ipc"
+	"lockstep/ipc/settings"
 	"lockstep/ipc/status"
+	"lockstep/ipc/wire"
 	"lockstep/supervise/proc"
 )
 
@@ -37,5 +41,24 @@ func TestEndOfWhatNeverBegan(t *testing.T) {
 	g := &Generation{}
 	if err := g.End(nil, nil, func(os.Signal) bool { return false }); err != nil {
 		t.Error(err)
+	}
+}
+
+// A generation that must begin with a whole pass does, whatever the configuration says.
+func TestWholeFirst(t *testing.T) {
+	for _, whole := range []bool{false, true} {
+		p := Plan{Config: config.Config{Sync: config.Sync{Source: "/s", FirstPass: config.FirstSkip}}, Whole: whole}
+		data, err := new(Generation).brief(p, 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		helper, err := wire.Decode[ipc.HelperConfig](data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		worker, err := wire.Decode[settings.Worker](helper.Worker)
+		if err != nil || worker.Syncs[0].SkipFirst == whole {
+			t.Errorf("whole %v: %+v, %v", whole, worker.Syncs, err)
+		}
 	}
 }

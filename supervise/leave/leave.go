@@ -63,6 +63,7 @@ type Leave struct {
 	bounded bool                   // a person waits
 	hurried *generation.Generation // whose worker was told to hurry
 	batches uint64                 // that were acknowledged in earlier generations
+	last    status.Report          // of the last generation
 }
 
 // New makes one.
@@ -116,7 +117,7 @@ func (l *Leave) lastPass() {
 func (l *Leave) OnLate() {
 	what := "there is nobody who could copy it"
 	if g := l.host.Up(); g != nil {
-		what = words.Waiting(g.Last)
+		what = words.Waiting(g.Last, l.skips())
 	}
 	l.log.Warn("not all that waited was copied within --stop-timeout: " + what)
 }
@@ -170,12 +171,23 @@ func (l *Leave) Count() {
 	most, g := uint64(l.cfg.End.MaxIterations), l.host.Up()
 	if most > 0 && g != nil && l.batches+g.Last.Batches >= most {
 		l.Counted = true
-		l.host.ShutDown("max_iterations: " + words.Counted(most, g.Last))
+		l.host.ShutDown("max_iterations: " + words.Counted(most, g.Last, l.skips()))
 	}
 }
 
 // Gone takes note of the end of a generation.
-func (l *Leave) Gone(last status.Report) { l.batches += last.Batches }
+func (l *Leave) Gone(last status.Report) { l.batches, l.last = l.batches+last.Batches, last }
+
+// skips says that the next start does not look for what this one has left.
+func (l *Leave) skips() bool { return l.cfg.FirstPass == config.FirstSkip }
+
+// lost tells of what nobody looks for any more.
+func (l *Leave) lost() {
+	left := l.last.Queue + l.last.Big + l.last.InFlight + l.last.Doubt + l.last.Held
+	if l.skips() && left > 0 && !l.Counted && !l.GoesOn { // of which the first has told, and the other knows
+		l.log.Warn("not all was copied before the end: " + words.Waiting(l.last, true))
+	}
+}
 
 // Left is how many batches the next generation may have; 0: any number.
 func (l *Leave) Left() uint32 {
@@ -199,6 +211,7 @@ func (l *Leave) Farewell(ready bool, beat <-chan struct{}, signals <-chan os.Sig
 	}
 	l.Hooks.Break()
 	l.Hooks.Wait(beat, signals, impatient)
+	l.lost()
 	if l.cfg.End.Exit != "" && ready && !l.cfg.DryRun && !l.GoesOn {
 		l.host.Call(l.Hooks, l.cfg.End.Exit, hook.Exiting)
 		l.Hooks.Wait(beat, signals, impatient)

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -180,4 +181,36 @@ func TestFarewell(t *testing.T) {
 	r.GoesOn = true // a reload has changed it
 	r.Farewell(true, nil, nil, time.Time{})
 	r.wants(t)
+}
+
+// What waits at the end of a sync whose next start has no first pass is told, when
+// nobody else knows of it.
+func TestLost(t *testing.T) {
+	waits := status.Report{State: status.StateDraining, Queue: 2, InFlight: 1}
+	for name, c := range map[string]struct {
+		pass   config.FirstPass
+		last   status.Report
+		goesOn bool
+		want   bool
+	}{
+		"waits":           {config.FirstSkip, waits, false, true},
+		"in doubt":        {config.FirstSkip, status.Report{Doubt: 1}, false, true},
+		"held":            {config.FirstSkip, status.Report{Held: 1}, false, true},
+		"nothing waits":   {config.FirstSkip, status.Report{State: status.StateDraining}, false, false},
+		"reload":          {config.FirstSkip, waits, true, false},
+		"with first pass": {config.FirstWhole, waits, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var told strings.Builder
+			l := New(config.Config{Sync: config.Sync{FirstPass: c.pass}}, slog.New(slog.NewTextHandler(&told, nil)), Host{})
+			l.GoesOn = c.goesOn
+			l.Gone(status.Report{Queue: 9})
+			l.Gone(c.last)
+			l.Farewell(true, nil, nil, time.Time{})
+			got := strings.Contains(told.String(), "level=WARN") && strings.Contains(told.String(), "not copied by the next start")
+			if got != c.want {
+				t.Errorf("told: %v, want %v\n%s", got, c.want, told.String())
+			}
+		})
+	}
 }

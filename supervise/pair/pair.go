@@ -200,9 +200,10 @@ func (p *Pair) Measure(entries uint64) {
 
 // InStep takes note of a moment up to which every change has come to the target,
 // if the reports on all targets and on this one say so: lag before its last command
-// ended, in which a change may not have been heard of.
-func (p *Pair) InStep(all, own status.Report, lag time.Duration) {
-	if all.State == status.StateInStep && own.State == status.StateInStep && all.Unwatched == 0 && own.LastSync > uint64(lag) {
+// ended, in which a change may not have been heard of. Before a whole pass it knows of no
+// such moment: what was there before the start may differ.
+func (p *Pair) InStep(all, own status.Report, passed bool, lag time.Duration) {
+	if passed && all.State == status.StateInStep && own.State == status.StateInStep && all.Unwatched == 0 && own.LastSync > uint64(lag) {
 		p.learn(&p.State.Unsure, own.LastSync-uint64(lag)) // earlier than before, if the clock was set back
 	}
 }

@@ -133,15 +133,19 @@ func TestUnsureSince(t *testing.T) {
 		{inStep, inStep, uint64(90 * time.Second)},
 		{inStep, back, uint64(40 * time.Second)}, // the clock was set
 	} {
-		if p.InStep(c.all, c.own, lag); p.State.Unsure != c.want {
+		if p.InStep(c.all, c.own, true, lag); p.State.Unsure != c.want {
 			t.Errorf("%d: since %d, want %d", i, p.State.Unsure, c.want)
 		}
+	}
+	// A start without a first pass knows nothing of what was there before.
+	if p.InStep(inStep, inStep, false, lag); p.State.Unsure != uint64(40*time.Second) {
+		t.Errorf("before a pass: since %d", p.State.Unsure)
 	}
 	now := time.Unix(1000, 0)
 	if err := p.Save(now, time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	p.InStep(inStep, inStep, lag)
+	p.InStep(inStep, inStep, true, lag)
 	if err := p.Save(now.Add(59*time.Second), time.Minute); err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +164,7 @@ func TestUnsureSince(t *testing.T) {
 		}
 	}
 	dry := with(store, config.Config{Run: config.Run{DryRun: true}})
-	if dry.InStep(inStep, inStep, lag); dry.State.Unsure != 0 {
+	if dry.InStep(inStep, inStep, true, lag); dry.State.Unsure != 0 {
 		t.Error("a dry run learns")
 	}
 }

@@ -26,7 +26,7 @@ func (s *Session) onReports() error {
 	}
 	if g := s.gen; g != nil {
 		for _, t := range s.targets {
-			t.pair.InStep(g.Last, t.last, g.Watching.Lag())
+			t.pair.InStep(g.Last, t.last, t.passed, g.Watching.Lag())
 		}
 	}
 	s.held.Save(time.Now(), saveEvery, s.log)

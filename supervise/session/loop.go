@@ -159,7 +159,7 @@ func (s *Session) startGeneration(now rootid.Roots) error {
 		err = s.held.Keep(now)
 	}
 	if err == nil {
-		plan := generation.Plan{Config: s.cfg, Left: s.leave.Left(), Options: s.options, Roots: now, Source: s.targets[0].pair.Source(now)}
+		plan := generation.Plan{Config: s.cfg, Left: s.leave.Left(), Whole: s.everReady || s.host.Heir, Options: s.options, Roots: now, Source: s.targets[0].pair.Source(now)}
 		for _, t := range s.targets {
 			plan.Unsure = t.pair.Unsure(plan.Unsure)
 		}

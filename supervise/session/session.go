@@ -39,6 +39,7 @@ type Host struct {
 	// it; else it is tried again, for the service goes on.
 	Alone bool
 	Named bool // the syncs are of a file, where they have names
+	Heir  bool // it takes the place of another one, of which something may have waited
 }
 
 // Session is one sync.

@@ -111,6 +111,9 @@ func Ready(r status.Report) string {
 	return "ready: every directory is watched"
 }
 
+// Skips is said once of a start without a first pass.
+const Skips = `first_pass = "skip": what changed before this sync is ready, and what waited when it ended last, is not copied; a whole pass does that (SIGUSR2, lockstep ctl resync)`
+
 // PassEnded says how the whole pass went that ended between two reports; told:
 // to a handler without a target; never: of a target from which nothing is deleted.
 func PassEnded(old, r status.Report, told, never bool) string {
@@ -145,21 +148,28 @@ func Falls(old, r status.Report) error {
 	return nil
 }
 
-// Waiting says how much is not copied.
-func Waiting(r status.Report) string {
+// Waiting says how much is not copied; skips: the next start has no first pass.
+func Waiting(r status.Report, skips bool) string {
 	n := r.Queue + r.Big + r.InFlight
+	one, all := "is found by the first pass of the next start", "are found by the first pass of the next start"
+	if skips {
+		one, all = "is not copied by the next start, which has no first pass: "+unfound, "are not copied by the next start, which has no first pass: "+unfound
+	}
 	switch {
 	case n == 0 && r.State == status.StateInStep:
-		return "nothing is known to wait; what changes from now on is found by the first pass of the next start"
+		return "nothing is known to wait; what changes from now on " + one
 	case n == 0:
-		return "what is left is found by the first pass of the next start"
+		return "what is left " + one
 	}
-	return console.Number(n) + " paths wait, and are found by the first pass of the next start"
+	return console.Number(n) + " paths wait, and " + all
 }
 
+// unfound is what to do then.
+const unfound = "ask for a whole pass when it is ready (SIGUSR2, lockstep ctl resync)"
+
 // Counted says that the last of so many batches was acknowledged.
-func Counted(n uint64, r status.Report) string {
-	return "batches acknowledged: " + console.Number(n) + "; " + Waiting(r)
+func Counted(n uint64, r status.Report, skips bool) string {
+	return "batches acknowledged: " + console.Number(n) + "; " + Waiting(r, skips)
 }
 
 // Limits are what a held pass is measured by.

@@ -156,3 +156,20 @@ func TestNames(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestWaiting(t *testing.T) {
+	for _, c := range []struct {
+		r     status.Report
+		skips bool
+		want  string
+	}{
+		{status.Report{Queue: 2, Big: 1}, false, "3 paths wait, and are found by the first pass of the next start"},
+		{status.Report{InFlight: 3}, true, "3 paths wait, and are not copied by the next start, which has no first pass: ask for a whole pass"},
+		{status.Report{State: status.StateInStep}, true, "nothing is known to wait; what changes from now on is not copied by the next start"},
+		{status.Report{State: status.StateDraining}, false, "what is left is found by the first pass of the next start"},
+	} {
+		if got := Waiting(c.r, c.skips); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}

@@ -100,7 +100,7 @@ func TestClsync(t *testing.T) {
 
 // What is not built is refused, with the option, the reason and the remedy.
 func TestClsyncRefuses(t *testing.T) {
-	for _, words := range [][]string{{"--destination-dir=u@host:/x", "--mode=simple"}, {"--skip-initialsync"}, {"--socket=/run/x", "--socket-mod=666"}, {"--no-such-option"}} {
+	for _, words := range [][]string{{"--destination-dir=u@host:/x", "--mode=simple"}, {"--chroot=/srv"}, {"--socket=/run/x", "--socket-mod=666"}, {"--no-such-option"}} {
 		all := append([]string{"clsync", "-W", t.TempDir(), "-D", t.TempDir(), "-S", "/usr/bin/rsync", "-M", "rsyncdirect"}, words...)
 		ctx, stop := context.WithTimeout(t.Context(), limit) // what is not refused runs
 		cmd := exec.CommandContext(ctx, program(t, "lockstep"), all...)

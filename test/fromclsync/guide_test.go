@@ -151,6 +151,7 @@ func samples() map[string][][]string {
 		"exit-hook":             {{"--exit-hook", "/opt/bin/x"}},
 		"max-iterations":        {{"--max-iterations", "20"}},
 		"sync-on-quit":          {{"--sync-on-quit"}},
+		"skip-initialsync":      {{"--skip-initialsync"}},
 		"label":                 {{"-l", "web"}},
 		"status-file":           {{"--status-file", "/run/www.state"}},
 		"standby-file":          {{"--standby-file", "/run/www.hold"}},
@@ -171,7 +172,7 @@ func samples() map[string][][]string {
 
 // keyless are options that lockstep takes, and that no key is for.
 func keyless() []string {
-	return []string{"mode", "config-file", "config-block", "config-block-inherits", "custom-signals", "gid", "privileged-uid", "privileged-gid", "sync-handler-gid", "help", "version", "lenient", "print-config", table.Recursive}
+	return []string{"mode", "config-file", "config-block", "config-block-inherits", "custom-signals", "gid", "privileged-uid", "privileged-gid", "sync-handler-gid", "help", "version", "lenient", "print-config", "full-initialsync", table.Recursive}
 }
 
 // becomes are the keys that an option sets, as compile does it.

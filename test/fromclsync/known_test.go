@@ -20,7 +20,7 @@ func defects() []defect {
 			shown: excludesInEveryPart, by: []string{"test/e2e TestSideBySide"}},
 		{number: 6, was: "--threshold-bigfile=0 makes every file big instead of none", is: "0: no file is big", shown: noBigFiles, by: []string{"test/e2e TestClsync"}},
 		{number: 7, was: "--full-initialsync in any mode but rsync's means no first pass at all",
-			is: "there is always a first pass; what asks for none is refused", shown: alwaysAFirstPass},
+			is: "there is a first pass, in all modes; only --skip-initialsync asks for none", shown: alwaysAFirstPass, by: []string{"test/e2e TestSkipFirstPass"}},
 		{number: 8, was: "links, FIFOs and sockets are files to a rule at the start, and neither files nor directories later",
 			is: "f is all that is no directory, always", shown: kindsAreKindsForEver, by: []string{"test/e2e TestRules", "test/e2e TestSideBySide"}},
 		{number: 9, was: "W in a rule is read as w; m is not looked at when watches are set up",

@@ -96,7 +96,12 @@ func alwaysAFirstPass(t *testing.T) {
 	if err != nil || !maps.Equal(keysOf(plain.Text), keysOf(full.Text)) || plain.Run != full.Run {
 		t.Errorf("-F makes something else: %v\n%s", err, full.Text)
 	}
-	refused(t, nil, "--skip-initialsync: asks for a start without a first pass", least("--skip-initialsync")...)
+	if c := meant(t, nil, least("-F")...); c.FirstPass != config.FirstWhole {
+		t.Errorf("-F: the first pass is %v", c.FirstPass)
+	}
+	if c := meant(t, nil, least("--skip-initialsync")...); c.FirstPass != config.FirstSkip {
+		t.Errorf("--skip-initialsync: the first pass is %v", c.FirstPass)
+	}
 	for _, mode := range []string{"simple", "direct", "shell", "rsyncshell", "so", "rsyncso"} {
 		words := []string{"-W", "/srv/www", "-D", "/backup/www", "-S", "/bin/x", "-M", mode}
 		plain, err := compiled(nil, words...)

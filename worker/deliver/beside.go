@@ -9,6 +9,13 @@ func (t *Target) BeginBeside(rules []byte) {
 	t.lanes[laneNormal].beside = true
 }
 
+// Skip has changes follow without a first pass, as if one had ended here.
+func (t *Target) Skip() {
+	t.live, t.fullAt = true, t.host.FullSync(t)
+	t.host.PassBegins()
+	t.host.PassEnded(t)
+}
+
 // Walked says that the walk of a pass that began beside it has ended. again:
 // the pass must be made by these rules, because it has copied or deleted what
 // they do not allow, or has not seen all that it should.
