@@ -123,6 +123,7 @@ type Sync struct {
 	RsyncPath string   // absolute and without symbolic links after Resolve
 	RsyncArgs []string // words of the list in package keys
 	BWLimit   uint64   // bytes a second; 0: no limit
+	SkipEqual bool     // what an event tells of is compared before it is copied
 
 	StatusFile  string // in which the state is written; "": none
 	StandbyFile string // that holds commands back while it is there; "": none

@@ -96,7 +96,7 @@ func (s Sync) Misfits(own func(key string) bool) []Misfit {
 		add("handler_args", "are words for a program, and mode "+s.Mode+" calls functions", "remove it")
 	}
 	s.misfitWhole(own, add)
-	for _, key := range []string{"rsync_path", "rsync_args", "bwlimit", "xattrs", "delete", "max_delete.percent", "max_delete.entries"} {
+	for _, key := range []string{"rsync_path", "rsync_args", "bwlimit", "skip_equal", "xattrs", "delete", "max_delete.percent", "max_delete.entries"} {
 		if own(key) {
 			add(key, "is about lockstep's own rsync, and mode "+s.Mode+" has a handler in its place", "remove it")
 		}
@@ -157,6 +157,6 @@ func (s Sync) WithoutRsync(std Sync) Sync {
 		return s
 	}
 	s.Delete, s.MaxDeletePercent, s.MaxDeleteEntries, s.Xattrs = std.Delete, std.MaxDeletePercent, std.MaxDeleteEntries, std.Xattrs
-	s.RsyncPath, s.RsyncArgs, s.BWLimit = "", nil, 0
+	s.RsyncPath, s.RsyncArgs, s.BWLimit, s.SkipEqual = "", nil, 0, false
 	return s
 }

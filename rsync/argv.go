@@ -72,6 +72,7 @@ type Options struct {
 	ConfineRoot bool
 	Excludes    []string // filter rules, from Exact
 	BWLimit     string   // as --bwlimit takes it; "" is no limit
+	SkipEqual   bool     // lists leave a file as it is whose content the target has
 	DryRun      bool     // change nothing, print what would be done
 	Args        []string // rsync_args of the configuration, checked there
 }
@@ -98,6 +99,11 @@ const (
 // list several rsyncs may share. It returns nil for any other kind, and for
 // JobPrune where only whole passes delete, or nothing does.
 func Argv(kind ipc.JobKind, o Options) []string {
+	// While a file is summed up, nothing is said: a large one takes long.
+	sums := kind == ipc.JobContent || o.SkipEqual && (kind == ipc.JobList || kind == ipc.JobWide)
+	if sums && o.Remote.Kind != Local {
+		o.Remote.Stall = max(o.Remote.Stall, contentStall)
+	}
 	switch kind {
 	case ipc.JobInitial:
 		return o.wrap(o.whole())
@@ -109,18 +115,12 @@ func Argv(kind ipc.JobKind, o Options) []string {
 		// and the attributes of directories remain.
 		return o.wrap(append(o.whole(), "--existing", "--ignore-existing"))
 	case ipc.JobList, ipc.JobWide:
-		// An edit may keep both size and time, so what was seen to change
-		// is copied whatever they say.
-		return o.wrap(append(o.listed(), "--ignore-times"))
+		return o.wrap(o.changed())
 	case ipc.JobAttr:
 		return o.wrap(o.listed())
 	case ipc.JobContent:
 		// What is new has events of its own, and may be what rules made
-		// before it do not leave out. While a file is summed up, nothing is
-		// said: a large one takes long.
-		if o.Remote.Kind != Local {
-			o.Remote.Stall = max(o.Remote.Stall, contentStall)
-		}
+		// before it do not leave out.
 		return o.wrap(append(append(o.common(), "--checksum", "--existing", "--from0"), o.rules()...))
 	case ipc.JobKnock:
 		return o.wrap(append(o.listed(), "--dry-run"))
@@ -207,6 +207,16 @@ func (o Options) listed() []string {
 		words = append(words, "--confine-root="+trimSlash(o.Source))
 	}
 	return words
+}
+
+// changed is a run over paths that were seen to change. An edit may keep both size and
+// time, so a file is copied whatever they say, or its content is compared, which they
+// do not decide either.
+func (o Options) changed() []string {
+	if !o.SkipEqual {
+		return append(o.listed(), "--ignore-times")
+	}
+	return append(o.listed(), "--checksum")
 }
 
 // common is what every job that writes has: owner, group, mode, times to the

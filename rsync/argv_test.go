@@ -46,6 +46,31 @@ func TestArgvShape(t *testing.T) {
 	}
 }
 
+// What was seen to change is compared by content where that is asked for, never by
+// size and time; no other command changes.
+func TestArgvSkipEqual(t *testing.T) {
+	for _, remote := range []Remote{{}, {Kind: SSH, User: "root", Host: "h", Port: 22}} {
+		plain := Options{Source: "/a", Target: "/b", Remote: remote}
+		skip := plain
+		skip.SkipEqual = true
+		for kind := ipc.JobInitial; kind < ipc.NumJobKinds; kind++ {
+			before, after := Argv(kind, plain), Argv(kind, skip)
+			if kind != ipc.JobList && kind != ipc.JobWide {
+				if !slices.Equal(before, after) {
+					t.Errorf("kind %d: %q, %q", kind, before, after)
+				}
+				continue
+			}
+			if slices.Contains(after, "--ignore-times") || !slices.Contains(after, "--checksum") || len(after) != len(before) {
+				t.Errorf("kind %d: %q, %q", kind, before, after)
+			}
+			if stall := "--timeout=21600"; remote.Kind != Local && (slices.Contains(before, stall) || !slices.Contains(after, stall)) {
+				t.Errorf("kind %d: a file that is summed up is taken for a stall: %q", kind, after)
+			}
+		}
+	}
+}
+
 func TestWithMaxDelete(t *testing.T) {
 	argv := []string{"rsync", "-a", "--", "/--/", "--"}
 	got := WithMaxDelete(argv, 7)

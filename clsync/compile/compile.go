@@ -46,6 +46,7 @@ func Compile(o *options.Options, readFile func(path string) ([]byte, error)) (Re
 			c.words()
 			c.places()
 		}
+		c.signature()
 		c.ids()
 		c.times()
 		c.rules()
@@ -119,8 +120,6 @@ func (c *compiler) outcomes() {
 		switch {
 		case x.Kind == Refused && asks:
 			c.fail(x.Name, "asks for "+x.Help+", which is not built yet", x.Advice)
-		case x.Kind == Refused && x.Name == "modification-signature" && choosesChanges(c.o):
-			// It is taken: see handler.
 		case x.Kind == Refused:
 			c.remark(option(at, x.Name) + ": asks for nothing here")
 		case x.Kind == Already && x.asks != nil && asks:
@@ -270,20 +269,21 @@ func (c *compiler) transfer() {
 		c.put("max_delete", "{ percent = 0, entries = "+r.MaxDelete+" }", "--max-delete: a pass that would delete more is held; rsync alone deletes so many of them")
 	}
 	if len(r.Excludes) > 0 {
-		c.put("exclude", "["+c.list(r.Excludes)+"]")
+		c.put("exclude", c.list("--", r.Excludes))
 	}
 	if len(r.Args) > 0 {
-		c.put("rsync_args", "["+c.list(r.Args)+"]")
+		c.put("rsync_args", c.list("--", r.Args))
 	}
 	if r.BWLimit > 0 {
 		c.put("bwlimit", quoted(field.FormatSize(r.BWLimit)))
 	}
 }
 
-func (c *compiler) list(words []string) string {
+// list is words of an option as a value.
+func (c *compiler) list(name string, words []string) string {
 	out := make([]string, len(words))
 	for i, w := range words {
-		out[i] = c.quote("--", w)
+		out[i] = c.quote(name, w)
 	}
-	return strings.Join(out, ", ")
+	return "[" + strings.Join(out, ", ") + "]"
 }

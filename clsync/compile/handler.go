@@ -61,11 +61,7 @@ func (c *compiler) handler() {
 	c.put("mode", quoted(string(o.Mode)))
 	c.put("handler", c.quote("sync-handler", o.SyncHandler), remark)
 	if !o.Mode.Module() { // that words for one have no effect is told by who reads them
-		var words []string
-		for _, w := range o.Arguments {
-			words = append(words, c.quote("--", w))
-		}
-		c.put("handler_args", "["+strings.Join(words, ", ")+"]")
+		c.put("handler_args", c.list("--", o.Arguments))
 	}
 	c.wholes()
 	if o.PreferInclude && o.Mode.Rsync() {
@@ -114,19 +110,8 @@ func (c *compiler) wholes() {
 	default:
 		c.put("handler_recursive", "true", "what was in a directory that came is not told path by path; CLSYNC_STATUS is initsync for the whole source alone, and running for all that comes later")
 		if c.given(table.Recursive) && !o.Mode.Module() { // else they are the mode's
-			var words []string
-			for _, w := range o.RecursiveArguments {
-				words = append(words, c.quote(table.Recursive, w))
-			}
-			c.put("handler_recursive_args", "["+strings.Join(words, ", ")+"]")
+			c.put("handler_recursive_args", c.list(table.Recursive, o.RecursiveArguments))
 		}
-	}
-	if len(o.Signature) > 0 && choosesChanges(o) {
-		var fields []string
-		for _, f := range o.Signature {
-			fields = append(fields, c.quote("modification-signature", f))
-		}
-		c.put("handler_changes", "["+strings.Join(fields, ", ")+"]", "a change of anything else is not told; what went is forgotten, and told when it comes again")
 	}
 	switch {
 	case !o.SimpleLists:

@@ -91,7 +91,7 @@ func Outcomes() []Outcome {
 		{"cluster-scan-dl-max", Told, "", "", nil},
 		{"standby-file", Mapped, "a file that holds syncs back", "", nil},
 		{"max-iterations", Mapped, "end after so many syncs; the first pass counts twice, as for clsync, and a directory that is made does not", "", nil},
-		{"modification-signature", Refused, "syncs for changes of some attributes only, where rsync compares what is there", "take it out: all changes are followed; a handler of mode simple, direct, shell or so can have it", func(x *options.Options) bool { return len(x.Signature) > 0 && !choosesChanges(x) }},
+		{"modification-signature", Mapped, "a handler is told of changes of these fields alone; rsync leaves alone what the target has", "", nil},
 		{"timeout-sync", Mapped, "kill an rsync that takes longer, and try again", "", nil},
 		{"delay-sync", Mapped, "wait after a failure, at first", "", nil},
 		{"delay-collect", Mapped, "wait since a path's first change", "", nil},

@@ -174,6 +174,9 @@ func copyKeys() []Key {
 			Help: "a word to add to rsync's command line, from a short list; may be repeated", field: field.List(readRsyncArg, func(c *config.Config) *[]string { return &c.RsyncArgs })},
 		{Name: "bwlimit", Group: GroupCopy, Unit: "SIZE", Advice: adviceSize + ", or 0 for no limit",
 			Help: "bytes a second that rsync may write, on average", field: field.Size(func(c *config.Config) *uint64 { return &c.BWLimit })},
+		{Name: "skip_equal", Group: GroupCopy,
+			Help:  "compare the content of a changed file with the target's, and leave that as it is where both are the same (else what changed is copied)",
+			field: field.Bool(func(c *config.Config) *bool { return &c.SkipEqual })},
 
 		{Name: "delete", Group: GroupDelete, Unit: "always|start|never", Default: "always", Advice: "use always, start or never",
 			Help: "when to delete what the source lacks: always; in the first whole pass after a start only; or never", field: field.Field{Read: field.ReadDelete, Write: func(c *config.Config) []string { return []string{c.Delete.String()} }}},

@@ -11,7 +11,7 @@ import (
 
 // between finds syncs that would undo each other's work: one target of two, a
 // target inside another, a target inside the source of another. (A source that
-// is another's target is a chain, which is meant.)
+// is another's target is a chain, which is meant, but for circles.)
 func (r *resolver) between() {
 	for i, s := range r.Syncs {
 		for k, t := range s.Targets {

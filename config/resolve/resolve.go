@@ -47,6 +47,7 @@ func Set(s config.Set) (config.Set, error) {
 		r.ownBeside(r.Syncs[i])
 	}
 	r.between()
+	r.circles()
 	r.files()
 	if s.Path != "" {
 		r.problems.Sort(s.Files)

@@ -207,7 +207,7 @@ func Options(cfg config.Config, t config.Target, o rsync.Options) rsync.Options 
 		o.Source, o.Remote = jail.Source, Remote(t)
 	}
 	o.Excludes = rsync.Exact(cfg.Exclude)
-	o.DryRun = cfg.DryRun
+	o.DryRun, o.SkipEqual = cfg.DryRun, cfg.SkipEqual
 	if cfg.BWLimit > 0 {
 		o.BWLimit = strconv.FormatUint(cfg.BWLimit, 10) + "b" // bytes; rsync's own default is KiB
 	}

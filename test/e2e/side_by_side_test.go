@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"os/exec"
@@ -51,6 +52,8 @@ func sideUnwalked(rel string) bool { return rel == "noWalk" }
 
 // variant is how a mode is called, beside what all have in common.
 type variant struct {
+	mode    string // "": the variant's name
+	alone   bool   // there is no destination
 	options []string
 	words   []string // after --
 	more    [2]string
@@ -77,6 +80,11 @@ func TestSideBySide(t *testing.T) {
 		"so":      {rows: []sidebyside.Row{marks, kinds, gone, above, iteration, ruleKinds, newline}},
 		"rsyncso": {rows: []sidebyside.Row{came, gone, above, iteration, ruleKinds, newline, sidebyside.Escaping, sidebyside.Return, sidebyside.Unwalked}},
 	}
+	for _, mode := range []string{"so", "rsyncso"} {
+		v := variants[mode]
+		v.mode, v.alone = mode, true
+		variants[mode+" without a destination"] = v
+	}
 	met := map[sidebyside.Row]bool{sidebyside.Root: true} // by TestRejectedRootSideBySide
 	for _, v := range variants {
 		for _, row := range v.rows {
@@ -88,10 +96,10 @@ func TestSideBySide(t *testing.T) {
 			t.Errorf("no mode is to show %q", row)
 		}
 	}
-	for mode, v := range variants {
-		t.Run(mode, func(t *testing.T) {
+	for name, v := range variants {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			sideBySide(t, mode, v)
+			sideBySide(t, cmp.Or(v.mode, name), v)
 		})
 	}
 }
@@ -106,14 +114,22 @@ func sideBySide(t *testing.T, mode string, v variant) {
 		s := newSide(t, name, mode, sideTree+"\n"+v.tree)
 		rules := s.dir + "/rules"
 		write(t, rules, sideRules)
-		s.words = append([]string{"-H", "/NULL/", "-M", mode, "-w0", "-t1", "-T1", "-l", "lab", "-W", s.src(), "-D", s.dst(),
+		s.words = append([]string{"-H", "/NULL/", "-M", mode, "-w0", "-t1", "-T1", "-l", "lab", "-W", s.src(),
 			"-S", s.records(source), "-R", rules}, v.options...)
+		if !v.alone {
+			s.words = append(s.words, "-D", s.dst())
+		}
 		if v.words != nil {
 			s.words = append(append(s.words, "--"), v.words...)
 		}
 		sides[i] = s
 	}
-	both(t, sides[0], sides[1])
+	if v.alone {
+		sides[0].start(exec.Command(realClsync(t), sides[0].words...))
+		sides[1].startAlone()
+	} else {
+		both(t, sides[0], sides[1])
+	}
 	for i, s := range sides {
 		if v.words != nil {
 			s.of.More = []string{v.more[i], "pid=" + strconv.Itoa(s.pid)}

@@ -5,6 +5,7 @@ package e2e
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -214,6 +215,22 @@ func both(t *testing.T, clsyncs, ours *side) {
 	t.Helper()
 	clsyncs.start(exec.Command(realClsync(t), clsyncs.words...))
 	ours.start(clsync(t, ours.words...)())
+}
+
+// startAlone starts lockstep for a handler without a destination, which may write to
+// what its calls go to: a key that clsync's words have not, in what they mean.
+func (s *side) startAlone() {
+	s.t.Helper()
+	meant, err := clsync(s.t, s.words...)("--print-config").Output()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	text := strings.Replace(string(meant), "[[sync]]\n", fmt.Sprintf("[[sync]]\nhandler_writes = [%q]\n", s.dst()), 1)
+	if strings.Contains(text, "targets") || text == string(meant) {
+		s.t.Fatalf("there is a target, or no sync:\n%s", text)
+	}
+	write(s.t, s.dir+"/lockstep.toml", text)
+	s.start(exec.Command(program(s.t, "lockstep"), "run", "-c", s.dir+"/lockstep.toml"))
 }
 
 // world is what is below a directory.

@@ -230,7 +230,6 @@ type later struct {
 
 func notYet() []later {
 	return []later{
-		{"two directories that follow each other", least("--modification-signature", "*"), "--modification-signature: asks for", "one directory for each direction"},
 		{"chown(1) for what belongs to root in the tree of a web server", []string{"-M", "direct", "-S", "chown", "-W", "/srv/www", "-w3", "-t3", "-T3", "--modification-signature", "uid,gid", "--", "--from=root", "www-data:www-data", "%INCLUDE-LIST%"},
 			"--sync-handler: chown is not looked for in PATH", "a service of its own: the source is read-only for a handler"},
 		{"cp(1) for each authorized_keys", []string{"-M", "direct", "-S", "cp", "-W", "/mnt/master/home", "-D", "/home", "--", "-Pfp", "--parents", "%INCLUDE-LIST%", "%destination-dir%"},
