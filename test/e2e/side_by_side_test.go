@@ -90,7 +90,7 @@ func TestSideBySide(t *testing.T) {
 	}
 	for mode, v := range variants {
 		t.Run(mode, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			sideBySide(t, mode, v)
 		})
 	}
