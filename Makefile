@@ -81,7 +81,7 @@ test-long: test-deps build ## the whole end-to-end list, with the full numbers
 	LOCKSTEP_SCALE=full $(GO) test -count=1 -p 1 -parallel $(BESIDE) -timeout 180m -tags e2e -v ./test/e2e ./test/unit
 	$(MAKE) mutants reproduce
 
-mutants: test-deps ## plant bugs, one at a time, and see that a test notices each (root, 15 minutes)
+mutants: test-deps ## plant bugs, one at a time, and see that a test notices each (root, 5 minutes)
 	$(GO) test -count=1 -timeout 60m -v -tags mutants -run TestScore ./test/mutants
 
 race: test-deps ## all unit tests with the race detector, uncached
