@@ -77,7 +77,7 @@ test: test-deps build ## unit tests with the race detector, and a small share of
 	LOCKSTEP_SCALE=small $(GO) test -count=1 -p 1 -parallel $(BESIDE) -timeout 40m -tags e2e ./test/e2e ./test/unit
 
 test-long: test-deps build ## the whole end-to-end list, with the full numbers
-	SIM_SEEDS=0:8000 $(GO) test -race -count=1 -timeout 30m ./...
+	SIM_SEEDS=0:8000 $(GO) test -race -count=1 -p $(BESIDE) -timeout 30m ./...
 	LOCKSTEP_SCALE=full $(GO) test -count=1 -p 1 -parallel $(BESIDE) -timeout 180m -tags e2e -v ./test/e2e ./test/unit
 	$(MAKE) mutants reproduce
 
