@@ -8,6 +8,9 @@ BENCH_SCALE ?= full
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.6.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 500000x
+# How many end-to-end tests, and packages of unit tests, go on beside each other:
+# more than a small machine has processors, since most of them wait most of the time.
+BESIDE      ?= 4
 BUILD       := $(GO) build -trimpath -buildvcs=false
 IDFLAG       = -X lockstep/internal/buildinfo.ID=$(shell scripts/build-id)
 export SRC DST
@@ -67,18 +70,18 @@ unsplit: deps ## the same engine in one process, to measure what the separation 
 run: build ## show the main job on a sample tree; make run SRC=… DST=… mirrors your own
 	@scripts/run
 
-test: test-deps build ## unit tests with the race detector, and a small share of the end-to-end suite (≤ 25 minutes)
-	$(GO) test -race -timeout 15m ./...
+test: test-deps build ## unit tests with the race detector, and a small share of the end-to-end suite (≤ 20 minutes)
+	$(GO) test -race -p $(BESIDE) -timeout 15m ./...
 	@echo "what a decision of rules about one path costs:"
 	@$(GO) test -run '^$$' -bench '^BenchmarkCost$$' -benchtime 100x ./rules/ordered | grep '^Benchmark'
-	LOCKSTEP_SCALE=small $(GO) test -count=1 -p 1 -timeout 40m -tags e2e ./test/e2e ./test/unit
+	LOCKSTEP_SCALE=small $(GO) test -count=1 -p 1 -parallel $(BESIDE) -timeout 40m -tags e2e ./test/e2e ./test/unit
 
 test-long: test-deps build ## the whole end-to-end list, with the full numbers
-	SIM_SEEDS=0:8000 $(GO) test -race -count=1 -timeout 30m ./...
-	LOCKSTEP_SCALE=full $(GO) test -count=1 -p 1 -timeout 180m -tags e2e -v ./test/e2e ./test/unit
+	SIM_SEEDS=0:8000 $(GO) test -race -count=1 -p $(BESIDE) -timeout 30m ./...
+	LOCKSTEP_SCALE=full $(GO) test -count=1 -p 1 -parallel $(BESIDE) -timeout 180m -tags e2e -v ./test/e2e ./test/unit
 	$(MAKE) mutants reproduce
 
-mutants: test-deps ## plant bugs, one at a time, and see that a test notices each (root, 15 minutes)
+mutants: test-deps ## plant bugs, one at a time, and see that a test notices each (root, 5 minutes)
 	$(GO) test -count=1 -timeout 60m -v -tags mutants -run TestScore ./test/mutants
 
 race: test-deps ## all unit tests with the race detector, uncached

@@ -6,6 +6,7 @@ import (
 	"os"
 	"syscall"
 	"testing"
+	"time"
 
 	"lockstep/internal/sys"
 )
@@ -112,8 +113,11 @@ func TestStraysAreClosed(t *testing.T) {
 			if err == nil || p.FD != -1 || p.Payload != nil {
 				t.Fatalf("%+v %v", p, err)
 			}
+			if err := r.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
 			if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-				t.Errorf("a descriptor is still open: %d, %v", n, err)
+				t.Fatalf("a descriptor is still open: %d, %v", n, err)
 			}
 		})
 	}

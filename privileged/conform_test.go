@@ -355,20 +355,58 @@ func TestReplacedRunner(t *testing.T) {
 	closeFD(t, second)
 }
 
-func TestBadRunnerIsDropped(t *testing.T) {
-	exited := func(job ipc.JobID) []byte {
-		pkt, err := ipc.Append(nil, 0, &ipc.RunEnd{Exited: ipc.Exited{Job: job, End: ipc.EndExited}})
-		if err != nil {
-			panic(err)
-		}
-		return pkt
+// exited is a runner's word that a job has ended with a code.
+func exited(job ipc.JobID, code uint8) []byte {
+	pkt, err := ipc.Append(nil, 0, &ipc.RunEnd{Exited: ipc.Exited{Job: job, End: ipc.EndExited, Code: code}})
+	if err != nil {
+		panic(err)
 	}
+	return pkt
+}
+
+// The runner of one target cannot say that a job of another has ended.
+func TestRunnerEndsJobsOfItsOwn(t *testing.T) {
+	const another = theTarget + 1
+	r := newRig(t, func(cfg *ipc.HelperConfig) {
+		cfg.Targets = append(cfg.Targets, ipc.Target{ID: another, Root: theRoot, Name: "another"})
+	})
+	runner := r.runner()
+	stranger, theirs := pair(t)
+	r.order(&ipc.CtlRunner{Target: another}, theirs)
+	closeFD(t, theirs)
+	r.connect()
+	r.hello()
+	a := r.started(r.start(ipc.JobList, ".\x00"))
+	must(t, sys.SendPacket(stranger, exited(a.Job, 0), -1, 0))
+	fds := []unix.PollFd{{Fd: int32(stranger), Events: unix.POLLIN}, {Fd: int32(r.worker), Events: unix.POLLIN}}
+	for {
+		_, err := unix.Poll(fds, 20_000)
+		if err != unix.EINTR {
+			must(t, err)
+			break
+		}
+	}
+	if fds[0].Revents == 0 || fds[1].Revents != 0 {
+		t.Fatalf("it is believed: %+v", fds)
+	}
+	must(t, sys.SendPacket(runner, exited(a.Job, 7), -1, 0))
+	if x := r.exited(); x.Job != a.Job || x.End != ipc.EndExited || x.Code != 7 {
+		t.Errorf("%+v", x)
+	}
+	if log := r.log.String(); !strings.Contains(log, "<4>the runner of another is dropped: ") || strings.Contains(log, "runner of copy") {
+		t.Errorf("log %q", log)
+	}
+	closeFD(t, stranger)
+	closeFD(t, runner)
+}
+
+func TestBadRunnerIsDropped(t *testing.T) {
 	cases := map[string][]byte{
-		"unknown job": exited(99),
-		"cut":         exited(1)[:12],
-		"trailing":    append(exited(1), 0),
-		"other type":  func() []byte { p := exited(1); p[0] = byte(ipc.TypeExited); return p }(),
-		"numbered":    func() []byte { p := exited(1); p[4] = 1; return p }(),
+		"unknown job": exited(99, 0),
+		"cut":         exited(1, 0)[:12],
+		"trailing":    append(exited(1, 0), 0),
+		"other type":  func() []byte { p := exited(1, 0); p[0] = byte(ipc.TypeExited); return p }(),
+		"numbered":    func() []byte { p := exited(1, 0); p[4] = 1; return p }(),
 		"too large":   make([]byte, ipc.MaxPacket+1),
 	}
 	for name, pkt := range cases {

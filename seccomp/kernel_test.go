@@ -205,6 +205,7 @@ func TestEachRuleIsNeeded(t *testing.T) {
 				continue
 			}
 			t.Run(string(role)+"-"+c.Name+describeConds(c.If), func(t *testing.T) {
+				t.Parallel() // each waits for sleeps most of the time
 				less := f
 				less.Allow = append(append([]Call{}, f.Allow[:i]...), f.Allow[i+1:]...)
 				if o := run(t, less, restartSleep, v.confined, "benign", string(role)); !o.sigsys() {

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -106,8 +107,14 @@ func (n *numbers) Layout(c *Codec) { List(c, (*[]uint64)(n), 1<<30, U64[uint64])
 // TestFalseLengths: nothing is made for a length that the rest cannot hold.
 func TestFalseLengths(t *testing.T) {
 	b := []byte{255, 255, 255, 63, 1, 2, 3}
-	if _, err := Decode[numbers](b); err == nil {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := Decode[numbers](b)
+	if runtime.ReadMemStats(&after); err == nil {
 		t.Error("taken")
+	}
+	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
+		t.Fatalf("%d bytes are made for it", n)
 	}
 	if n := testing.AllocsPerRun(100, func() { _, _ = Decode[numbers](b) }); n > 10 {
 		t.Errorf("%v allocations", n)

@@ -80,6 +80,7 @@ func TestList(t *testing.T) {
 		{name: "with the directory itself", there: append(files("d/", 8), "d/"), want: []string{"./d", "./d/"}},
 		{name: "too few to look", there: files("d/", least-1)},
 		{name: "one is not listed", there: files("d/", 9), less: []string{"d/c"}},
+		{name: "one has gone, and one is not listed", there: files("d/", 9), less: []string{"d/c"}, also: []string{"d/gone"}},
 		{name: "one has gone", there: files("d/", 9), also: []string{"d/gone"}, want: []string{"./d/", "./d/gone"}},
 		{name: "all have gone", there: []string{"d/"}, less: []string{"d/"}, also: files("d/", 9)},
 		{name: "the directory has gone", also: files("d/", 9)},

@@ -122,6 +122,7 @@ func clean(t *testing.T, run string, roles map[string]int) audited {
 // A service with a local target, one on another host and a handler is as declared:
 // idle, and while its commands run; with each way to hear of changes.
 func TestAuditAsDeclared(t *testing.T) {
+	beside(t)
 	testenv.NeedTool(t, "ssh")
 	s := peer.StartSSHD(t, peer.SSHOptions{})
 	f := newFleet(t, "local", "remote", "told")

@@ -271,6 +271,7 @@ func descriptors(t *testing.T, pid int) map[string]int {
 
 // No process holds a descriptor beyond its documented set.
 func TestDescriptors(t *testing.T) {
+	beside(t)
 	for _, monitor := range []string{"inotify", "fanotify", "dnotify", "poll"} {
 		t.Run(monitor, func(t *testing.T) { holds(t, monitor) })
 	}
@@ -423,6 +424,7 @@ func probe(t *testing.T, group, device string) string {
 // No confined process has another one's powers by its command: rsync, while it
 // runs, has at most the runner's capabilities, and the filter.
 func TestCommandIsConfined(t *testing.T) {
+	beside(t)
 	m := slow(t)
 	p := m.any("rsync")
 	path := fmt.Sprintf("/proc/%d/status", p.pid)

@@ -53,6 +53,7 @@ func (f *fleet) shown(words ...string) (s shown) {
 
 // Each command does what it says, for one sync or all, while lockstep runs.
 func TestControl(t *testing.T) {
+	beside(t)
 	f := newFleet(t, "www", "mail")
 	f.start().ready()
 	for _, want := range []string{"version: ", "build: "} {
@@ -112,6 +113,7 @@ func TestControl(t *testing.T) {
 // What is read anew is what the control socket knows; a pause outlasts it, also of a
 // sync that begins afresh.
 func TestControlAfterReload(t *testing.T) {
+	beside(t)
 	f := newFleet(t, "www", "mail", "fresh")
 	all, mail := f.parts, f.part("mail")
 	f.parts = all[:2]
@@ -310,6 +312,7 @@ func client(t *testing.T, socket string) net.Conn {
 // The gate is there while somebody asks, and no longer. Its death concerns nobody
 // else; and what a killed lockstep left is no hindrance.
 func TestGateKilled(t *testing.T) {
+	beside(t)
 	f := newFleet(t, "www")
 	f.start().ready()
 	if n := len(f.role("lockstep-gate")); n != 0 {

@@ -23,10 +23,14 @@ import (
 func newDnotify(t *testing.T) *mirror { return newMirror(t, "--monitor", "dnotify") }
 
 // All scripts hold where the kernel tells of directories alone as well.
-func TestScriptsWithDnotify(t *testing.T) { scripts(t, scaled().someScripts, newDnotify) }
+func TestScriptsWithDnotify(t *testing.T) {
+	beside(t)
+	scripts(t, scaled().someScripts, newDnotify)
+}
 
 // TestMirrorWithDnotify: each kind of change, and what came of it.
 func TestMirrorWithDnotify(t *testing.T) {
+	beside(t)
 	m := newDnotify(t)
 	for _, d := range []string{"a/b/c", "d"} {
 		if err := os.MkdirAll(filepath.Join(m.src, d), 0o755); err != nil {
@@ -73,11 +77,15 @@ func TestMirrorWithDnotify(t *testing.T) {
 
 // A burst, and then directories that move, vanish and come back while others
 // write.
-func TestChurnWithDnotify(t *testing.T) { burstAndChurn(t, newDnotify) }
+func TestChurnWithDnotify(t *testing.T) {
+	beside(t)
+	burstAndChurn(t, newDnotify)
+}
 
 // A worker that stands still for long hears of what it missed, and a resolver
 // that stands still for long enough loses signals, but no change.
 func TestSlowWithDnotify(t *testing.T) {
+	beside(t)
 	for _, role := range []string{"lockstep-worker", "lockstep-resolver"} {
 		m := newDnotify(t).start().ready()
 		pid := m.the(role).pid
@@ -98,6 +106,7 @@ func TestSlowWithDnotify(t *testing.T) {
 // TestDnotifyLimit: with more directories than descriptors the resolver says how
 // many there are, and what would do.
 func TestDnotifyLimit(t *testing.T) {
+	beside(t)
 	m := newDnotify(t)
 	for i := range 1100 {
 		if err := os.Mkdir(fmt.Sprintf("%s/d%d", m.src, i), 0o755); err != nil {

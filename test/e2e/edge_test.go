@@ -54,6 +54,7 @@ func present(t *testing.T, path string) {
 // while files below both names change. What lies outside never reaches the
 // target, and in the end all is in step.
 func TestRaceNeverLeaks(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	outside := t.TempDir()
 	write(t, outside+"/f", "secret of somebody else")
@@ -181,6 +182,7 @@ func TestMountAppears(t *testing.T) {
 
 // The source is exchanged under a running mirror: held. It comes back: in step.
 func TestExchangedWhileRunning(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	if err := churn.Burst(m.src, 1, 5, 50); err != nil {
 		t.Fatal(err)
@@ -226,6 +228,7 @@ func TestTwoMirrors(t *testing.T) {
 // A file that cannot be replaced on the target stays in doubt; all others go
 // on, and --once tells by its code.
 func TestImmutableOnTarget(t *testing.T) {
+	beside(t)
 	testenv.NeedTool(t, "chattr")
 	m := newMirror(t, "--retry-initial", "100ms", "--retry-max", "500ms")
 	write(t, m.src+"/stuck", "1")
@@ -257,6 +260,7 @@ func TestImmutableOnTarget(t *testing.T) {
 
 // One directory with more names than fit into many packets.
 func TestWideDirectory(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	mkdir(t, m.src+"/wide")
 	long := strings.Repeat("n", 200)
@@ -280,6 +284,7 @@ func TestWideDirectory(t *testing.T) {
 
 // A big tree is renamed while files in its depth change.
 func TestMoveBigTree(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	for i := range 600 {
 		dir := fmt.Sprintf("%s/t/%02d/%02d/%d", m.src, i%10, i%60, i)
@@ -304,6 +309,7 @@ func TestMoveBigTree(t *testing.T) {
 
 // Moves between what is excluded and what is not.
 func TestMovesAcrossExcludes(t *testing.T) {
+	beside(t)
 	m := newMirror(t, "--exclude", "*.tmp", "--exclude", "/cache/")
 	m.opts.Skip = func(rel string, _ uint32) bool {
 		return rel == "cache" || strings.HasPrefix(rel, "cache/") || strings.HasSuffix(rel, ".tmp")
@@ -335,6 +341,7 @@ func TestMovesAcrossExcludes(t *testing.T) {
 // A directory is deleted in whose copy the target has files that excludes
 // protect: they stay.
 func TestExcludedSurvivesItsParent(t *testing.T) {
+	beside(t)
 	m := newMirror(t, "--exclude", "*.tmp")
 	mkdir(t, m.src+"/d/e")
 	write(t, m.src+"/d/e/f", "x")
@@ -354,6 +361,7 @@ func TestExcludedSurvivesItsParent(t *testing.T) {
 
 // A tree that was too deep to be named becomes nameable by a rename.
 func TestTooDeepBecomesNameable(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	deep(t, m.src, 40)
 	name := strings.Repeat("n", 120)
@@ -370,6 +378,7 @@ func TestTooDeepBecomesNameable(t *testing.T) {
 
 // Big files wait in a lane of their own and do not hold up small ones.
 func TestBigFileLane(t *testing.T) {
+	beside(t)
 	m := newMirror(t, "--big-file-size", "1MiB", "--big-file-delay", "2s", "--bwlimit", "2MiB")
 	m.start().ready()
 	write(t, m.src+"/big", strings.Repeat("0123456789abcdef", 4<<20/16))
@@ -405,6 +414,7 @@ func TestOverlapByBindMount(t *testing.T) {
 
 // Relative paths, trailing slashes, a link as the source.
 func TestPathsAsPeopleWriteThem(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	write(t, m.src+"/f", "x")
 	if err := os.Symlink("src", filepath.Dir(m.src)+"/link"); err != nil {

@@ -28,7 +28,7 @@ func bothModes(t *testing.T, test func(m *mirror)) {
 	t.Helper()
 	for _, mode := range []string{"rsync", "rsyncshell"} {
 		t.Run(mode, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			m := newMirror(t)
 			if mode != "rsync" {
 				m.flags = handler(t, mode, strings.ReplaceAll(byRsync, "DST", m.dst))
@@ -76,6 +76,7 @@ func (m *mirror) order(parts ...string) {
 // Two hooks: the first is called while all still runs, at SIGQUIT, and what changes
 // until it has ended is copied; the last one when nothing does.
 func TestHooks(t *testing.T) {
+	beside(t)
 	bothModes(t, func(m *mirror) {
 		t := m.t
 		state := t.TempDir() + "/state"
@@ -109,6 +110,7 @@ exit 3
 // Of the ends that a person does not ask for, --once has both hooks, an end by a
 // failure the last one; SIGTERM has the last one alone, and a dry run none.
 func TestHooksAtEachEnd(t *testing.T) {
+	beside(t)
 	pre, last := hookScript(t, "#!/bin/sh\n"), hookScript(t, "#!/bin/sh\n")
 	for name, c := range map[string]struct {
 		flags []string
@@ -122,7 +124,7 @@ func TestHooksAtEachEnd(t *testing.T) {
 		"count":   {[]string{"--max-iterations", "1"}, func(*mirror) {}, []bool{false, true}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			m := newMirror(t)
 			write(t, m.src+"/f", "x")
 			m.start(append(c.flags, "--hooks-pre-exit", pre, "--hooks-exit", last)...)
@@ -142,9 +144,10 @@ func TestHooksAtEachEnd(t *testing.T) {
 // A hook that hangs is ended with all that it has started, at its limit or by a second
 // signal; nothing else fails for it.
 func TestHookHangs(t *testing.T) {
+	beside(t)
 	text := "#!/bin/sh\ntrap '' TERM INT QUIT\nsetsid sh -c 'trap \"\" TERM; sleep 3000' &\necho hangs\nsleep 3000\nsleep 3000\n"
 	t.Run("limit", func(t *testing.T) {
-		t.Parallel()
+		beside(t)
 		m := newMirror(t, "--hooks-exit", hookScript(t, text), "--hooks-timeout", "300ms")
 		write(t, m.src+"/f", "x")
 		m.start().ready()
@@ -158,7 +161,7 @@ func TestHookHangs(t *testing.T) {
 		m.nothingLeft()
 	})
 	t.Run("signal", func(t *testing.T) {
-		t.Parallel()
+		beside(t)
 		m := newMirror(t, "--hooks-pre-exit", hookScript(t, text), "--hooks-timeout", "1h")
 		write(t, m.src+"/f", "x")
 		m.start().ready()
@@ -245,6 +248,7 @@ func TestHookOfOthersIsRefused(t *testing.T) {
 // It ends after so many batches that were acknowledged, and with 0; directories that
 // are made count no more than anything else.
 func TestMaxIterations(t *testing.T) {
+	beside(t)
 	bothModes(t, func(m *mirror) {
 		t := m.t
 		if len(m.flags) == 0 {
@@ -267,6 +271,7 @@ func TestMaxIterations(t *testing.T) {
 
 // What waits when the count is reached is told, and found at the next start.
 func TestMaxIterationsTellsWhatWaits(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	// Each call waits for a file in the target, which the pass deletes.
 	text := "#!/bin/sh\necho begun\nuntil [ -e DST/go ]; do sleep 0.05; done\n" + strings.TrimPrefix(byRsync, "#!/bin/sh\n")
@@ -296,6 +301,7 @@ func TestMaxIterationsTellsWhatWaits(t *testing.T) {
 // of yet, and what is in a directory that was not listed. Without, or at SIGTERM, it
 // is left.
 func TestSyncOnQuit(t *testing.T) {
+	beside(t)
 	bothModes(t, func(m *mirror) {
 		t := m.t
 		slow := []string{"--delay", "30m", "--max-delay", "1h", "--big-file-size", "1KiB"}
@@ -326,9 +332,10 @@ func TestSyncOnQuit(t *testing.T) {
 
 // However changes are heard of, all is heard that was there at SIGQUIT.
 func TestSyncOnQuitWithEachMonitor(t *testing.T) {
+	beside(t)
 	for _, monitor := range []string{"inotify", "fanotify", "dnotify", "poll"} {
 		t.Run(monitor, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			m := newMirror(t, "--monitor", monitor, "--sync-on-quit", "--delay", "30m", "--max-delay", "1h")
 			mkdir(t, m.src+"/old/deep")
 			write(t, m.src+"/old/deep/gone", "x")
@@ -355,6 +362,7 @@ func TestSyncOnQuitWithEachMonitor(t *testing.T) {
 
 // What cannot be copied within the limit of a stop keeps nobody.
 func TestSyncOnQuitIsBounded(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	m.flags = handler(t, "shell", "#!/bin/sh\n[ \"$CLSYNC_STATUS\" = initsync ] && exit 0\nexec sleep 3000\n")
 	m.start("--sync-on-quit", "--stop-timeout", "1s", "--delay", "30m", "--max-delay", "1h")

@@ -69,6 +69,7 @@ func until(t *testing.T, cmd *exec.Cmd, m *mirror, what string, ok func() bool) 
 
 // The examples with a handler of this host do what they say.
 func TestExamplesOfHandlers(t *testing.T) {
+	beside(t)
 	has := func(path, text string) func() bool {
 		return func() bool {
 			data, err := os.ReadFile(path)
@@ -148,6 +149,7 @@ func sshConfig(t *testing.T, s *peer.SSHD, dir, name string) {
 
 // The examples for other hosts bring a tree there, and what changes in it.
 func TestExamplesForOtherHosts(t *testing.T) {
+	beside(t)
 	testenv.NeedTool(t, "ssh")
 	s := peer.StartSSHD(t, peer.SSHOptions{})
 	for _, c := range []struct{ name, toml, script, source, program, settings, host string }{

@@ -18,16 +18,23 @@ import (
 func newFanotify(t *testing.T) *mirror { return newMirror(t, "--monitor", "fanotify") }
 
 // All scripts hold with the events of a whole file system as well.
-func TestScriptsWithFanotify(t *testing.T) { scripts(t, scaled().someScripts, newFanotify) }
+func TestScriptsWithFanotify(t *testing.T) {
+	beside(t)
+	scripts(t, scaled().someScripts, newFanotify)
+}
 
 // A burst, and then directories that move, vanish and come back while others
 // write: what the worker holds is what the file system holds, both ways. The
 // target, the state and the other tests are on the same file system.
-func TestChurnWithFanotify(t *testing.T) { burstAndChurn(t, newFanotify) }
+func TestChurnWithFanotify(t *testing.T) {
+	beside(t)
+	burstAndChurn(t, newFanotify)
+}
 
 func burstAndChurn(t *testing.T, prepare func(t *testing.T) *mirror) {
 	s := scaled()
 	seeded(t, s.churnSeeds, func(t *testing.T, seed uint64) {
+		beside(t)
 		m := prepare(t).start().ready()
 		if err := churn.Burst(m.src, seed, s.burstDirs, s.burstFiles); err != nil {
 			t.Fatal(err)
@@ -42,6 +49,7 @@ func burstAndChurn(t *testing.T, prepare func(t *testing.T) *mirror) {
 
 // The resolver's death ends the generation; the next sees what came meanwhile.
 func TestKillResolver(t *testing.T) {
+	beside(t)
 	m := newFanotify(t).start().ready()
 	for i := range 3 {
 		at := m.mark()
@@ -59,6 +67,7 @@ func TestKillResolver(t *testing.T) {
 
 // A worker that stands still for long hears of what it missed.
 func TestSlowWorkerWithFanotify(t *testing.T) {
+	beside(t)
 	m := newFanotify(t).start().ready()
 	worker := m.the("lockstep-worker").pid
 	if err := syscall.Kill(worker, syscall.SIGSTOP); err != nil {

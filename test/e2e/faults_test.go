@@ -184,10 +184,11 @@ func (s *scene) peer() string {
 // target goes on, the output is bounded, a stop ends in time, a start in the
 // middle of it works, and what is mended comes in step by itself.
 func TestFaults(t *testing.T) {
+	beside(t)
 	testenv.NeedTool(t, "ssh")
 	for name, c := range faultCases() {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			s := newScene(t, c.kind)
 			m := s.m
 			write(t, m.src+"/before", "x")
@@ -219,6 +220,7 @@ func TestFaults(t *testing.T) {
 // A hundred megabytes of escape sequences, again and again: the log stays
 // small, and so does the memory of all that handle them.
 func TestNoiseIsBounded(t *testing.T) {
+	beside(t)
 	s := newScene(t, "ssh")
 	write(t, s.m.src+"/before", "x")
 	s.m.start().ready()
@@ -272,6 +274,7 @@ func TestRemoteDiskFull(t *testing.T) {
 // Hosts that are not there: a name that nobody knows, a port on which nobody
 // answers. The healthy target does not wait for them, and a stop ends in time.
 func TestHostsThatAreNotThere(t *testing.T) {
+	beside(t)
 	s := peer.StartSSHD(t, peer.SSHOptions{})
 	cases := map[string]struct {
 		target string
@@ -286,7 +289,7 @@ func TestHostsThatAreNotThere(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			flags := append(backOff(), "--timeout", "5s")
 			if !strings.HasPrefix(c.target, "rsync:") {
 				flags = append(flags, sshFlags(t, s, c.port)...)

@@ -39,6 +39,7 @@ func isHeld(r record) bool { return says("held", "accept-root")(r) }
 // A source that was emptied while nobody watched deletes nothing until a
 // person says so.
 func TestEmptySourceIsHeld(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	if err := churn.Burst(m.src, 1, 5, 50); err != nil {
 		t.Fatal(err)
@@ -85,6 +86,7 @@ func emptyDir(t *testing.T, dir string) {
 
 // Deletions that were witnessed are no accident: they are done, all of them.
 func TestWitnessedEmptyingIsDone(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	if err := churn.Burst(m.src, 1, 5, 60); err != nil {
 		t.Fatal(err)
@@ -98,6 +100,7 @@ func TestWitnessedEmptyingIsDone(t *testing.T) {
 // A pass that would delete more than half of the target, and more than 1,000
 // entries, is held; within the limits it is done.
 func TestManyDeletionsAreHeld(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	if err := churn.Burst(m.src, 1, 20, 1500); err != nil {
 		t.Fatal(err)
@@ -130,6 +133,7 @@ func same(t *testing.T, m *mirror) {
 
 // Another directory under the source's name is another root.
 func TestExchangedSourceIsHeld(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	if err := churn.Burst(m.src, 1, 5, 50); err != nil {
 		t.Fatal(err)

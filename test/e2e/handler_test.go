@@ -121,9 +121,10 @@ func (m *mirror) tells() {
 
 // What changes reaches the target through a handler, whatever ends it meanwhile.
 func TestHandlerMirrors(t *testing.T) {
+	beside(t)
 	for mode, text := range map[string]string{"shell": byLines, "rsyncshell": byRsync} {
 		t.Run(mode, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			m := newMirror(t)
 			// Some calls fail before they have done anything, some when they have done
 			// all, and some die.
@@ -143,6 +144,7 @@ case $((CLSYNC_ITERATION % 9)) in 7) exit 78;; esac
 // A name at which the handler always fails keeps no other file away: not in a whole
 // pass, and not in a list.
 func TestHandlerFailsAtOneName(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	text := `#!/bin/sh
 case $4 in */bad) exit 5;; esac

@@ -19,8 +19,10 @@ import (
 // Names that shells, rsync, terminals and decoders could take for something
 // else: all arrive, each deletion deletes one, and the log stays printable.
 func TestHostileNames(t *testing.T) {
+	beside(t)
 	s := scaled()
 	seeded(t, s.hostileSeeds, func(t *testing.T, seed uint64) {
+		beside(t)
 		m := newMirror(t)
 		before, err := churn.Hostile(m.src, seed, s.hostileNames/2)
 		if err != nil {
@@ -80,6 +82,7 @@ func printable(t *testing.T, m *mirror) {
 
 // Renames from one hostile name to another, and directories of such names.
 func TestHostileRenames(t *testing.T) {
+	beside(t)
 	seeded(t, 1, func(t *testing.T, seed uint64) {
 		m := newMirror(t)
 		names, err := churn.Hostile(m.src, seed, 60)

@@ -148,6 +148,7 @@ func (m *mirror) awaitProc(what string, want func(proc) bool) proc {
 // kill -9 of the supervisor, in the middle of changes: everything ends with
 // it, and the next start sweeps what is left and mends the target.
 func TestKillSupervisor(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	if err := churn.StreamFiles(m.src, 1); err != nil {
 		t.Fatal(err)

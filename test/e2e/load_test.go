@@ -23,6 +23,7 @@ func TestBurst(t *testing.T) {
 				sysctl(t, "fs.inotify.max_queued_events", queue)
 			}
 			seeded(t, s.burstSeeds, func(t *testing.T, seed uint64) {
+				beside(t)
 				m := newMirror(t).start().ready()
 				if err := churn.Burst(m.src, seed, s.burstDirs, s.burstFiles); err != nil {
 					t.Fatal(err)
@@ -73,6 +74,7 @@ func TestOverflow(t *testing.T) {
 // A steady stream of changes, most of them edits that keep the size, many in
 // the same second.
 func TestStream(t *testing.T) {
+	beside(t)
 	s := scaled()
 	seeded(t, 1, func(t *testing.T, seed uint64) {
 		m := newMirror(t)
@@ -93,9 +95,10 @@ func TestStream(t *testing.T) {
 // workers change them at once. Afterwards the daemon's tree must hold what the
 // file system holds, both ways.
 func TestDirectoryChurn(t *testing.T) {
+	beside(t)
 	s := scaled()
 	seeded(t, s.churnSeeds, func(t *testing.T, seed uint64) {
-		t.Parallel()
+		beside(t)
 		m := newMirror(t).start().ready()
 		m.churn(seed)
 		m.stop()
@@ -119,6 +122,7 @@ func (m *mirror) churn(seed uint64) {
 // A start on a tree that is there already, with a target that is nearly right:
 // wrong content, things too many, things missing.
 func TestInitialMends(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	for _, root := range []string{m.src, m.dst} {
 		if err := churn.Burst(root, 1, 20, 400); err != nil {

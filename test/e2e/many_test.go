@@ -291,6 +291,7 @@ func TestOneSyncHeldOthersGoOn(t *testing.T) {
 // --once ends although a target cannot come to be in step: with 1, naming it,
 // and not before the others are.
 func TestOnceBesideABadTarget(t *testing.T) {
+	beside(t)
 	for name, c := range map[string]struct{ target, says string }{
 		"away":    {fmt.Sprintf("rsync://127.0.0.1:%d/data", peer.ClosedPort(t)), "unreachable"},
 		"unknown": {"rsync://no-such-host.invalid/data", "host unknown"},
@@ -318,6 +319,7 @@ func TestOnceBesideABadTarget(t *testing.T) {
 // kill -9 of one sync's worker: its sync starts afresh, and no process of
 // another one is touched.
 func TestKillOneSyncsWorker(t *testing.T) {
+	beside(t)
 	names := []string{"one", "two", "three"}
 	f := newFleet(t, names...)
 	for _, p := range f.parts {

@@ -137,9 +137,10 @@ int clsyncapi_rsync(const char *include, const char *exclude)
 // What changes reaches the target through a module's functions, whatever becomes of
 // some calls.
 func TestModuleMirrors(t *testing.T) {
+	beside(t)
 	for _, mode := range []string{"so", "rsyncso"} {
 		t.Run(mode, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			m := newMirror(t)
 			m.flags = module(t, mode, modules(t, m.dst)[mode])
 			write(t, m.src+"/new\nline", "z")
@@ -153,6 +154,7 @@ func TestModuleMirrors(t *testing.T) {
 // The process in which functions are called stays for the next calls; when it is
 // killed between them, the next call has another.
 func TestModuleStays(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	m.flags = module(t, "so", strings.Replace(each, "TEXT", strconv.Quote(strings.ReplaceAll(onePath, "DST", m.dst)), 1)+
 		"int clsyncapi_sync(int n, api_eventinfo_t *events) { return mirror(n, events); }\n")

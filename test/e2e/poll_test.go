@@ -23,11 +23,13 @@ import (
 
 // All scripts hold where listings are compared.
 func TestScriptsWithPoll(t *testing.T) {
+	beside(t)
 	scripts(t, scaled().someScripts, func(t *testing.T) *mirror { return newMirror(t, "--monitor", "poll", "--poll-every", "200ms") })
 }
 
 // Changes of every kind are found by comparing listings alone.
 func TestPollFindsEveryKindOfChange(t *testing.T) {
+	beside(t)
 	m := newMirror(t, "--monitor", "poll", "--poll-every", "200ms")
 	at := func(name string) string { return filepath.Join(m.src, name) }
 	write := func(name, text string) error { return os.WriteFile(at(name), []byte(text), 0o644) }
@@ -86,9 +88,10 @@ func TestPollFindsEveryKindOfChange(t *testing.T) {
 
 // Whatever directories do while they are listed, nothing is lost.
 func TestPollInChurn(t *testing.T) {
+	beside(t)
 	s := scaled()
 	seeded(t, s.churnSeeds, func(t *testing.T, seed uint64) {
-		t.Parallel()
+		beside(t)
 		m := newMirror(t, "--monitor", "poll", "--poll-every", "100ms")
 		outside := m.src + "-outside"
 		if err := os.Mkdir(outside, 0o755); err != nil {
@@ -216,6 +219,7 @@ func TestBlindMonitorIsRefused(t *testing.T) {
 // Rules of the administrator's decide by place: for a sync that does not say, and if
 // they are mandatory, against one that does. The log names the rule.
 func TestMonitorRules(t *testing.T) {
+	beside(t)
 	f := newFleet(t, "silent", "overruled", "stubborn")
 	base := filepath.Dir(f.file)
 	f.service = []string{fmt.Sprintf("monitor_rules = [%q, %q, %q]", "path "+base+"/silent poll 300ms", "path "+base+"/stub* poll", "mandatory path "+base+"/over* poll 200ms")}

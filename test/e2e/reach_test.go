@@ -18,6 +18,7 @@ import (
 // A handler with a network copies to another host itself, by the ssh of its own rsync,
 // with a key that it is shown; what it failed at is told again.
 func TestHandlerOverSSH(t *testing.T) {
+	beside(t)
 	testenv.NeedTool(t, "ssh")
 	s := peer.StartSSHD(t, peer.SSHOptions{})
 	m := untargeted(t, "rsyncshell", "")
@@ -44,6 +45,7 @@ exec rsync -aH --delete --modify-window=-1 --exclude-from="$4" --include-from="$
 
 // Without a network the same fails, and says that it does.
 func TestHandlerWithoutNetwork(t *testing.T) {
+	beside(t)
 	m := untargeted(t, "simple", "")
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {

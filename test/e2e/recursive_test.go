@@ -11,6 +11,7 @@ import (
 // A handler that is told of whole directories by one call keeps a target in step,
 // whatever fails meanwhile.
 func TestHandlerOfWholeDirectories(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	text := `#!/bin/sh
 case $((CLSYNC_ITERATION % 5)) in 3) exit 77;; esac
@@ -33,6 +34,7 @@ while IFS= read -r path; do
 
 // The same of a tree that moves into the source.
 func TestHandlerIsToldOfWholeDirectories(t *testing.T) {
+	beside(t)
 	m := untargeted(t, "shell", "#!/bin/sh\necho \"called $1 $3.\"\n[ \"$1\" = initialsync ] || cat \"$3\"\n")
 	m.flags = append(m.flags, "--handler-recursive")
 	write(t, m.src+"/f", "x")
@@ -53,6 +55,7 @@ func TestHandlerIsToldOfWholeDirectories(t *testing.T) {
 // A handler that asks for changes of owners is told of a file once, and then when its
 // owner is another.
 func TestHandlerChanges(t *testing.T) {
+	beside(t)
 	m := untargeted(t, "simple", "#!/bin/sh\necho \"told $4.\"\n")
 	m.flags = append(m.flags, "--handler-changes", "uid", "--handler-changes", "gid")
 	m.start("--delay", "50ms")

@@ -16,6 +16,7 @@ import (
 // Signals load blocks of clsync's files, and SIGHUP reads them anew with what is
 // loaded; a block with a fault is told at the start.
 func TestReloadClsyncBlocks(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	dir := filepath.Dir(m.src)
 	conf, less, more := dir+"/clsync.conf", dir+"/less", dir+"/more"

@@ -113,6 +113,7 @@ func underWay(t *testing.T) (m *mirror, s *peer.SSHD, commands [2]proc) {
 // The command of an ssh target, while it works: each kind of right is what
 // SECURITY.md says, for rsync and for ssh.
 func TestRemoteCommandIsConfined(t *testing.T) {
+	beside(t)
 	doc := documented(t)
 	m, s, commands := underWay(t)
 	worker := ids(t, m.the("lockstep-worker").pid)

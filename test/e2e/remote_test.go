@@ -42,14 +42,19 @@ func overDaemon(t *testing.T, flags ...string) *mirror {
 func overNetwork(t *testing.T, test func(t *testing.T, prepare func(t *testing.T, flags ...string) *mirror)) {
 	testenv.NeedTool(t, "ssh")
 	t.Run("ssh", func(t *testing.T) {
+		beside(t)
 		s := peer.StartSSHD(t, peer.SSHOptions{})
 		test(t, func(t *testing.T, flags ...string) *mirror { return overSSH(t, s, flags...) })
 	})
-	t.Run("daemon", func(t *testing.T) { test(t, overDaemon) })
+	t.Run("daemon", func(t *testing.T) {
+		beside(t)
+		test(t, overDaemon)
+	})
 }
 
 // Every single change, to both kinds of remote targets.
 func TestRemoteScripts(t *testing.T) {
+	beside(t)
 	overNetwork(t, func(t *testing.T, prepare func(t *testing.T, flags ...string) *mirror) {
 		scripts(t, scaled().someScripts, func(t *testing.T) *mirror { return prepare(t) })
 	})
@@ -57,9 +62,11 @@ func TestRemoteScripts(t *testing.T) {
 
 // The burst, to both kinds.
 func TestRemoteBurst(t *testing.T) {
+	beside(t)
 	s := scaled()
 	overNetwork(t, func(t *testing.T, prepare func(t *testing.T, flags ...string) *mirror) {
 		seeded(t, min(s.burstSeeds, 3), func(t *testing.T, seed uint64) {
+			beside(t)
 			m := prepare(t).start().ready()
 			if err := churn.Burst(m.src, seed, s.burstDirs, s.burstFiles); err != nil {
 				t.Fatal(err)
@@ -74,9 +81,11 @@ func TestRemoteBurst(t *testing.T) {
 
 // Directories that move, vanish, come back and exchange names, to both kinds.
 func TestRemoteChurn(t *testing.T) {
+	beside(t)
 	s := scaled()
 	overNetwork(t, func(t *testing.T, prepare func(t *testing.T, flags ...string) *mirror) {
 		seeded(t, min(s.churnSeeds, 3), func(t *testing.T, seed uint64) {
+			beside(t)
 			m := prepare(t).start().ready()
 			m.churn(seed)
 			m.stop()
@@ -87,6 +96,7 @@ func TestRemoteChurn(t *testing.T) {
 // A remote target that is nearly right at the start: wrong content, things too
 // many, things missing.
 func TestRemoteInitialMends(t *testing.T) {
+	beside(t)
 	overNetwork(t, func(t *testing.T, prepare func(t *testing.T, flags ...string) *mirror) {
 		m := prepare(t)
 		for _, root := range []string{m.src, m.dst} {
@@ -104,6 +114,7 @@ func TestRemoteInitialMends(t *testing.T) {
 
 // --once to a remote target, as a person would try it first.
 func TestRemoteOnce(t *testing.T) {
+	beside(t)
 	overNetwork(t, func(t *testing.T, prepare func(t *testing.T, flags ...string) *mirror) {
 		m := prepare(t)
 		write(t, m.src+"/f", "x")
@@ -118,6 +129,7 @@ func TestRemoteOnce(t *testing.T) {
 // The guard of deletions holds for targets that cannot be counted from here,
 // too: a source that was emptied while nobody watched deletes nothing.
 func TestRemoteEmptySourceIsHeld(t *testing.T) {
+	beside(t)
 	overNetwork(t, func(t *testing.T, prepare func(t *testing.T, flags ...string) *mirror) {
 		m := prepare(t)
 		if err := churn.Burst(m.src, 1, 5, 50); err != nil {
@@ -143,6 +155,7 @@ func TestRemoteEmptySourceIsHeld(t *testing.T) {
 // kill -9 of whatever serves a remote target, in the middle of changes: nothing
 // is lost, and nothing of it stays.
 func TestRemoteKill(t *testing.T) {
+	beside(t)
 	s := peer.StartSSHD(t, peer.SSHOptions{})
 	m := overSSH(t, s, "--retry-initial", "100ms", "--retry-max", "500ms", "--bwlimit", "2MiB").start().ready()
 	for i, victim := range []string{"ssh", "rsync", "lockstep-runner", "lockstep-worker", "lockstep-helper"} {

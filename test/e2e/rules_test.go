@@ -106,7 +106,9 @@ func noneOf(t *testing.T, dst string, rules []rule) {
 // What rules permit is on the target, and nothing else, whatever the names are, at
 // the start and while things change.
 func TestRules(t *testing.T) {
+	beside(t)
 	seeded(t, 3*scaled().churnSeeds, func(t *testing.T, seed uint64) {
+		beside(t)
 		r := churn.Rand(seed, 500)
 		m := newMirror(t)
 		paths, err := churn.Hostile(m.src, seed, 150)
@@ -164,6 +166,7 @@ func TestRules(t *testing.T) {
 
 // Changes in a directory that is not to be monitored come with the next whole pass.
 func TestUnmonitored(t *testing.T) {
+	beside(t)
 	m := newMirror(t, "--rules", "-m^still$")
 	put(t, m.src+"/still/file", "1")
 	m.start().ready()

@@ -63,6 +63,19 @@ func seeded(t *testing.T, n int, test func(t *testing.T, seed uint64)) {
 	}
 }
 
+// beside lets a test go on beside others (as many as -parallel says): most of them
+// wait most of the time. Who calls it asserts that all it makes and looks at is its
+// own (directories, runtime and state directory, processes by descent) and that it
+// stays right however slow the machine is: it measures no latency and no processor
+// time; changes no kernel variable and no environment; mounts nothing; does not look
+// at the whole machine, and exhausts nothing that others need. A test with a word of
+// one of these is not beside others: Go runs those one at a time, before all that
+// are.
+func beside(t *testing.T) {
+	t.Helper()
+	t.Parallel()
+}
+
 // alone keeps other runs of this suite on the machine from changing kernel
 // variables at the same time: each would restore what the other one has set.
 func alone(t *testing.T) (unlock func()) {

@@ -18,6 +18,7 @@ import (
 // before the first sync is there before the mirror starts; what stands after
 // the last one checks.
 func TestScripts(t *testing.T) {
+	beside(t)
 	scripts(t, 1, func(t *testing.T) *mirror { return newMirror(t) })
 }
 
@@ -36,7 +37,7 @@ func scripts(t *testing.T, every int, prepare func(t *testing.T) *mirror) {
 			continue
 		}
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			text, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)

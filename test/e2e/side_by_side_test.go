@@ -98,7 +98,7 @@ func TestSideBySide(t *testing.T) {
 	}
 	for name, v := range variants {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			sideBySide(t, cmp.Or(v.mode, name), v)
 		})
 	}

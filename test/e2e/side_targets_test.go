@@ -19,6 +19,7 @@ import (
 // targets are what is compared, each with its source. clsync's differs where its lists
 // do, and lockstep's in what rules leave out.
 func TestTargetsSideBySide(t *testing.T) {
+	beside(t)
 	var sides [2]*side
 	for i, name := range []string{"clsync", "lockstep"} {
 		s := newSide(t, name, "rsyncdirect", sideTree)

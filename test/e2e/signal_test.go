@@ -23,6 +23,7 @@ func slow(t *testing.T, flags ...string) *mirror {
 
 // SIGTERM lets the running command finish.
 func TestTermDrains(t *testing.T) {
+	beside(t)
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGQUIT} {
 		t.Run(sig.String(), func(t *testing.T) {
 			m := slow(t, "--stop-timeout", "60s")
@@ -83,6 +84,7 @@ func TestSecondInt(t *testing.T) {
 
 // What a killed command left on the target is gone after the next start.
 func TestDebrisIsRemoved(t *testing.T) {
+	beside(t)
 	m := slow(t)
 	p := m.any("rsync")
 	if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil {

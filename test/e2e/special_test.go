@@ -20,6 +20,7 @@ import (
 // Sockets and devices are skipped, counted and said; the rest is in step, and
 // --once says by its code that something is missing.
 func TestSocketsAndDevices(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	special := func(dir string) {
 		t.Helper()
@@ -90,6 +91,7 @@ func TestDevicesAreCopied(t *testing.T) {
 // A tree deeper than PATH_MAX: what can be named is in step, what cannot is
 // counted and said, and nothing is deleted for it.
 func TestTooDeep(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	write(t, m.src+"/file", "x")
 	deep(t, m.src, 40)
@@ -120,6 +122,7 @@ func TestTooDeep(t *testing.T) {
 // rsync deletes nothing at all where it cannot read something: trees that are too
 // deep change places, and what is not in them any more goes all the same.
 func TestTooDeepChangesPlaces(t *testing.T) {
+	beside(t)
 	m := newMirror(t, "--exclude", "*.tmp") // then what is gone is pruned as well
 	for _, d := range []string{"a", "b"} {
 		mkdir(t, m.src+"/"+d+"/only-in-"+d)

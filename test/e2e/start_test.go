@@ -20,9 +20,10 @@ import (
 // both are under way, nothing is lost: starts at random moments of a churn that
 // goes on during them, and ends at another one.
 func TestStartInChurn(t *testing.T) {
+	beside(t)
 	s := scaled()
 	seeded(t, s.churnSeeds, func(t *testing.T, seed uint64) {
-		t.Parallel()
+		beside(t)
 		m := newMirror(t)
 		outside := m.src + "-outside"
 		if err := os.Mkdir(outside, 0o755); err != nil {
@@ -56,6 +57,7 @@ func TestStartInChurn(t *testing.T) {
 // What changes after the pass was there and before the watch is: the helper is
 // stopped in the middle of its walk.
 func TestChangeBetweenPassAndWatch(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	deep := filepath.Join(m.src, "a", strings.Repeat("d/", 12)+"e")
 	away := m.src + "-outside"
@@ -124,6 +126,7 @@ func put(t *testing.T, path, text string) {
 // What is in step already is compared, and no command is run; what changed while
 // nothing watched is brought over, and rsync is kept from the rest.
 func TestStartInStep(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	for i := range 200 {
 		put(t, fmt.Sprintf("%s/%d/%d/file", m.src, i%10, i), fmt.Sprint(i))
@@ -152,6 +155,7 @@ func TestStartInStep(t *testing.T) {
 // as they were, is found by the time at which its status changed, whether lockstep
 // was stopped before or killed.
 func TestContentThatTimeDoesNotShow(t *testing.T) {
+	beside(t)
 	m := newMirror(t)
 	old := time.Now().Add(-time.Hour)
 	behind := func(text string) {

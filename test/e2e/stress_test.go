@@ -23,7 +23,7 @@ func TestRenameStress(t *testing.T) {
 	short := builtWith(t, "shortqueue")
 	for _, c := range []stressed{{"inotify", "16384", ""}, {"inotify", "1024", ""}, {"fanotify", "unlimited", ""}, {"fanotify", "1024", short}} {
 		t.Run(c.monitor+"/queue="+c.queue, func(t *testing.T) {
-			t.Parallel() // each a daemon of its own: what one does the others must not mind
+			beside(t) // each a daemon of its own: what one does the others must not mind
 			s := scaled()
 			seeded(t, s.stressSeeds, func(t *testing.T, seed uint64) {
 				rate := 2000
@@ -136,6 +136,7 @@ func (m *mirror) ticks() string {
 // verify_every: the tree is compared with the file system at an interval, while
 // it changes and while it does not, and that is told with its numbers.
 func TestVerifyEvery(t *testing.T) {
+	beside(t)
 	m := newMirror(t, "--verify-every", "1s")
 	hundred(t, m.src, 100)
 	m.start().ready()

@@ -66,6 +66,7 @@ func (m *mirror) refused(code int, want string) {
 // An rsync that is too old, or lies: what the trial at the start shows decides,
 // also when all is watched before it has shown it.
 func TestUselessRsync(t *testing.T) {
+	beside(t)
 	for name, c := range badRsyncs {
 		for _, once := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, once %v", name, once), func(t *testing.T) {
@@ -108,6 +109,7 @@ func TestUselessRsyncMakesNoTarget(t *testing.T) {
 
 // One useless rsync of several is the end of all, before any target is touched.
 func TestUselessRsyncOfSeveral(t *testing.T) {
+	beside(t)
 	f := newFleet(t, "fine", "spoilt")
 	for _, part := range f.parts {
 		write(t, part.src+"/f", "x")

@@ -19,6 +19,7 @@ func untargeted(t *testing.T, mode, text string) *mirror {
 
 // A handler without a target is told of what is there and of what changes.
 func TestHandlerWithoutTarget(t *testing.T) {
+	beside(t)
 	const shows = "#!/bin/sh\ncat \"$3\"\n"
 	for mode, c := range map[string]struct{ text, whole, came, gone string }{
 		"shell":      {shows, "sync src 256 d/f", " d/new", "sync src 512 d/f"},
@@ -26,7 +27,7 @@ func TestHandlerWithoutTarget(t *testing.T) {
 		"simple":     {"#!/bin/sh\necho \"$*\"\n", "sync src 256 SRC/d/f", " SRC/d/new", "sync src 512 SRC/d/f"},
 	} {
 		t.Run(mode, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			m := untargeted(t, mode, c.text)
 			tells := func(line string) func(record) bool { return says(strings.ReplaceAll(line, "SRC", m.src)) }
 			mkdir(t, m.src+"/d")
@@ -49,6 +50,7 @@ func TestHandlerWithoutTarget(t *testing.T) {
 // lists would have it delete all, the pass is held until a person agrees. So is one
 // of another directory.
 func TestHandlerWithoutTargetIsHeld(t *testing.T) {
+	beside(t)
 	m := untargeted(t, "rsyncshell", "#!/bin/sh\necho \"called $CLSYNC_STATUS\"\n")
 	write(t, m.src+"/f", "x")
 	if code := m.once("--once"); code != 0 || !strings.Contains(m.output(), "called initsync") {
@@ -139,6 +141,7 @@ func TestClsyncEcho(t *testing.T) {
 
 // A hook of such a sync has the source, and no target that could be shown to it.
 func TestHandlerWithoutTargetHasHooks(t *testing.T) {
+	beside(t)
 	m := untargeted(t, "shell", "#!/bin/sh\necho \"called $CLSYNC_STATUS\"\n")
 	write(t, m.src+"/f", "x")
 	last := hookScript(t, strings.ReplaceAll("#!/bin/sh\necho \"hook: $CLSYNC_STATUS $(cat SRC/f)\"\n", "SRC", m.src))

@@ -148,6 +148,7 @@ func heldAsUser(t *testing.T, p proc, fds map[string]int) {
 // A directory that its user may not list is told, and counted, and watched as
 // soon as he may.
 func TestWatchAsUserUnreadable(t *testing.T) {
+	beside(t)
 	for _, monitor := range []string{"inotify", "poll", "dnotify"} {
 		t.Run(monitor, func(t *testing.T) {
 			dir := openDir(t, anyone)

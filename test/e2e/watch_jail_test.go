@@ -183,7 +183,7 @@ func TestWatchRootFollowed(t *testing.T) {
 			continue
 		}
 		t.Run(m.name, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			base := t.TempDir()
 			mkdir(t, base+"/r", base+"/r/d")
 			s := spyOn(t, base+"/r", append([]string{"--format", "json", "--follow-renames"}, m.flags...)...)

@@ -64,7 +64,7 @@ func TestWatchSeveral(t *testing.T) {
 	needInstances(t, 4)
 	for _, m := range watchMonitors {
 		t.Run(m.name, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			testenv.NeedRoot(t)
 			base := t.TempDir()
 			one, two := base+"/one", base+"/two"

@@ -86,6 +86,7 @@ func unwalked(root, outside string, r *rand.Rand) error {
 // With fanotify a watch is ready without having counted a directory; and who has
 // looked at the tree before, and applies the lines from then on, has what is there.
 func TestWatchReadyUnwalked(t *testing.T) {
+	beside(t)
 	for seed := range uint64(min(scaled().churnSeeds, 3)) {
 		dir, outside := t.TempDir(), t.TempDir()
 		wideTree(t, dir, readyDirs)

@@ -116,7 +116,7 @@ func watchScripts(t *testing.T, program string) {
 				}
 				name := strings.TrimSuffix(filepath.Base(path), ".txt")
 				t.Run(m.name+"/"+name, func(t *testing.T) {
-					t.Parallel()
+					beside(t)
 					text, err := os.ReadFile(path)
 					if err != nil {
 						t.Fatal(err)
