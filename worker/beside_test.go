@@ -14,15 +14,60 @@ import (
 // newBeside is a root whose first pass begins beside the first walk; the
 // answers to both are the test's.
 func newBeside(t *testing.T) *several {
-	s := &several{root: testRoot(t, 1), t: t}
-	s.cfg.Beside = true
-	s.asks.Flying = walks.Most
-	s.demand("start")
-	s.advance()
+	s := startBeside(t, 0)
 	if !s.walking || s.targets[0].Pass != deliver.PassRunning {
 		t.Fatal("walk and pass do not begin together")
 	}
 	return s
+}
+
+// startBeside is a root whose first walk has begun, and goes alone for a while.
+func startBeside(t *testing.T, alone time.Duration) *several {
+	s := &several{root: testRoot(t, 1), t: t}
+	s.cfg.Beside, s.cfg.BesideAfter = true, alone
+	s.asks.Flying = walks.Most
+	s.demand("start")
+	s.advance()
+	return s
+}
+
+// A walk that goes alone is joined by its pass when it has lasted long enough, and not
+// sooner; what it was asked from its beginning on is enough for a pass that begins later.
+func TestPassJoinsItsWalk(t *testing.T) {
+	s := startBeside(t, time.Second)
+	at := s.e.now.Add(time.Second)
+	if s.targets[0].Pass != deliver.PassWaiting || !s.next().Equal(at) {
+		t.Fatalf("pass %v, due %v", s.targets[0].Pass, s.next())
+	}
+	s.e.now = at.Add(-1)
+	s.advance()
+	if s.targets[0].Pass != deliver.PassWaiting {
+		t.Fatal("begun too early")
+	}
+	s.e.now = at
+	s.advance()
+	if s.targets[0].Pass != deliver.PassRunning || !s.walking {
+		t.Fatal("not begun beside the walk")
+	}
+	if n := s.next(); n.Equal(at) {
+		t.Fatal("still due")
+	}
+	s.ends(s.started(), 0)
+	s.initials(0)
+	s.listing()
+	s.initials(1)
+}
+
+// A walk that ends sooner is followed by its pass.
+func TestPassFollowsAShortWalk(t *testing.T) {
+	s := startBeside(t, time.Second)
+	s.listing(socket())
+	if s.targets[0].Pass != deliver.PassRunning || s.walking || !s.besideAt.IsZero() {
+		t.Fatalf("pass %v", s.targets[0].Pass)
+	}
+	s.e.now = s.e.now.Add(2 * time.Second)
+	s.ends(s.started(), 0) // by all rules: it is not made again
+	s.initials(1)
 }
 
 // listing answers the only walk.

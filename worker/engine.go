@@ -54,7 +54,7 @@ type Ends struct {
 
 // engine owns all state; only run and what it calls touch it.
 type engine struct {
-	log      logger
+	log      pump.Log
 	calm     *calm.Collector
 	rules    *ordered.Set
 	helper   Helper
@@ -93,7 +93,7 @@ var errDrained = errors.New("drained")
 // starts afresh and every root is compared again.
 func Run(d Ends, build string) error {
 	e := &engine{
-		log:      logger{d.Log},
+		log:      pump.Log{W: d.Log},
 		calm:     d.Calm,
 		rules:    d.Rules,
 		helper:   d.Helper,

@@ -30,7 +30,7 @@ func (r *root) startPoll() {
 			r.track.Path(e, r.e.now)
 		},
 		Say: func(rel string, status uint16) {
-			r.e.log.printf(deliver.Warn, "%s: cannot list %s just now: %s; it is listed again, and compared with what was there before", r.name, phrase.Dir(rel), phrase.Status(ipc.Status(status)))
+			r.e.log.Printf(deliver.Warn, "%s: cannot list %s just now: %s; it is listed again, and compared with what was there before", r.name, phrase.Dir(rel), phrase.Status(ipc.Status(status)))
 		},
 	})
 }
@@ -81,7 +81,7 @@ func (r *root) startBusy() {
 		Emit:  func(e monitor.PathEvent) { r.track.Path(e, r.e.now) },
 		Prune: func(rel string) { (*sink)(r).Dirty(rel, track.Attr|track.Replaced, nil) },
 		Say: func(rel string, begins bool) {
-			r.e.log.printf(deliver.Notice, "%s: %s", r.name, phrase.Busy(rel, begins))
+			r.e.log.Printf(deliver.Notice, "%s: %s", r.name, phrase.Busy(rel, begins))
 		},
 	}, r.track)
 }

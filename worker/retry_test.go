@@ -39,7 +39,7 @@ func testRoot(t *testing.T, targets int) *root {
 		t.Fatal(err)
 	}
 	e := &engine{
-		log: logger{io.Discard}, helper: pump.NewClient(r0), now: time.Now(),
+		log: pump.Log{W: io.Discard}, helper: pump.NewClient(r0), now: time.Now(),
 		feed: source, flights: map[uint32]deliver.Flight{},
 		jobs: map[ipc.JobID]*deliver.Task{}, early: map[ipc.JobID]ipc.Exited{},
 	}

@@ -60,6 +60,7 @@ type root struct {
 	names    int        // in links, when it was last made anew
 	retryAt  time.Time  // when directories that failed are listed again
 	verified uint64     // verifications ended when the pass's walk began
+	besideAt time.Time  // when the passes begin beside the initial walk; zero: not
 }
 
 func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets map[ipc.TargetID]string) (*root, error) {
@@ -78,7 +79,7 @@ func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets m
 	r.startPoll()
 	r.startBusy()
 	if r.inexact && c.Delete != settings.DeleteNever && c.Tell == settings.TellNothing {
-		e.log.printf(deliver.Warn, "%s: rsync does not know rules, nor all exclude patterns (not those with ?, [, \\ or !): "+
+		e.log.Printf(deliver.Warn, "%s: rsync does not know rules, nor all exclude patterns (not those with ?, [, \\ or !): "+
 			"what they match in the source is left out as it should be, but what they match on the target alone is deleted", r.name)
 	}
 	for _, id := range c.Targets {
@@ -113,7 +114,7 @@ func (r *root) demand(cause string, targets ...*deliver.Target) {
 	}
 	if cause != "start" {
 		r.account.Called(cause)
-		r.e.log.printf(deliver.Notice, "%s: comparing the whole tree: %s", r.name, cause)
+		r.e.log.Printf(deliver.Notice, "%s: comparing the whole tree: %s", r.name, cause)
 	}
 	for _, t := range targets {
 		t.Queue.AddWhole(r.e.now)
@@ -222,9 +223,10 @@ func (r *root) stepWhole() {
 		return
 	}
 	if !r.walkEnded() {
+		r.stepBeside()
 		return
 	}
-	r.ready, r.walking = true, false
+	r.ready, r.walking, r.besideAt = true, false, time.Time{}
 	r.links.Sweep() // of names in trees that left no event tells
 	r.names = r.links.Len()
 	r.omitRefused()
@@ -246,7 +248,7 @@ func (r *root) stepWhole() {
 func (r *root) omitRefused() {
 	for _, rel := range r.track.Failing() {
 		if r.omit.All(rel); r.refused.Add(rel) { // it was told of under another name
-			r.e.log.printf(deliver.Warn, "%s: what still cannot be watched or listed is now %s", r.name, phrase.Dir(rel))
+			r.e.log.Printf(deliver.Warn, "%s: what still cannot be watched or listed is now %s", r.name, phrase.Dir(rel))
 		}
 	}
 }
@@ -269,8 +271,17 @@ func (r *root) startWalk() {
 		return
 	}
 	r.track.Start(r.listsAll(), clock.Since(r.began))
+	r.besideAt = r.began.Add(r.cfg.BesideAfter)
+	r.stepBeside()
+}
+
+// stepBeside begins the passes beside the initial walk, if it has lasted long enough.
+func (r *root) stepBeside() {
+	if r.besideAt.IsZero() || r.e.now.Before(r.besideAt) {
+		return
+	}
 	rules, _ := r.omit.Rules()
-	r.known = len(rules)
+	r.besideAt, r.known = time.Time{}, len(rules)
 	for _, t := range r.targets {
 		if t.Pass == deliver.PassWaiting {
 			t.BeginBeside(rules)
@@ -322,6 +333,7 @@ func (r *root) next() time.Time {
 		next = at
 	}
 	next = deliver.Earlier(deliver.Earlier(deliver.Earlier(next, r.retryAt), r.account.Next(r.seen())), r.nextPoll())
+	next = deliver.Earlier(next, r.besideAt)
 	if !r.walking {
 		next = deliver.Earlier(next, r.limit.Next())
 	}

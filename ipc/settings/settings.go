@@ -61,8 +61,10 @@ type Sync struct {
 	// next one is due; 0: only when there is a reason.
 	FullSyncEvery time.Duration
 	// Beside: the first pass may begin beside the first walk, because the source's
-	// file system tells by ctime what has changed meanwhile.
-	Beside bool
+	// file system tells by ctime what has changed meanwhile: once the walk has lasted
+	// BesideAfter.
+	Beside      bool
+	BesideAfter time.Duration
 	// Unsure, in nanoseconds since 1970, is since when content may have changed that no
 	// target was told of, and that size and time do not show; 0: nothing is known of that.
 	Unsure uint64
@@ -274,6 +276,7 @@ func (w *Worker) Layout(c *wire.Codec) {
 		wire.Enum(c, &s.Delete, numDeletes)
 		wire.Span(c, &s.FullSyncEvery)
 		wire.Flag(c, &s.Beside)
+		wire.Span(c, &s.BesideAfter)
 		wire.U64(c, &s.Unsure)
 		wire.Span(c, &s.VerifyEvery)
 		wire.Span(c, &s.UnwatchedEvery)
