@@ -3,7 +3,7 @@ package ipc
 import "encoding/binary"
 
 // DirPacker streams the answer to a Watch: directories and their entries go
-// into packets of at most MaxPacket bytes, and nothing is allocated per entry.
+// into packets of at most fullPacket bytes, and nothing is allocated per entry.
 type DirPacker struct {
 	// Send gets each packet that is full, and the last one. It must not keep it.
 	Send func(pkt []byte) error
@@ -24,18 +24,19 @@ const (
 	entryHead = 1 + 4 + 8 + 8 + 8 + 8 + 4
 )
 
+// fullPacket is small beside what a socket holds (wmem_default, 208 KiB): whoever
+// waits for room is not woken before three quarters of it are free (unix_writable).
+const fullPacket = 16 << 10
+
 // Reset begins the answer to request seq.
 func (p *DirPacker) Reset(seq uint32) {
-	if p.b == nil {
-		p.b = make([]byte, 0, MaxPacket)
-	}
 	p.seq, p.dirs = seq, 0
 	p.b = append(appendHeader(p.b[:0], TypeWatchAnswer, seq), 0, 0, 0, 0)
 }
 
 // Open begins a directory's record. Status, More and Entries are not used.
 func (p *DirPacker) Open(d Dir) error {
-	if len(p.b)+dirHead > MaxPacket {
+	if len(p.b)+dirHead > fullPacket {
 		if err := p.flush(false); err != nil {
 			return err
 		}
@@ -57,7 +58,7 @@ func (p *DirPacker) begin(d Dir) {
 // Add puts an entry into the open directory, going on in a new packet when this
 // one is full. The name is the caller's to check.
 func (p *DirPacker) Add(e Entry, name []byte) error {
-	if len(p.b)+entryHead+len(name) > MaxPacket {
+	if len(p.b)+entryHead+len(name) > fullPacket {
 		p.b[p.at+atMore] = 1
 		p.count()
 		if err := p.flush(false); err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"runtime"
 	"time"
 
 	"lockstep/ipc"
@@ -72,16 +73,16 @@ func (j *job) survey() (survey.Result, *narrow.Set, error) {
 		return survey.Result{}, nil, err
 	}
 	h, unknown := survey.ReadHidden(j.list)
-	c := j.r.compare()
+	c, alone := j.r.compare(), survey.Alone(runtime.NumCPU())
 	if unknown != nil {
 		h, c = &survey.Hidden{}, nil
 	}
 	// A rough bound will do in most cases; where not, a second walk costs less
 	// than a dry run.
-	s, err := survey.Trees(cfg.Source, cfg.Target, h, min(cfg.MaxDeletePercent, 100)*3/4, over, c)
+	s, err := survey.Trees(cfg.Source, cfg.Target, h, min(cfg.MaxDeletePercent, 100)*3/4, over, c, alone)
 	unsure := s.Unsure || unknown != nil
 	if err == nil && s.Rough && !unsure && s.Bound > limit(s.Entries, cfg.MaxDeletePercent, cfg.MaxDeleteEntries) {
-		s, err = survey.Trees(cfg.Source, cfg.Target, h, 0, over, nil)
+		s, err = survey.Trees(cfg.Source, cfg.Target, h, 0, over, nil, alone)
 	}
 	s.Unsure = s.Unsure || unsure
 	if err != nil || !s.Compared || s.Unsure {

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"lockstep/worker/clock"
 	"lockstep/worker/walks"
 	"testing"
 	"time"
@@ -14,15 +15,77 @@ import (
 // newBeside is a root whose first pass begins beside the first walk; the
 // answers to both are the test's.
 func newBeside(t *testing.T) *several {
-	s := &several{root: testRoot(t, 1), t: t}
-	s.cfg.Beside = true
-	s.asks.Flying = walks.Most
-	s.demand("start")
-	s.advance()
+	s := startBeside(t, 0)
 	if !s.walking || s.targets[0].Pass != deliver.PassRunning {
 		t.Fatal("walk and pass do not begin together")
 	}
 	return s
+}
+
+// startBeside is a root whose first walk has begun, and goes alone for a while.
+func startBeside(t *testing.T, alone time.Duration) *several {
+	s := &several{root: testRoot(t, 1), t: t}
+	s.cfg.Beside, s.cfg.BesideAfter = true, alone
+	s.asks.Flying = walks.Most
+	s.demand("start")
+	s.advance()
+	return s
+}
+
+// A walk that goes alone is joined by its pass when it has lasted long enough, and not
+// sooner; what it was asked from its beginning on is enough for a pass that begins later.
+func TestPassJoinsItsWalk(t *testing.T) {
+	s := startBeside(t, time.Second)
+	at := s.e.now.Add(time.Second)
+	if s.targets[0].Pass != deliver.PassWaiting || !s.next().Equal(at) {
+		t.Fatalf("pass %v, due %v", s.targets[0].Pass, s.next())
+	}
+	s.e.now = at.Add(-1)
+	s.advance()
+	if s.targets[0].Pass != deliver.PassWaiting {
+		t.Fatal("begun too early")
+	}
+	s.e.now = at
+	s.advance()
+	if s.targets[0].Pass != deliver.PassWaiting || !s.next().IsZero() {
+		t.Fatalf("begun while what was asked for before is not answered, or due: %v", s.next())
+	}
+	s.lists(0, "", track.Entry{Kind: listing.KindDir, Nlink: 2, Name: "a"}, track.Entry{Kind: listing.KindDir, Nlink: 2, Name: "b"})
+	if s.targets[0].Pass != deliver.PassWaiting {
+		t.Fatal("begun while what was asked for before may be answered in part")
+	}
+	s.lists(clock.Since(at), "a")
+	if s.targets[0].Pass != deliver.PassRunning || !s.walking {
+		t.Fatal("not begun beside the walk")
+	}
+	s.ends(s.started(), 0)
+	s.initials(0)
+	s.lists(clock.Since(at), "b")
+	s.initials(1)
+}
+
+// lists is the listing of the directory at rel, the first one that is wanted.
+func (s *several) lists(since uint64, rel string, entries ...track.Entry) {
+	s.t.Helper()
+	if len(s.asks.List) == 0 || s.asks.List[0].Rel != rel || s.asks.List[0].Since != since {
+		s.t.Fatalf("walks %+v, want %q with times since %d", s.asks.List, rel, since)
+	}
+	w := s.asks.List[0]
+	s.asks.List = s.asks.List[1:]
+	s.listed(rel, listing.Part{Serial: w.Serial, WD: int32(w.Serial), Entries: entries}, s.e.now)
+	s.advance()
+}
+
+// A walk that ends sooner is followed by its pass.
+func TestPassFollowsAShortWalk(t *testing.T) {
+	s := startBeside(t, time.Second)
+	s.lists(0, "", socket())
+	if s.targets[0].Pass != deliver.PassRunning || s.walking || !s.beside.Next().IsZero() {
+		t.Fatalf("pass %v", s.targets[0].Pass)
+	}
+	s.e.now = s.e.now.Add(2 * time.Second)
+	s.ends(s.started(), 0) // by all rules: it is not made again
+	s.initials(1)
 }
 
 // listing answers the only walk.

@@ -14,6 +14,7 @@ import (
 	"lockstep/monitor"
 	"lockstep/rules/ordered"
 	"lockstep/worker/account"
+	"lockstep/worker/barrier"
 	"lockstep/worker/deliver"
 	"lockstep/worker/pump"
 	"lockstep/worker/watch"
@@ -54,7 +55,7 @@ type Ends struct {
 
 // engine owns all state; only run and what it calls touch it.
 type engine struct {
-	log      logger
+	log      pump.Log
 	calm     *calm.Collector
 	rules    *ordered.Set
 	helper   Helper
@@ -62,7 +63,7 @@ type engine struct {
 	feed     Feed
 	takers   monitor.Takers // of what it tells
 	failed   chan error     // what ended it
-	barriers []func()       // called once the events up to then were applied
+	barriers barrier.Queue  // called once the events up to then were applied
 	fatal    error
 	now      time.Time
 	roots    []*root
@@ -93,12 +94,13 @@ var errDrained = errors.New("drained")
 // starts afresh and every root is compared again.
 func Run(d Ends, build string) error {
 	e := &engine{
-		log:      logger{d.Log},
+		log:      pump.Log{W: d.Log},
 		calm:     d.Calm,
 		rules:    d.Rules,
 		helper:   d.Helper,
 		reporter: pump.NewReporter(d.Status),
 		feed:     d.Events,
+		barriers: barrier.Queue{Mark: d.Events.Mark},
 		output:   d.Output,
 		failed:   make(chan error, 1),
 		now:      time.Now(),
@@ -139,7 +141,7 @@ func (e *engine) run(commands <-chan status.Command) error {
 		case b := <-e.feed.Filled():
 			e.now = time.Now()
 			if b == nil {
-				e.caughtUp()
+				e.barriers.Reached()
 				break
 			}
 			err := e.decode(b)
@@ -265,7 +267,7 @@ func (e *engine) hello(m ipc.Message) error {
 		if r.cfg.Monitor == settings.MonitorDnotify {
 			// What was listed before it is watched could change unheard. The first
 			// mark is answered when all is.
-			e.barrier(func() { r.demand("start") })
+			e.barriers.Add(func() { r.demand("start") })
 			continue
 		}
 		r.demand("start")
@@ -344,36 +346,4 @@ func (e *engine) exited(x ipc.Exited) {
 	}
 	delete(e.jobs, x.Job)
 	k.Exited(x)
-}
-
-// barrier has f called once every event up to now was applied.
-func (e *engine) barrier(f func()) {
-	// One mark at a time: a second one that is under way could answer for a
-	// barrier that was added after it.
-	if e.barriers = append(e.barriers, f); len(e.barriers) == 1 {
-		e.feed.Mark()
-	}
-}
-
-// caughtUp is reached when a mark comes back. One mark answers for one barrier:
-// a later one needs another.
-func (e *engine) caughtUp() {
-	if len(e.barriers) == 0 {
-		return
-	}
-	f := e.barriers[0]
-	if e.barriers = e.barriers[1:]; len(e.barriers) > 0 {
-		e.feed.Mark()
-	}
-	f()
-}
-
-// logger writes whole lines to the pipe that the supervisor reads. Names and
-// output go through escape before they come here.
-type logger struct{ w io.Writer }
-
-// printf writes one. The supervisor reads the pipe until the worker is gone; when it
-// cannot be written there is nobody left to be told.
-func (l logger) printf(level, format string, args ...any) {
-	_, _ = fmt.Fprintf(l.w, level+format+"\n", args...)
 }

@@ -8,6 +8,7 @@ import (
 	"lockstep/ipc"
 	"lockstep/monitor"
 	"lockstep/worker/listing"
+	"lockstep/worker/pump"
 	"lockstep/worker/track"
 	"lockstep/worker/walks"
 )
@@ -63,7 +64,7 @@ func (f *refusing) serve() {
 func newRefusing(t *testing.T) *refusing {
 	f := &refusing{several: &several{root: testRoot(t, 1), t: t}, dirs: map[string]string{}, fails: map[string]bool{}, wds: map[string]int32{}, asked: map[uint32]ipc.Message{}}
 	f.Helper, f.e.helper = f.e.helper, f
-	f.e.log = logger{&f.log}
+	f.e.log = pump.Log{W: &f.log}
 	f.asks.Flying = walks.Most
 	return f
 }

@@ -15,8 +15,8 @@ func TestOverflowPutsLittleInDoubt(t *testing.T) {
 		s.e.now = s.e.now.Add(time.Minute)
 		s.event(monitor.Event{WD: 1, Mask: monitor.Modify, Name: []byte("f")})
 		s.advance()
-		for len(s.e.barriers) > 0 {
-			s.e.caughtUp()
+		for s.e.barriers.Waiting() > 0 {
+			s.e.barriers.Reached()
 		}
 	}
 	if s.targets[0].Queue.Idle() {
@@ -38,8 +38,8 @@ func TestHearingIsNotAskedForOften(t *testing.T) {
 		s.e.now = s.e.now.Add(10 * time.Millisecond)
 		s.event(monitor.Event{WD: 1, Mask: monitor.Modify, Name: []byte("f")})
 		s.advance()
-		for ; len(s.e.barriers) > 0; asked++ {
-			s.e.caughtUp()
+		for ; s.e.barriers.Waiting() > 0; asked++ {
+			s.e.barriers.Reached()
 		}
 	}
 	if asked < 5 || asked > 15 {

@@ -22,7 +22,7 @@ func (r *root) Random() float64 { return rand.Float64() } // jitter: nothing tha
 
 func (r *root) Ask(m ipc.Message, list []byte, f deliver.Flight) { r.e.ask(m, list, f) }
 
-func (r *root) Printf(level, format string, args ...any) { r.e.log.printf(level, format, args...) }
+func (r *root) Printf(level, format string, args ...any) { r.e.log.Printf(level, format, args...) }
 
 func (r *root) Running(job ipc.JobID, k *deliver.Task) {
 	r.e.jobs[job] = k

@@ -275,7 +275,7 @@ func TestEachLossIsCounted(t *testing.T) {
 func TestVerifyEvery(t *testing.T) {
 	s, w := newWorld(t)
 	var log strings.Builder
-	s.e.log.w = &log
+	s.e.log.W = &log
 	s.account.Every = time.Hour
 	s.serve(nil)
 	if wait := s.next().Sub(s.e.now); wait != time.Hour {
@@ -315,7 +315,7 @@ func TestVerifyEvery(t *testing.T) {
 func TestUnwatchedIsOnlyTold(t *testing.T) {
 	s, w := newWorld(t)
 	var log strings.Builder
-	s.e.log.w, s.limit.Every, s.limit.Text = &log, 0, account.WatchLimit(0, 0)
+	s.e.log.W, s.limit.Every, s.limit.Text = &log, 0, account.WatchLimit(0, 0)
 	w["d"] = refused
 	s.event(mkdir("d"))
 	s.serve(nil)

@@ -15,7 +15,7 @@ import (
 func TestServerThatPauses(t *testing.T) {
 	s, w := newWorld(t)
 	var log strings.Builder
-	s.e.log.w = &log
+	s.e.log.W = &log
 	s.cfg.Monitor, s.cfg.PollEvery = settings.MonitorPoll, time.Second
 	s.startPoll()
 	s.verify() // brings the first listings

@@ -30,7 +30,7 @@ func (r *root) startPoll() {
 			r.track.Path(e, r.e.now)
 		},
 		Say: func(rel string, status uint16) {
-			r.e.log.printf(deliver.Warn, "%s: cannot list %s just now: %s; it is listed again, and compared with what was there before", r.name, phrase.Dir(rel), phrase.Status(ipc.Status(status)))
+			r.e.log.Printf(deliver.Warn, "%s: cannot list %s just now: %s; it is listed again, and compared with what was there before", r.name, phrase.Dir(rel), phrase.Status(ipc.Status(status)))
 		},
 	})
 }
@@ -50,10 +50,10 @@ func (r *root) told(e monitor.PathEvent) {
 // barrier has f called once every change up to now was applied.
 func (r *root) barrier(f func()) {
 	if r.poll == nil {
-		r.e.barrier(f)
+		r.e.barriers.Add(f)
 		return
 	}
-	r.e.barrier(func() { r.poll.Mark(f) })
+	r.e.barriers.Add(func() { r.poll.Mark(f) })
 }
 
 // compare has a listing compared with the one before.
@@ -81,7 +81,7 @@ func (r *root) startBusy() {
 		Emit:  func(e monitor.PathEvent) { r.track.Path(e, r.e.now) },
 		Prune: func(rel string) { (*sink)(r).Dirty(rel, track.Attr|track.Replaced, nil) },
 		Say: func(rel string, begins bool) {
-			r.e.log.printf(deliver.Notice, "%s: %s", r.name, phrase.Busy(rel, begins))
+			r.e.log.Printf(deliver.Notice, "%s: %s", r.name, phrase.Busy(rel, begins))
 		},
 	}, r.track)
 }

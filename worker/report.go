@@ -79,7 +79,7 @@ func (r *root) stepLimit() {
 	c := r.track.Counters()
 	compare, told := r.limit.Step(c.Unwatched, c.Dirs, r.track.Idle(), r.walking, r.e.now)
 	if told != "" {
-		r.e.log.printf(deliver.Warn, "%s: %s", r.name, told)
+		r.e.log.Printf(deliver.Warn, "%s: %s", r.name, told)
 	}
 	if compare {
 		r.demand(account.Unwatched)
@@ -100,7 +100,7 @@ func (r *root) verify() {
 func (r *root) stepAccount() {
 	verify, told := r.account.Step(r.seen())
 	if told != "" {
-		r.e.log.printf(deliver.Notice, "%s: %s", r.name, told)
+		r.e.log.Printf(deliver.Notice, "%s: %s", r.name, told)
 	}
 	if verify {
 		r.verify()

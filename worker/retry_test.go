@@ -2,6 +2,7 @@ package worker
 
 import (
 	"io"
+	"lockstep/worker/barrier"
 	"lockstep/worker/walks"
 	"os"
 	"strings"
@@ -38,8 +39,8 @@ func testRoot(t *testing.T, targets int) *root {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &engine{
-		log: logger{io.Discard}, helper: pump.NewClient(r0), now: time.Now(),
+	e := &engine{barriers: barrier.Queue{Mark: source.Mark},
+		log: pump.Log{W: io.Discard}, helper: pump.NewClient(r0), now: time.Now(),
 		feed: source, flights: map[uint32]deliver.Flight{},
 		jobs: map[ipc.JobID]*deliver.Task{}, early: map[ipc.JobID]ipc.Exited{},
 	}

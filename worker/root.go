@@ -61,6 +61,7 @@ type root struct {
 	names    int        // in links, when it was last made anew
 	retryAt  time.Time  // when directories that failed are listed again
 	verified uint64     // verifications ended when the pass's walk began
+	beside   walks.Join // the passes, with the initial walk
 }
 
 func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets map[ipc.TargetID]string) (*root, error) {
@@ -79,7 +80,7 @@ func newRoot(e *engine, c *settings.Sync, names map[ipc.RootID]string, targets m
 	r.startPoll()
 	r.startBusy()
 	if r.inexact && c.Delete != settings.DeleteNever && c.Tell == settings.TellNothing {
-		e.log.printf(deliver.Warn, "%s: rsync does not know rules, nor all exclude patterns (not those with ?, [, \\ or !): "+
+		e.log.Printf(deliver.Warn, "%s: rsync does not know rules, nor all exclude patterns (not those with ?, [, \\ or !): "+
 			"what they match in the source is left out as it should be, but what they match on the target alone is deleted", r.name)
 	}
 	for _, id := range c.Targets {
@@ -118,7 +119,7 @@ func (r *root) demand(cause string, targets ...*deliver.Target) {
 	}
 	if cause != "start" {
 		r.account.Called(cause)
-		r.e.log.printf(deliver.Notice, "%s: comparing the whole tree: %s", r.name, cause)
+		r.e.log.Printf(deliver.Notice, "%s: comparing the whole tree: %s", r.name, cause)
 	}
 	for _, t := range targets {
 		t.Queue.AddWhole(r.e.now)
@@ -197,7 +198,7 @@ func (r *root) hear() {
 	if n := r.track.Counters().Events; n != r.heard && r.e.now.Sub(r.hearing) >= hearEvery {
 		r.heard, r.hearing = n, r.e.now
 		at := r.e.now
-		r.e.barrier(func() { r.track.Heard(at) })
+		r.e.barriers.Add(func() { r.track.Heard(at) })
 	}
 }
 
@@ -209,7 +210,7 @@ func (r *root) quiet() bool { return r.track.Idle() && len(r.asks.List) == 0 }
 
 // listed is (part of) the listing of a directory that the tracker wanted.
 func (r *root) listed(rel string, part listing.Part, asked time.Time) {
-	if r.walking {
+	if r.beside.Answered(part.Serial); r.walking {
 		r.walked += uint64(len(part.Entries))
 	}
 	r.track.Listing(part, r.e.now)
@@ -227,9 +228,10 @@ func (r *root) stepWhole() {
 		return
 	}
 	if !r.walkEnded() {
+		r.stepBeside()
 		return
 	}
-	r.ready, r.walking = true, false
+	r.ready, r.walking, r.beside = true, false, walks.Join{}
 	r.links.Sweep() // of names in trees that left no event tells
 	r.names = r.links.Len()
 	r.omitRefused()
@@ -255,7 +257,7 @@ func (r *root) stepWhole() {
 func (r *root) omitRefused() {
 	for _, rel := range r.track.Failing() {
 		if r.omit.All(rel); r.refused.Add(rel) { // it was told of under another name
-			r.e.log.printf(deliver.Warn, "%s: what still cannot be watched or listed is now %s", r.name, phrase.Dir(rel))
+			r.e.log.Printf(deliver.Warn, "%s: what still cannot be watched or listed is now %s", r.name, phrase.Dir(rel))
 		}
 	}
 }
@@ -273,11 +275,19 @@ func (r *root) unnamed() []string {
 func (r *root) startWalk() {
 	r.began = r.e.now
 	r.track.Heard(r.began)
-	beside, since := r.cfg.Beside && !r.inexact, uint64(0)
-	if beside || r.alone {
+	beside, since := r.cfg.Beside && !r.inexact && !r.alone, uint64(0)
+	if beside && r.cfg.BesideAfter == 0 || r.alone {
 		since = clock.Since(r.began)
 	}
-	if r.track.Start(r.listsAll(), since); !beside {
+	if r.track.Start(r.listsAll(), since); beside {
+		r.beside.Start(r.began.Add(r.cfg.BesideAfter))
+		r.stepBeside()
+	}
+}
+
+// stepBeside begins the passes beside the initial walk, if it has lasted long enough.
+func (r *root) stepBeside() {
+	if !r.beside.Due(r.e.now, r.tellTimes) {
 		return
 	}
 	rules, _ := r.omit.Rules()
@@ -287,6 +297,15 @@ func (r *root) startWalk() {
 			t.BeginBeside(rules)
 		}
 	}
+}
+
+// tellTimes has the rest of the initial walk tell what changes from now on.
+func (r *root) tellTimes() (before uint64) {
+	if r.cfg.BesideAfter > 0 {
+		r.track.Since(clock.Since(r.e.now))
+		before = r.track.Counters().Walks
+	}
+	return before
 }
 
 // beginPasses has every target that wants a whole pass and is free take part in
@@ -333,6 +352,7 @@ func (r *root) next() time.Time {
 		next = at
 	}
 	next = deliver.Earlier(deliver.Earlier(deliver.Earlier(next, r.retryAt), r.account.Next(r.seen())), r.nextPoll())
+	next = deliver.Earlier(next, r.beside.Next())
 	if !r.walking {
 		next = deliver.Earlier(next, r.limit.Next())
 	}

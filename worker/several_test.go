@@ -60,8 +60,8 @@ func (s *several) started() ipc.JobID {
 func (s *several) ends(job ipc.JobID, code uint8) {
 	s.e.exited(ipc.Exited{Job: job, End: ipc.EndExited, Code: code})
 	s.advance()
-	for len(s.e.barriers) > 0 {
-		s.e.caughtUp()
+	for s.e.barriers.Waiting() > 0 {
+		s.e.barriers.Reached()
 	}
 }
 
@@ -110,8 +110,8 @@ func (s *several) done(t *deliver.Target) {
 		t.Queue.Done(b, s.e.now)
 	}
 	s.settle()
-	for len(s.e.barriers) > 0 {
-		s.e.caughtUp()
+	for s.e.barriers.Waiting() > 0 {
+		s.e.barriers.Reached()
 	}
 }
 

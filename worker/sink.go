@@ -112,7 +112,7 @@ func (s *sink) TooLong(rel string) {
 	if !r.tooLong.Add(rel) {
 		return
 	}
-	r.e.log.printf(deliver.Warn, "%s: path of %d bytes is too long to be copied, and so is what lies below it: %s…; shorten it",
+	r.e.log.Printf(deliver.Warn, "%s: path of %d bytes is too long to be copied, and so is what lies below it: %s…; shorten it",
 		r.name, len(rel), escape.Name(rel[:min(len(rel), 120)]))
 }
 
@@ -136,7 +136,7 @@ func (s *sink) Failed(rel string, status uint16) {
 		r.retryAt = r.e.now.Add(retryWalk)
 	}
 	r.refused.Add(rel)
-	r.e.log.printf(deliver.Warn, "%s: cannot watch or list %s: %s; tried again every %v, nothing below it is deleted meanwhile",
+	r.e.log.Printf(deliver.Warn, "%s: cannot watch or list %s: %s; tried again every %v, nothing below it is deleted meanwhile",
 		r.name, phrase.Dir(rel), phrase.Status(ipc.Status(status)), retryWalk)
 }
 

@@ -39,12 +39,12 @@ type watcher engine
 
 func (e *watcher) Now() time.Time   { return e.now }
 func (e *watcher) Draining() bool   { return e.draining }
-func (e *watcher) Barrier(f func()) { (*engine)(e).barrier(f) }
+func (e *watcher) Barrier(f func()) { e.barriers.Add(f) }
 func (e *watcher) Unwatch(wd int32) { e.feed.Unwatch(wd) }
 
 func (e *watcher) Ask(m ipc.Message, f deliver.Flight) { (*engine)(e).ask(m, nil, f) }
 
-func (e *watcher) Printf(level, format string, args ...any) { e.log.printf(level, format, args...) }
+func (e *watcher) Printf(level, format string, args ...any) { e.log.Printf(level, format, args...) }
 
 func (e *watcher) Fail(err error) {
 	if e.fatal == nil {

@@ -145,18 +145,12 @@ func (c *compiler) engine() bool {
 	switch {
 	case c.o.SyncHandler == "rsync":
 		return true
-	case !strings.HasPrefix(c.o.SyncHandler, "/") || !isRsync(pathBase(c.o.SyncHandler)):
+	case !strings.HasPrefix(c.o.SyncHandler, "/") || !transfer.IsRsync(pathBase(c.o.SyncHandler)):
 		c.fail("sync-handler", escape.Name(c.o.SyncHandler)+" is not called rsync, and "+others,
 			"name an rsync by its absolute path, or keep clsync for this one")
 		return false
 	}
 	return true
-}
-
-// isRsync takes rsync, rsync3, rsync-3.4.1.
-func isRsync(base string) bool {
-	version, ok := strings.CutPrefix(base, "rsync")
-	return ok && strings.Trim(version, "0123456789.-") == ""
 }
 
 // places are the name, the source, the target, and the lock.

@@ -8,6 +8,7 @@ import (
 
 	"lockstep/clsync/options"
 	"lockstep/clsync/table"
+	"lockstep/clsync/transfer"
 	"lockstep/config"
 	"lockstep/internal/escape"
 	"lockstep/rootid"
@@ -20,7 +21,7 @@ func byHandler(o *options.Options) bool {
 	case options.Simple, options.Direct, options.Shell, options.SO, options.RsyncSO:
 		return true
 	case options.RsyncShell:
-		return !isRsync(pathBase(o.SyncHandler))
+		return !transfer.IsRsync(pathBase(o.SyncHandler))
 	}
 	return false
 }

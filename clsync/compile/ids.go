@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"lockstep/clsync/values"
 	"lockstep/config"
 	"lockstep/config/field"
 	"lockstep/internal/escape"
@@ -23,7 +24,7 @@ func (c *compiler) ids() {
 		c.remark("--uid: the process that decides has a uid of its own, never nobody's")
 	case root(o.UID):
 		c.fail("uid", "the process that decides is never root", "take it out, or name a user of its own")
-	case !config.IsUser(o.UID) || number(o.UID):
+	case !config.IsUser(o.UID) || values.Digits(o.UID):
 		c.fail("uid", escape.Name(o.UID)+" is no name of a user", "write the name, or take it out: there is a uid of its own")
 	default:
 		c.service = append(c.service, entry{"user", quoted(o.UID), []string{"--uid: when the host has no such user, a free uid; the process reads no file either way"}})
@@ -59,7 +60,7 @@ func (c *compiler) handlerIDs() {
 		switch {
 		case !c.target.Remote():
 			c.fail("sync-handler-uid", "the command to a directory of this host has root's uid, to keep owners, in a jail; another is not built yet", "take it out")
-		case !config.IsUser(o.HandlerUID) || number(o.HandlerUID) || nobody(o.HandlerUID):
+		case !config.IsUser(o.HandlerUID) || values.Digits(o.HandlerUID) || nobody(o.HandlerUID):
 			c.fail("sync-handler-uid", escape.Name(o.HandlerUID)+" is no name of a user of its own", "write one, or take it out: then it is a free uid")
 		default:
 			c.put("run_as", quoted(o.HandlerUID))
@@ -68,15 +69,6 @@ func (c *compiler) handlerIDs() {
 	if g := o.HandlerGID; g != "" && !root(g) || root(g) && c.target.Remote() {
 		c.fail("sync-handler-gid", "a group of its own is not built yet: rsync has that of its user", "take it out")
 	}
-}
-
-func number(v string) bool {
-	for _, c := range []byte(v) {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	return v != ""
 }
 
 // control is the control socket, and who may ask there.

@@ -16,13 +16,16 @@ func (c *compiler) words() {
 			"use mode rsyncdirect, or name a handler that is a program of its own")
 		return
 	}
-	asked, faults := transfer.Read(c.o.Arguments, c.o.WatchDir, c.o.DestinationDir != "")
+	asked, faults := transfer.Read(c.o.Arguments, c.o.WatchDir, c.o.DestinationDir != "", c.read)
 	for _, f := range faults {
 		c.fail("--", f.Reason, f.Advice)
 	}
 	c.asked = asked
 	if !asked.HardLinks {
 		c.remark("hard links are kept too (-H)")
+	}
+	for _, file := range asked.Copied {
+		c.remark("--exclude-from: the patterns of " + escape.Name(file) + " as they are now")
 	}
 	if asked.Late {
 		c.warn("--", "--exclude behind %RSYNC-ARGS% leaves out what it matches; for clsync it had no effect, behind lists that named all", "take it out if that is not meant")

@@ -29,6 +29,7 @@ type Asked struct {
 	OneFileSystem               bool
 
 	Excludes  []string // patterns of gitignore's
+	Copied    []string // files that the excludes were read from
 	Late      bool     // some stand behind clsync's lists, where clsync's rsync did not heed them
 	Args      []string // words of rsync_args
 	BWLimit   uint64   // bytes a second; 0: none
@@ -48,6 +49,7 @@ type SSH struct {
 // reader goes through the words.
 type reader struct {
 	Asked
+	file     func(name string) ([]byte, error)
 	left     []word
 	kept     map[string]bool // what -a stands for, and others that are on or off
 	lists    bool            // rsync was to be given clsync's lists
@@ -75,9 +77,9 @@ func letters() map[byte]string {
 
 // Read reads the words for rsync, in which macro.RunTime names stand for what only
 // clsync's run knows. watch is the directory that is followed; elsewhere says that
-// the target is named by an option.
-func Read(words []string, watch string, elsewhere bool) (Asked, []Fault) {
-	r := reader{kept: map[string]bool{}}
+// the target is named by an option; file reads what a word names.
+func Read(words []string, watch string, elsewhere bool, file func(name string) ([]byte, error)) (Asked, []Fault) {
+	r := reader{kept: map[string]bool{}, file: file}
 	for _, w := range words {
 		r.left = append(r.left, join(w))
 	}
@@ -204,7 +206,31 @@ func (r *reader) list(name string, w word) {
 	case w.names:
 		r.fail(name+"="+w.text, "has no meaning for lockstep's own rsync", "write %RSYNC-ARGS% in place of clsync's lists")
 	default:
-		r.fail(name, "names a file, which is not built yet", "write its patterns as --exclude=PATTERN")
+		r.patterns(name, w.text)
+	}
+}
+
+// patterns is a file of patterns: a line each, as rsync reads it (rsync(1),
+// --exclude-from), once, when the words are compiled.
+func (r *reader) patterns(name, file string) {
+	if name == "--include-from" {
+		r.fail(name, "takes in again what an --exclude left out, which lockstep's excludes cannot say", "write both as rules in --rules-file")
+		return
+	}
+	if file == "" || file == "-" {
+		r.fail(name, "names no file", "write --exclude-from=FILE")
+		return
+	}
+	data, err := r.file(file)
+	if err != nil {
+		r.fail(name+"="+file, "cannot be read: "+err.Error(), "name a file that is there and that only root can write")
+		return
+	}
+	r.Copied = append(r.Copied, file)
+	for line := range strings.Lines(string(data)) {
+		if line = strings.TrimRight(line, "\r\n"); line != "" && line[0] != '#' && line[0] != ';' {
+			r.exclude(line)
+		}
 	}
 }
 
@@ -306,7 +332,7 @@ func (r *reader) places(watch string, elsewhere bool) {
 	case len(r.operands) != 2:
 		r.fail("", fmt.Sprintf("they name %d places, and not a source and a target", len(r.operands)), form)
 	case r.operands[0] == watch && watch != "/":
-		r.fail(r.operands[0], "without a slash behind it copies the directory itself into the target, which is not built yet", form)
+		r.fail(r.operands[0], "without a slash behind it is the directory itself, which clsync's lists do not match", form)
 	case strings.TrimRight(r.operands[0], "/") != strings.TrimRight(watch, "/"):
 		r.fail(r.operands[0], "is not the directory that is followed", form)
 	default:

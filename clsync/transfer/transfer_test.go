@@ -1,7 +1,9 @@
 package transfer
 
 import (
+	"io/fs"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,7 +22,7 @@ func TestRead(t *testing.T) {
 		"--exclude=x%%y %RSYNC-ARGS% --zc=zstd --cc md5 --no-W -vvq /w/ /d/": {HardLinks: true, Deletes: true, Devices: true, Excludes: []string{"x%y"},
 			Args: []string{"--compress-choice=zstd", "--checksum-choice=md5", "--no-whole-file"}, Mute: []string{"verbose", "quiet"}, Target: "/d"},
 	} {
-		got, faults := Read(strings.Fields(words), "/w", true)
+		got, faults := Read(strings.Fields(words), "/w", true, noFile)
 		if !reflect.DeepEqual(got, want) || len(faults) > 0 {
 			t.Errorf("%s:\n%+v, want\n%+v\n%v", words, got, want, faults)
 		}
@@ -33,7 +35,7 @@ func FuzzRead(f *testing.F) {
 		f.Add(words)
 	}
 	f.Fuzz(func(t *testing.T, words string) {
-		got, faults := Read(strings.Split(words, "|"), "/w", false)
+		got, faults := Read(strings.Split(words, "|"), "/w", false, noFile)
 		for _, fault := range faults {
 			if fault.Reason == "" || fault.Advice == "" {
 				t.Errorf("%+v", fault)
@@ -74,6 +76,38 @@ func TestBandwidth(t *testing.T) {
 		var r reader
 		if r.limit(text); len(r.faults) != 1 {
 			t.Errorf("%s: %d", text, r.BWLimit)
+		}
+	}
+}
+
+func noFile(string) ([]byte, error) { return nil, fs.ErrNotExist }
+
+// A file of patterns is read as rsync reads it: a line each, without comments and
+// empty lines; what cannot be said is refused with the pattern, not the line's place.
+func TestExcludeFrom(t *testing.T) {
+	read := func(text string, words ...string) (Asked, []Fault) {
+		return Read(words, "/w", true, func(name string) ([]byte, error) {
+			if name != "/x" {
+				return nil, fs.ErrNotExist
+			}
+			return []byte(text), nil
+		})
+	}
+	const words = "%RSYNC-ARGS% --exclude-from=/x /w/ /d"
+	for _, words := range []string{words, "%RSYNC-ARGS% --exclude-from /x /w/ /d"} {
+		got, faults := read("*.tmp\r\n# no\n\n;no\na/b\n*.tmp\n/last", strings.Fields(words)...)
+		if len(faults) > 0 || !slices.Equal(got.Excludes, []string{"*.tmp", "**/a/b", "/last"}) || !slices.Equal(got.Copied, []string{"/x"}) {
+			t.Errorf("%q: %q %+v", words, got.Excludes, faults)
+		}
+	}
+	for text, want := range map[string]string{"+ x\n": "--exclude=+ x begins", "a\n!\n": "--exclude=! begins", "a\n[b]": "--exclude=[b] has a backslash or a bracket"} {
+		if _, faults := read(text, strings.Fields(words)...); len(faults) != 1 || !strings.Contains(faults[0].Reason, want) {
+			t.Errorf("%q: %+v", text, faults)
+		}
+	}
+	for _, file := range []string{"", "-", "/y"} {
+		if _, faults := read("", "%RSYNC-ARGS%", "--exclude-from="+file, "/w/", "/d"); len(faults) != 1 {
+			t.Errorf("%q: %+v", file, faults)
 		}
 	}
 }

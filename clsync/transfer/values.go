@@ -120,3 +120,9 @@ func (r *reader) sshOption(letter byte, value string) {
 		r.fail("-e ssh -o "+value, "is not what lockstep's own ssh is told: a key that is named, and a host key that is known", "take it out")
 	}
 }
+
+// IsRsync takes rsync, rsync3, rsync-3.4.1.
+func IsRsync(base string) bool {
+	version, ok := strings.CutPrefix(base, "rsync")
+	return ok && strings.Trim(version, "0123456789.-") == ""
+}

@@ -277,3 +277,6 @@ func Remote(text string) bool {
 	_, after, at := strings.Cut(text, "@")
 	return strings.Contains(text, "://") || at && strings.Contains(after, ":")
 }
+
+// Digits says whether a text is digits and nothing else.
+func Digits(text string) bool { return text != "" && strings.Trim(text, "0123456789") == "" }

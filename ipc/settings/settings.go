@@ -64,8 +64,10 @@ type Sync struct {
 	// since the first walk began, where times tell that, and all since it has ended.
 	SkipFirst bool
 	// Beside: the first pass may begin beside the first walk, because the source's
-	// file system tells by ctime what has changed meanwhile.
-	Beside bool
+	// file system tells by ctime what has changed meanwhile: once the walk has lasted
+	// BesideAfter.
+	Beside      bool
+	BesideAfter time.Duration
 	// Unsure, in nanoseconds since 1970, is since when content may have changed that no
 	// target was told of, and that size and time do not show; 0: nothing is known of that.
 	Unsure uint64
@@ -278,6 +280,7 @@ func (w *Worker) Layout(c *wire.Codec) {
 		wire.Span(c, &s.FullSyncEvery)
 		wire.Flag(c, &s.SkipFirst)
 		wire.Flag(c, &s.Beside)
+		wire.Span(c, &s.BesideAfter)
 		wire.U64(c, &s.Unsure)
 		wire.Span(c, &s.VerifyEvery)
 		wire.Span(c, &s.UnwatchedEvery)

@@ -104,6 +104,7 @@ func Worker(cfg config.Config, o rsync.Options, roots rootid.Roots, c choose.Cho
 		// time, those that happened beside the walk could not be. Of a handler
 		// it is not known that it bears being told again.
 		sync.Beside = roots.Source.KeepsCtime() && !cfg.DryRun && sync.Delete == settings.DeleteAlways && !cfg.Handled()
+		sync.BesideAfter = besideAfter(runtime.NumCPU())
 	}
 	return settings.Worker{Syncs: []settings.Sync{sync}}
 }
@@ -242,6 +243,16 @@ func Runner(cfg config.Config, t config.Target, o rsync.Options, c host.Command,
 	r.Accept = accept || cfg.DryRun // a dry run deletes nothing
 	r.ShowOutput = cfg.DryRun
 	return r
+}
+
+// besideAfter is how long the first walk goes alone. Walk and pass take three
+// processors; where there are fewer, what is not watched yet is more urgent than
+// what is not compared yet, for a while.
+func besideAfter(processors int) time.Duration {
+	if processors > 2 {
+		return 0
+	}
+	return time.Second
 }
 
 // split is how many commands a large list may be divided among: of a local

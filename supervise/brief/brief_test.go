@@ -88,6 +88,9 @@ func TestBeside(t *testing.T) {
 		{ext4, []string{"delete", "never"}, false},
 	} {
 		w := Worker(cfg(t, c.words...), rsync.Options{}, rootid.Roots{Source: c.source}, choose.Choice{}, 0)
+		if besideAfter(2) == 0 || besideAfter(3) != 0 {
+			t.Error("where a third processor is free, the pass waits for nothing, else it does")
+		}
 		if got := w.Syncs[0].Beside; got != c.want {
 			t.Errorf("%s %q: %v", rootid.FSName(c.source.Magic), c.words, got)
 		}

@@ -466,7 +466,10 @@ func (h *helper) list() bool {
 // answer has the parts go out as ipc.DirPacker makes them: the last one alone says
 // what went wrong.
 func (h *helper) answer() {
-	l := Listing{Serial: h.now.Serial, WD: h.wd, Ctime: h.when}
+	l := Listing{Serial: h.now.Serial, WD: h.wd}
+	if h.now.Since > 0 {
+		l.Ctime = h.when
+	}
 	if len(h.parts) == 0 {
 		h.parts = [][]Entry{nil}
 	}

@@ -140,6 +140,7 @@ func (s *sim) listed(l Listing) {
 	if s.p == nil {
 		if !s.listedBusy(l) {
 			s.t.Listing(l, s.now)
+			s.join(l.Serial)
 		}
 		s.stepBusy()
 		return

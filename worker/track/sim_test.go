@@ -33,16 +33,18 @@ type sim struct {
 	cover   *coverage
 	files   int // share of file operations
 	weights [6]int
-	twins   bool // files of the same size and time come to be
-	loses   bool // now and then a watch ends without cause
-	doubts  bool // now and then a verification is asked for
+	twins   bool   // files of the same size and time come to be
+	loses   bool   // now and then a watch ends without cause
+	doubts  bool   // now and then a verification is asked for
+	joins   bool   // the passes are still to begin beside the walk that is under way
+	blind   uint64 // the last listing of that walk that tells no times
 	names   string
 	deepest int
 }
 
 // coverage shows that the simulation meets what it is there for.
 type coverage struct {
-	overflows, unpaired, stale, repairs, exchanges, ops, suspects, trusts, besides, short uint64
+	overflows, unpaired, stale, repairs, exchanges, ops, suspects, trusts, besides, joined, short uint64
 }
 
 func (c *coverage) add(o *coverage) {
@@ -55,6 +57,7 @@ func (c *coverage) add(o *coverage) {
 	c.suspects += o.suspects
 	c.trusts += o.trusts
 	c.besides += o.besides
+	c.joined += o.joined
 	c.short += o.short
 }
 
@@ -385,7 +388,7 @@ func TestSimulation(t *testing.T) {
 		total.add(c)
 	})
 	t.Logf("%+v", total)
-	if count >= 500 && (total.overflows == 0 || total.unpaired == 0 || total.stale == 0 || total.repairs == 0 || total.exchanges == 0 || total.suspects == 0 || total.trusts == 0 || total.besides == 0 || total.short == 0) {
+	if count >= 500 && (total.overflows == 0 || total.unpaired == 0 || total.stale == 0 || total.repairs == 0 || total.exchanges == 0 || total.suspects == 0 || total.trusts == 0 || total.besides == 0 || total.joined == 0 || total.short == 0) {
 		t.Error("the simulation does not meet what it is there for")
 	}
 }

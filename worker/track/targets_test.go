@@ -98,16 +98,47 @@ func (s *sim) start() {
 		s.Rescan("start")
 		return
 	}
+	if s.joins = s.p == nil && s.next(2) == 0; s.joins {
+		s.t.Start(s.next(2) == 0, 0)
+		s.Rescan("start")
+		return
+	}
 	s.cover.besides++
 	if s.p != nil {
 		s.t.Start(true, clock.Since(s.now))
 	} else {
-		s.t.Start(s.next(2) == 0, ctime(max(1, s.k.version+1-s.next(2)*s.next(20))))
+		s.t.Start(s.next(2) == 0, s.since())
 	}
+	s.beginBeside()
+}
+
+// since is from when on listings tell times, so that a pass can begin now.
+func (s *sim) since() uint64 { return ctime(max(1, s.k.version+1-s.next(2)*s.next(20))) }
+
+func (s *sim) beginBeside() {
 	for _, m := range s.all {
 		s.t.Pass(true)
 		m.begin()
 		m.beside = true
+	}
+}
+
+// join begins the passes beside a walk that has gone alone until now: once all is
+// answered that was asked for without times. serial is that of an answer.
+func (s *sim) join(serial uint64) {
+	switch {
+	case !s.joins:
+	case s.t.Complete():
+		s.joins = false // they follow the walk
+	case s.blind == 0 && s.next(4) == 0:
+		s.logf("times from now on")
+		s.t.Since(s.since())
+		s.blind = s.t.Counters().Walks
+	case s.blind > 0 && serial > s.blind:
+		s.logf("passes join the walk")
+		s.joins = false
+		s.cover.joined++
+		s.beginBeside()
 	}
 }
 

@@ -133,6 +133,10 @@ func (t *Tracker) Start(all bool, since uint64) {
 	t.finish()
 }
 
+// Since has the initial walk tell, in the listings that are asked for from now on,
+// what has changed since a time, as Start does from its beginning on.
+func (t *Tracker) Since(since uint64) { t.recent = since }
+
 // Heard tells that every event of what changed before a time has been applied. When
 // events are lost, the content of files that have changed since is marked: it may be
 // other content of the same size and time, of which a whole pass sees nothing. Without
