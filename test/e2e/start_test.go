@@ -77,23 +77,39 @@ func TestChangeBetweenPassAndWatch(t *testing.T) {
 		put(filepath.Join(deep, name), "before")
 	}
 	put(filepath.Join(away, "in/file"), "moved in")
-	for i := range 6000 { // so that the walk is under way when the helper is stopped
+	const many = 15_000 // so that the walk is under way when the helper is stopped
+	for i := range many {
 		if err := os.MkdirAll(fmt.Sprintf("%s/z/%d/%d", m.src, i/100, i%100), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	m.start()
 	helper := m.any("lockstep-helper")
-	m.watching(helper, 1) // the pass was ordered before
-	if err := syscall.Kill(helper.pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
+	m.watching(helper, 1)
+	signal := func(s syscall.Signal) {
+		t.Helper()
+		if err := syscall.Kill(helper.pid, s); err != nil {
+			t.Fatal(err)
+		}
 	}
-	late := watches(helper.pid) >= 6000
+	signal(syscall.SIGSTOP)
+	// The pass begins once the walk has lasted for a while, and something is answered
+	// that was asked for after that: the helper works for moments until it has.
 	copied := strings.Replace(filepath.Join(deep, "to"), m.src, m.dst, 1)
 	m.eventually("the pass has been there", func() bool {
-		_, err := os.Stat(copied)
-		return err == nil
+		if _, err := os.Stat(copied); err == nil {
+			return true
+		}
+		if _, err := os.Stat(m.dst + "/z"); err == nil {
+			return false // it has begun
+		}
+		most := min(watches(helper.pid)+500, many)
+		signal(syscall.SIGCONT)
+		m.watching(helper, most)
+		signal(syscall.SIGSTOP)
+		return false
 	})
+	late := watches(helper.pid) >= many
 	put(filepath.Join(deep, "edited"), "behind") // size and time are what they were
 	if err := errors.Join(
 		os.Remove(filepath.Join(deep, "deleted")),
@@ -104,9 +120,7 @@ func TestChangeBetweenPassAndWatch(t *testing.T) {
 	); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Kill(helper.pid, syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
+	signal(syscall.SIGCONT)
 	if late {
 		t.Fatal("all was watched before the changes were made: this shows nothing")
 	}
