@@ -274,7 +274,7 @@ func (w *trio) check() string {
 	}
 	h, err := survey.ReadHidden(strings.NewReader(list))
 	must(w.T, err)
-	exact, err := survey.Trees(w.src, w.dst, h, 0, func() bool { return false }, nil, 0)
+	exact, err := survey.Trees(w.src, w.dst, h, 0, func() bool { return false }, nil)
 	must(w.T, err)
 	first, _ := w.pass(w.dst, settings.CompareNone, list, exact.Bound)
 	second, log := w.pass(w.other, settings.CompareUser, list, exact.Bound)

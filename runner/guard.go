@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"runtime"
 	"time"
 
 	"lockstep/ipc"
@@ -73,16 +72,16 @@ func (j *job) survey() (survey.Result, *narrow.Set, error) {
 		return survey.Result{}, nil, err
 	}
 	h, unknown := survey.ReadHidden(j.list)
-	c, alone := j.r.compare(), survey.Alone(runtime.NumCPU())
+	c := j.r.compare()
 	if unknown != nil {
 		h, c = &survey.Hidden{}, nil
 	}
 	// A rough bound will do in most cases; where not, a second walk costs less
 	// than a dry run.
-	s, err := survey.Trees(cfg.Source, cfg.Target, h, min(cfg.MaxDeletePercent, 100)*3/4, over, c, alone)
+	s, err := survey.Trees(cfg.Source, cfg.Target, h, min(cfg.MaxDeletePercent, 100)*3/4, over, c)
 	unsure := s.Unsure || unknown != nil
 	if err == nil && s.Rough && !unsure && s.Bound > limit(s.Entries, cfg.MaxDeletePercent, cfg.MaxDeleteEntries) {
-		s, err = survey.Trees(cfg.Source, cfg.Target, h, 0, over, nil, alone)
+		s, err = survey.Trees(cfg.Source, cfg.Target, h, 0, over, nil)
 	}
 	s.Unsure = s.Unsure || unsure
 	if err != nil || !s.Compared || s.Unsure {

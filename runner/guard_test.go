@@ -55,7 +55,7 @@ func touch(t *testing.T, dir, prefix string, n int) {
 
 func count(t *testing.T, dir string) int {
 	t.Helper()
-	s, err := survey.Trees(dir, dir, &survey.Hidden{}, 0, func() bool { return false }, nil, 0)
+	s, err := survey.Trees(dir, dir, &survey.Hidden{}, 0, func() bool { return false }, nil)
 	must(t, err)
 	return int(s.Entries)
 }

@@ -18,7 +18,6 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -110,8 +109,8 @@ type walker struct {
 // system, the bound wherever rsync deletes. Up to spare percent of the entries
 // may be in the bound only because the source was not asked: that saves its
 // directories from being read. With c, all are read, and compared as long as
-// they differ little. For a while the first walker goes alone.
-func Trees(source, target string, h *Hidden, spare uint32, over func() bool, c *Compare, alone time.Duration) (Result, error) {
+// they differ little.
+func Trees(source, target string, h *Hidden, spare uint32, over func() bool, c *Compare) (Result, error) {
 	p := place{counted: true, compared: c != nil}
 	var err error
 	if p.dst, err = unix.Open(target, dirFlags, 0); err != nil {
@@ -139,23 +138,11 @@ func Trees(source, target string, h *Hidden, spare uint32, over func() bool, c *
 	if c != nil && !c.begin(walkers) {
 		first.frames[0].compared = false
 	}
-	late := time.AfterFunc(alone, t.join)
-	defer late.Stop()
 	errs := make([]error, len(walkers))
 	errs = append(errs, run(c, len(walkers), func(i int) { errs[i] = walkers[i].work() }), t.close())
 	sum, err := total(walkers), errors.Join(errs...)
 	sum.Compared = err == nil && c != nil && !sum.Unsure && !c.Found.Over()
 	return sum, err
-}
-
-// Alone is how long the first walker should go alone: where there is no processor
-// more than walkers, at a start the source is being watched meanwhile, and what is
-// not watched yet is more urgent than what is not compared yet.
-func Alone(processors int) time.Duration {
-	if processors > MaxWalkers {
-		return 0
-	}
-	return time.Second
 }
 
 // run has the walkers work: on the crew's threads, where there is one.

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -39,7 +38,7 @@ func lookSparing(t *testing.T, src, dst string, spare uint32, rules ...string) R
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Trees(src, dst, h, spare, goOn, nil, 0)
+	s, err := Trees(src, dst, h, spare, goOn, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,10 +67,10 @@ func TestSurveyCounts(t *testing.T) {
 		}
 	}
 	must(t, os.Symlink(dir, outside+"/root"))
-	if _, err := Trees(dir, outside+"/root", &Hidden{}, 0, goOn, nil, 0); err == nil {
+	if _, err := Trees(dir, outside+"/root", &Hidden{}, 0, goOn, nil); err == nil {
 		t.Error("a link was taken for a target")
 	}
-	if _, err := Trees(outside+"/root", dir, &Hidden{}, 0, goOn, nil, 0); err == nil {
+	if _, err := Trees(outside+"/root", dir, &Hidden{}, 0, goOn, nil); err == nil {
 		t.Error("a link was taken for a source")
 	}
 }
@@ -129,12 +128,12 @@ func TestSurveySpares(t *testing.T) {
 func TestSurveyStops(t *testing.T) {
 	dir := t.TempDir()
 	touch(t, dir+"/a/b", "x", 4*askEvery)
-	if _, err := Trees(dir, dir, &Hidden{}, 0, func() bool { return true }, nil, 0); !errors.Is(err, ErrOver) {
+	if _, err := Trees(dir, dir, &Hidden{}, 0, func() bool { return true }, nil); !errors.Is(err, ErrOver) {
 		t.Errorf("counted on after a stop: %v", err)
 	}
 	for after := range int32(11) { // wherever it is stopped
 		var asked atomic.Int32
-		_, err := Trees(dir, dir, &Hidden{}, 0, func() bool { return asked.Add(1) > after }, nil, 0)
+		_, err := Trees(dir, dir, &Hidden{}, 0, func() bool { return asked.Add(1) > after }, nil)
 		if !errors.Is(err, ErrOver) {
 			t.Errorf("asked %d times: %v", asked.Load(), err)
 		}
@@ -199,7 +198,7 @@ func TestSurveyShares(t *testing.T) {
 		}
 	}
 	var asked atomic.Int32
-	_, err := Trees(dir, dir, &Hidden{}, 0, func() bool { return asked.Add(1) > 100 }, nil, 0)
+	_, err := Trees(dir, dir, &Hidden{}, 0, func() bool { return asked.Add(1) > 100 }, nil)
 	if !errors.Is(err, ErrOver) {
 		t.Error(err)
 	}
@@ -292,24 +291,6 @@ func TestEmptyDir(t *testing.T) {
 	}
 }
 
-// A walker that comes late, or too late, changes nothing in what is found.
-func TestAlone(t *testing.T) {
-	dir := t.TempDir()
-	for i := range 400 {
-		if err := os.MkdirAll(fmt.Sprintf("%s/%d/%d", dir, i%20, i), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, alone := range []time.Duration{0, time.Microsecond, time.Millisecond, time.Hour} {
-		if s, err := Trees(dir, dir, &Hidden{}, 0, goOn, nil, alone); err != nil || s.Unsure || s.Entries != 420 || s.Bound != 0 {
-			t.Errorf("%v: %+v %v", alone, s, err)
-		}
-	}
-	if Alone(MaxWalkers) == 0 || Alone(MaxWalkers+1) != 0 {
-		t.Error("where a third processor is free nobody waits, else one does")
-	}
-}
-
 // BenchmarkSurvey is of 10,100 directories and 10,000 files on each side.
 func BenchmarkSurvey(b *testing.B) {
 	src, dst := b.TempDir(), b.TempDir()
@@ -325,7 +306,7 @@ func BenchmarkSurvey(b *testing.B) {
 		b.Run(fmt.Sprintf("spare=%d", spare), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if s, err := Trees(src, dst, &Hidden{}, spare, goOn, nil, 0); err != nil || s.Unsure || s.Entries != 20_100 {
+				if s, err := Trees(src, dst, &Hidden{}, spare, goOn, nil); err != nil || s.Unsure || s.Entries != 20_100 {
 					b.Fatal(s, err)
 				}
 			}

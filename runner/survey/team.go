@@ -17,8 +17,7 @@ type team struct {
 	want atomic.Int32 // walkers that wait, less the gifts for them
 
 	mu     sync.Mutex
-	news   sync.Cond // gifts, joined or ended
-	joined bool      // those that wait at the beginning want their shares
+	news   sync.Cond // gifts or ended
 	idle   int
 	ended  bool
 	parcel []gift
@@ -39,14 +38,6 @@ func newTeam(size int) *team {
 	return t
 }
 
-// join has the walkers that wait at the beginning take their shares.
-func (t *team) join() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.joined = true
-	t.news.Broadcast()
-}
-
 func (t *team) hungry() bool { return t.want.Load() > 0 }
 
 // take waits for a gift and makes it the walker's first frame. It returns false
@@ -58,9 +49,6 @@ func (t *team) take(w *walker) bool {
 	if t.idle == t.size && len(t.parcel) == 0 {
 		t.ended = true
 		t.news.Broadcast()
-	}
-	for !t.joined && !t.ended {
-		t.news.Wait()
 	}
 	t.want.Add(1)
 	for len(t.parcel) == 0 && !t.ended {

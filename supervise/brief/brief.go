@@ -252,7 +252,7 @@ func besideAfter(processors int) time.Duration {
 	if processors > 2 {
 		return 0
 	}
-	return time.Second
+	return 2 * time.Second
 }
 
 // split is how many commands a large list may be divided among: of a local
