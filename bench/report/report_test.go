@@ -50,6 +50,7 @@ func sample() *Results {
 		r.Add("burst", "lsyncd", "times rsync", "×", rep, v[1]/v[2])
 		r.Add("burst", "rsync -aH", "converged", "s", rep, v[2])
 		r.Add("large tree", "lockstep", "watched", "ms", rep, 100*v[0])
+		r.Add("large tree", "lockstep", "watched of floor", "×", rep, v[0])
 		r.Add("large tree", "C program", "watched", "ms", rep, 100)
 	}
 	return r

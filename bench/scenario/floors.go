@@ -48,13 +48,7 @@ func (e *Env) floors(ctx context.Context, rep int, scenario string, dirs int) er
 	if err != nil {
 		return err
 	}
-	watch, err := e.command(ctx, "", e.FloorC, "watch", p.src)
-	if err != nil {
-		return err
-	}
 	r := e.Results
-	r.Add(scenario, FloorC, "watched", "ms", rep, millis(watch.took))
-	r.Add(scenario, FloorC, "cpu", "s", rep, watch.cpu.Seconds())
 	noop, err := e.command(ctx, "", "rsync", "-aH", "--delete", p.src+"/", p.dst+"/")
 	if err != nil {
 		return err
@@ -71,7 +65,7 @@ func (e *Env) floors(ctx context.Context, rep int, scenario string, dirs int) er
 		r.Add(scenario, name, "ready", "ms", rep, millis(c.took))
 		r.Add(scenario, name, "cpu", "s", rep, c.cpu.Seconds())
 	}
-	e.Say("floors, %s: C program %.0f ms, no-op rsync %.0f ms, with lockstep's options %.0f ms", scenario, millis(watch.took), millis(noop.took), millis(ours.took))
+	e.Say("floors, %s: no-op rsync %.0f ms, with lockstep's options %.0f ms", scenario, millis(noop.took), millis(ours.took))
 	return nil
 }
 
