@@ -49,17 +49,28 @@ func (r *resolver) ownPath(key, path string) string {
 // be deleted, and what is written in the source at run time is a change. The
 // state directory is for root alone, and so is no place for a tree either.
 func (r *resolver) ownDirs(s config.Sync) {
-	for _, d := range []struct{ key, dir string }{{"runtime_dir", r.RuntimeDir}, {"state_dir", r.StateDir}} {
+	for _, d := range r.owns() {
 		for _, tree := range r.trees(s) {
 			what := tree.name
 			switch how := r.mounts.Overlap(d.dir, tree.path); {
 			case how == rootid.FirstInside || how == rootid.Equal:
 				r.addOwn(d.key, tree.key, show(d.dir)+" is inside the "+what, "name a directory outside it")
-			case how == rootid.OtherInside && d.key == "state_dir":
+			case how == rootid.OtherInside && d.key != "runtime_dir":
 				r.addOwn(d.key, tree.key, show(d.dir)+" holds the "+what, "name a directory of its own")
 			}
 		}
 	}
+}
+
+// own is a directory of lockstep's.
+type own struct{ key, dir string }
+
+func (r *resolver) owns() []own {
+	all := []own{{"runtime_dir", r.RuntimeDir}, {"state_dir", r.StateDir}}
+	if r.Audit.On() {
+		all = append(all, own{"audit_dir", r.Audit.Dir})
+	}
+	return all
 }
 
 // tree is a directory of this host that belongs to a sync: its source, a target, or

@@ -142,6 +142,9 @@ func (r *resolver) ownPaths() {
 	}
 	r.RuntimeDir = r.ownPath("runtime_dir", r.RuntimeDir)
 	r.StateDir = r.ownPath("state_dir", r.StateDir)
+	if r.Audit.On() {
+		r.Audit.Dir = r.ownPath("audit_dir", r.Audit.Dir)
+	}
 }
 
 // runtimeDir is that of a file which does not say.
