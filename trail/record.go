@@ -38,6 +38,7 @@ const (
 	ConfigLoad   Type = "config-load"   // at the start, and at a reload
 	ProcessStart Type = "process-start" // of a confined process
 	ProcessExit  Type = "process-exit"  //
+	Restart      Type = "restart"       // a process ended unasked; what lived with it is started again
 	CommandStart Type = "command-start" // of a sync command, with its list
 	CommandEnd   Type = "command-end"   //
 	Decision     Type = "decision"      // what may be done, and what not
@@ -95,10 +96,12 @@ type Facts struct {
 	Kernel  string   `json:"kernel,omitempty"`
 	Unclean bool     `json:"unclean,omitempty"` // the run before had no stop
 	Files   []File   `json:"files,omitempty"`   // of the configuration; programs
-	Caps    []string `json:"caps,omitempty"`    // of a process
-	Job     uint64   `json:"job,omitempty"`     // the number of a command, of its runner
-	Kind    string   `json:"kind,omitempty"`    // of a command
-	Argv    string   `json:"argv,omitempty"`    // the hash of its words, each with a zero byte behind it
+	PID     int      `json:"pid,omitempty"`     // of a process
+	UID     *uint32  `json:"uid,omitempty"`
+	Caps    string   `json:"caps,omitempty"` // of a process: the mask of capabilities(7)
+	Job     uint64   `json:"job,omitempty"`  // the number of a command, of its runner
+	Kind    string   `json:"kind,omitempty"` // of a command
+	Argv    string   `json:"argv,omitempty"` // the hash of its words, each with a zero byte behind it
 	List    *List    `json:"list,omitempty"`
 	End     string   `json:"end,omitempty"` // how a command ended: exited, signalled, held-empty, …
 	Code    *int     `json:"code,omitempty"`
@@ -193,11 +196,7 @@ func (e *Event) tidy() {
 	for _, one := range files {
 		f.Files = append(f.Files, File{name(one.Path), name(one.SHA256)})
 	}
-	caps := f.Caps[:min(len(f.Caps), maxItems)]
-	f.Caps = nil
-	for _, one := range caps {
-		f.Caps = append(f.Caps, name(one))
-	}
+	f.Caps, f.Argv = name(f.Caps), name(f.Argv)
 }
 
 // name escapes what may be any bytes, so that they can be read back.

@@ -70,7 +70,7 @@ type Fleet struct {
 // New makes a fleet that has taken nothing yet.
 func New(n Needs) *Fleet {
 	s := &Fleet{Needs: n, events: make(chan event, 16), served: make(chan struct{})}
-	s.desk = &desk.Desk{Log: n.Log, Service: s, Later: func(d time.Duration, f func()) { time.AfterFunc(d, f) }}
+	s.desk = &desk.Desk{Trail: n.Host.Maker.Starter.Trail, Log: n.Log, Service: s, Later: func(d time.Duration, f func()) { time.AfterFunc(d, f) }}
 	return s
 }
 

@@ -149,7 +149,7 @@ func TestProgramsLinkOnly(t *testing.T) {
 		other []string // packages of others; nil: not checked
 	}{
 		"lockstep-helper": {[]string{"privileged", "ipc", "internal", "sandbox/lock"},
-			[]string{"ipc/settings", "ipc/status", "ipc/polled"}, sys},
+			[]string{"ipc/settings", "ipc/status", "ipc/polled", "ipc/witness"}, sys},
 		"lockstep-runner": {[]string{"runner", "rsync", "handler", "plugin", "ipc", "internal", "sandbox/lock"},
 			[]string{"ipc/status", "plugin/host", "plugin/object", "plugin/serve"}, sys},
 		"lockstep-gate":     {[]string{"gate", "ipc/control", "ipc/line", "ipc/wire", "internal", "sandbox/lock"}, nil, sys},

@@ -23,6 +23,7 @@ type kept struct {
 	File   uint64 // the file in use; 0: there was none yet
 	Offset int64  // where the next record belongs in it
 	Ended  bool   // its last record says that the next file follows
+	Clean  bool   // a stop was recorded, and no start after it
 }
 
 // keptSize is that of the file, whatever is in it: it never grows, so that no full

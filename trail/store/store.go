@@ -96,7 +96,9 @@ func Open(o Options) (s *Store, err error) {
 	case !known:
 		return s, s.bear()
 	}
-	return s, s.resume()
+	err = s.resume()
+	s.Unclean = !s.Clean && s.File > 0
+	return s, err
 }
 
 // bear begins a trail.
@@ -236,6 +238,7 @@ func (s *Store) step(line []byte) error {
 		return err
 	}
 	s.State, s.Offset, s.Ended = next, s.Offset+int64(len(line))+1, p.Type == trail.Rotate
+	s.Clean = clean(p.Type, s.Clean)
 	return nil
 }
 
@@ -344,8 +347,11 @@ func (s *Store) put(r trail.Record) error {
 		return err
 	}
 	s.State, s.Offset, s.Ended = next, s.Offset+int64(n), r.Type == trail.Rotate
+	s.Clean = clean(r.Type, s.Clean)
 	return s.save()
 }
+
+func clean(t trail.Type, before bool) bool { return t == trail.Stop || t != trail.Start && before }
 
 // leave ends the use of a file.
 func (s *Store) leave() error {
