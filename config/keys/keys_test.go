@@ -34,7 +34,7 @@ func TestDefaults(t *testing.T) {
 			RetryMax: 5 * time.Minute, MaxDeletePercent: 50, MaxDeleteEntries: 1000, Monitor: "auto", UnwatchedEvery: time.Minute, BusyRate: 5000,
 			Mode: "rsync", RsyncPath: "/usr/bin/rsync", End: config.End{HookTimeout: 30 * time.Second}, SSH: config.SSH{Port: 22}},
 		Service: config.Service{StateDir: "/var/lib/lockstep", User: "lockstep", LogTo: "stderr", StopTimeout: 10 * time.Second, MaxJobs: 16, MaxJobsPerHost: 4, Control: config.Control{Mode: 0o600},
-			Audit: config.Audit{Mode: "off", Dir: "/var/log/lockstep", Size: 64 << 20, To: "none"}},
+			Audit: config.Audit{Mode: "off", Size: 64 << 20, To: "none"}},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)

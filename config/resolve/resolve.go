@@ -8,6 +8,7 @@
 package resolve
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -143,7 +144,7 @@ func (r *resolver) ownPaths() {
 	r.RuntimeDir = r.ownPath("runtime_dir", r.RuntimeDir)
 	r.StateDir = r.ownPath("state_dir", r.StateDir)
 	if r.Audit.On() {
-		r.Audit.Dir = r.ownPath("audit_dir", r.Audit.Dir)
+		r.Audit.Dir = r.ownPath("audit_dir", cmp.Or(r.Audit.Dir, r.StateDir+"/audit"))
 	}
 }
 

@@ -64,6 +64,9 @@ Without it, lockstep run begins the trail by itself, and nobody has the seed.
 Must be started as root, while lockstep does not run with that configuration.
 `
 
+// Help is the help of all verbs.
+func Help() string { return verifyHelp + reportHelp + initHelp }
+
 // Main is `lockstep audit` followed by verify, report or init: the exit code. usual is
 // the configuration that is meant when none is named.
 func Main(verb string, args []string, usual string, stdout, stderr io.Writer) int {

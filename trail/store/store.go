@@ -78,10 +78,10 @@ func Open(o Options) (s *Store, err error) {
 			err = errors.Join(fmt.Errorf("the audit trail in %s: %w", escape.Name(o.Dir), err), s.close())
 		}
 	}()
-	if s.dir, err = openDir(o.Dir); err != nil {
+	if err := s.openKeys(); err != nil { // the directory of which may be the parent of the other
 		return s, err
 	}
-	if err := s.openKeys(); err != nil {
+	if s.dir, err = openDir(o.Dir); err != nil {
 		return s, err
 	}
 	if s.high, err = highest(s.dir); err != nil {
