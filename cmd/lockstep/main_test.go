@@ -16,8 +16,8 @@ import (
 	"lockstep/config/keys"
 	"lockstep/internal/testenv"
 	"lockstep/supervise/explain"
-	"lockstep/trail/inspect"
 	watching "lockstep/supervise/watch"
+	"lockstep/trail/inspect"
 )
 
 func TestCommands(t *testing.T) {
