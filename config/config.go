@@ -82,6 +82,23 @@ const (
 	AuditNowhere = "none"
 )
 
+// OwnDir is a directory in which lockstep has files of its own, and its key.
+type OwnDir struct {
+	Key string
+	Dir *string
+}
+
+// OwnDirs are those of a service. That of an audit trail which does not say is in the
+// state directory.
+func (s *Service) OwnDirs() []OwnDir {
+	all := []OwnDir{{"runtime_dir", &s.RuntimeDir}, {"state_dir", &s.StateDir}}
+	if s.Audit.On() {
+		s.Audit.Dir = cmp.Or(s.Audit.Dir, s.StateDir+"/audit")
+		all = append(all, OwnDir{"audit_dir", &s.Audit.Dir})
+	}
+	return all
+}
+
 // On says that there is a trail.
 func (a Audit) On() bool { return a.Mode != AuditOff && a.Mode != "" }
 

@@ -298,7 +298,7 @@ func (s *service) judgeKernel() error {
 		attrs = append(attrs, "syncs", len(s.set.Syncs))
 	}
 	s.log.Info("starting lockstep "+buildinfo.Version, append(attrs, "kernel", s.kernel.Release, "landlock", s.kernel.Landlock)...)
-	fleet.SayFiles(s.log, s.set)
+	scribe.SayFiles(s.log, s.set)
 	if len(s.kernel.Lacks) > 0 {
 		s.log.Info("this kernel is too old for: " + strings.Join(s.kernel.Lacks, "; "))
 	}

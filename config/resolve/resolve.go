@@ -8,7 +8,6 @@
 package resolve
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -141,10 +140,8 @@ func (r *resolver) ownPaths() {
 			r.RuntimeDir = "/run/lockstep/mirror-" + mirrorKey(r.Syncs[0])
 		}
 	}
-	r.RuntimeDir = r.ownPath("runtime_dir", r.RuntimeDir)
-	r.StateDir = r.ownPath("state_dir", r.StateDir)
-	if r.Audit.On() {
-		r.Audit.Dir = r.ownPath("audit_dir", cmp.Or(r.Audit.Dir, r.StateDir+"/audit"))
+	for _, own := range r.OwnDirs() {
+		*own.Dir = r.ownPath(own.Key, *own.Dir)
 	}
 }
 

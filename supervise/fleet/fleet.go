@@ -158,10 +158,3 @@ func Tell(log *slog.Logger, err error, code int) {
 		}
 	}
 }
-
-// SayFiles says what a set was read from.
-func SayFiles(log *slog.Logger, set config.Set) {
-	for _, f := range set.Files {
-		log.Info("configuration", "file", f.Path, "sha256", f.SHA256)
-	}
-}

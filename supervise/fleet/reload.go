@@ -18,6 +18,7 @@ import (
 	"lockstep/supervise/exit"
 	"lockstep/supervise/host"
 	"lockstep/supervise/reload"
+	"lockstep/supervise/scribe"
 	"lockstep/supervise/trials"
 )
 
@@ -235,7 +236,7 @@ func (s *Fleet) say(c *candidate) {
 	for _, w := range c.warnings {
 		s.Log.Warn(w.Error())
 	}
-	SayFiles(s.Log, c.set)
+	scribe.SayFiles(s.Log, c.set)
 	s.Host.Maker.Starter.Trail.Loaded(c.set.Files, nil, nil)
 	p := c.plan
 	text := "the new configuration is in force"

@@ -88,6 +88,13 @@ func Stopped(code int, err error) trail.Event {
 	return e
 }
 
+// SayFiles tells a log what a configuration was read from.
+func SayFiles(log *slog.Logger, set config.Set) {
+	for _, f := range set.Files {
+		log.Info("configuration", "file", f.Path, "sha256", f.SHA256)
+	}
+}
+
 // Loaded records a configuration that is in force from now on, or is refused.
 func (s *Scribe) Loaded(files []config.File, args []string, refused error) {
 	e := trail.Event{Type: trail.ConfigLoad, Outcome: trail.Success}
