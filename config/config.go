@@ -69,7 +69,7 @@ type Audit struct {
 	Mode string // AuditOff, AuditBestEffort, AuditStrict
 	Dir  string
 	Size uint64 // bytes of a file
-	To   string // where records go beside: AuditNowhere, or a log daemon of package console/logd
+	To   string // where records go beside: AuditNowhere, AuditKernel, or a log daemon of package console/logd
 }
 
 // What follows when a record cannot be written: nothing is copied any more, or it is
@@ -80,6 +80,7 @@ const (
 	AuditStrict     = "strict"
 
 	AuditNowhere = "none"
+	AuditKernel  = "kernel" // its own audit subsystem
 )
 
 // OwnDir is a directory in which lockstep has files of its own, and its key.

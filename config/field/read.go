@@ -234,7 +234,9 @@ func Audits() []string {
 }
 
 // AuditPlaces are those of audit_to.
-func AuditPlaces() []string { return []string{config.AuditNowhere, "syslog", "journal"} }
+func AuditPlaces() []string {
+	return []string{config.AuditNowhere, "syslog", "journal", config.AuditKernel}
+}
 
 // OneOf is one of some words.
 func OneOf(words []string, at func(*config.Config) *string) Field {

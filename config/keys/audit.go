@@ -16,6 +16,6 @@ func auditKeys() []Key {
 		{Name: "audit_size", Group: GroupAudit, Scope: ScopeService, Unit: "SIZE", Default: "64MiB", Advice: adviceSize,
 			Help: "the size above which the next file begins; none is ever removed", field: field.Size(func(c *config.Config) *uint64 { return &c.Audit.Size })},
 		{Name: "audit_to", Group: GroupAudit, Scope: ScopeService, Unit: strings.Join(field.AuditPlaces(), "|"), Default: config.AuditNowhere, Advice: "use " + either(field.AuditPlaces()),
-			Help: "where records go as well, from where they cannot be taken back: the log daemon of this host by /dev/log, or its journal with fields", field: field.OneOf(field.AuditPlaces(), func(c *config.Config) *string { return &c.Audit.To })},
+			Help: "where records go as well, from where they cannot be taken back: the log daemon of this host by /dev/log, its journal with fields, or the audit subsystem of the kernel", field: field.OneOf(field.AuditPlaces(), func(c *config.Config) *string { return &c.Audit.To })},
 	}
 }

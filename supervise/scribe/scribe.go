@@ -27,6 +27,7 @@ import (
 	"lockstep/console/logd"
 	"lockstep/supervise/exit"
 	"lockstep/trail"
+	"lockstep/trail/kaudit"
 	"lockstep/trail/store"
 )
 
@@ -49,6 +50,7 @@ type Scribe struct {
 	store  *store.Store // of loop's alone
 	also   *slog.Logger // the log daemon that hears of records; nil: none
 	sink   *logd.Sink
+	kernel *kaudit.Sink // nil: it hears of none
 
 	wake chan struct{}
 	done chan struct{}
@@ -118,7 +120,7 @@ func Open(o Options, first trail.Event) (*Scribe, error) {
 	first.Facts.Unclean = s.store.Unclean
 	if err := s.write(s.stamp(trail.Record{Event: first})); err != nil {
 		if s.strict {
-			return nil, errors.Join(exit.Error{Code: exit.Failed, Err: fmt.Errorf("the audit trail cannot be written, and nothing is done without it (audit = %q): %w", config.AuditStrict, err)}, s.sink.Close(), s.store.Close())
+			return nil, errors.Join(exit.Error{Code: exit.Failed, Err: fmt.Errorf("the audit trail cannot be written, and nothing is done without it (audit = %q): %w", config.AuditStrict, err)}, s.sink.Close(), s.kernel.Close(), s.store.Close())
 		}
 		s.fails(err, 1)
 	}
@@ -126,9 +128,16 @@ func Open(o Options, first trail.Event) (*Scribe, error) {
 	return s, nil
 }
 
-// hear connects to the log daemon.
+// hear connects to who else is to hear of records.
 func (s *Scribe) hear(to string) error {
-	if to == config.AuditNowhere || to == "" {
+	switch to {
+	case config.AuditNowhere, "":
+		return nil
+	case config.AuditKernel:
+		var err error
+		if s.kernel, err = kaudit.Open(s.log); err != nil {
+			return exit.Refuse(fmt.Errorf("audit_to: %w", err))
+		}
 		return nil
 	}
 	log, sink, err := logd.Open(to, s.log, false)
@@ -421,10 +430,11 @@ func (s *Scribe) sign() {
 // tell has the log daemon hear of the record that was written last: its number and its
 // hash are an anchor that nobody can take back from there.
 func (s *Scribe) tell(r trail.Record) {
+	seq, sum := s.store.Last()
+	s.kernel.Send(seq, sum, r)
 	if s.also == nil {
 		return
 	}
-	seq, sum := s.store.Last()
 	attrs := []any{"seq", seq, "type", string(r.Type), "outcome", string(r.Outcome), "actor", r.Actor.Role}
 	for _, a := range []struct{ key, value string }{{"sync", r.Object.Sync}, {"target", r.Object.Target}, {"name", r.Object.Name}, {"rule", r.Why.Rule}, {"reason", r.Why.Reason}} {
 		if a.value != "" {
@@ -443,7 +453,7 @@ func (s *Scribe) end() {
 	if err := s.Failing(); err != nil || s.missed > 0 {
 		s.bad = fmt.Errorf("%d event(s) are not in the audit trail: %w", s.missed+uint64(len(s.held)), err)
 	}
-	s.bad = errors.Join(s.bad, s.store.Close(), s.sink.Close())
+	s.bad = errors.Join(s.bad, s.store.Close(), s.sink.Close(), s.kernel.Close())
 }
 
 // Close records a last event, and closes the trail.
