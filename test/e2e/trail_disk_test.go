@@ -126,6 +126,7 @@ func TestTrailKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.wait(limit)
+	f.sweepWait()
 	<-stop
 	// As after a power cut.
 	file := trailFiles(t, dir)[0]

@@ -351,29 +351,33 @@ func TestTrailSyslog(t *testing.T) {
 	}
 	defer conn.Close()
 	write(t, m.src+"/a\nb \"sum=0\"", "x")
+	heard, done := map[string]string{}, make(chan struct{})
+	go func() {
+		defer close(done)
+		form := regexp.MustCompile(`^<30>\w{3} [ \d]\d [\d:]{8} lockstep\[\d+\]: audit seq=(\d+) type=\S+ .*sum=([0-9a-f]{64})$`)
+		buf := make([]byte, 64<<10)
+		for {
+			n, err := conn.Read(buf)
+			if err != nil {
+				return
+			}
+			parts := form.FindSubmatch(buf[:n])
+			if parts == nil || controls(string(buf[:n])) > 0 {
+				t.Errorf("no record: %q", buf[:n])
+				continue
+			}
+			heard[string(parts[1])] = string(parts[2])
+		}
+	}()
 	words := append([]string{"-m", "/bin/sh", "-ec", withDaemon, "sh", base + "/dev", base + "/socket", program(t, "lockstep")}, m.args("--once")...)
 	out, err := exec.Command(unshare, words...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	heard := map[string]string{}
-	form := regexp.MustCompile(`^<30>\w{3} [ \d]\d [\d:]{8} lockstep\[\d+\]: audit seq=(\d+) type=\S+ .*sum=([0-9a-f]{64})$`)
-	buf := make([]byte, 64<<10)
-	for {
-		if err := conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
-			t.Fatal(err)
-		}
-		n, err := conn.Read(buf)
-		if err != nil {
-			break // all that was sent waits in the socket
-		}
-		parts := form.FindSubmatch(buf[:n])
-		if parts == nil || controls(string(buf[:n])) > 0 {
-			t.Errorf("no record: %q", buf[:n])
-			continue
-		}
-		heard[string(parts[1])] = string(parts[2])
+	if err := conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil { // what was sent waits in the socket
+		t.Fatal(err)
 	}
+	<-done
 	for _, e := range entries(t, trail) {
 		if e.Type == "open" {
 			continue // of the file alone

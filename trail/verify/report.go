@@ -16,8 +16,8 @@ func Limits(r Result, o Options) []string {
 	if o.Seed == nil && r.Signed <= r.Last {
 		out = append(out, fmt.Sprintf("records %d to %d are covered by no signature yet: without the seed, who can write to the file could have made them", max(r.Signed, r.First), r.Last))
 	}
-	if o.Seed == nil && o.Public == "" {
-		out = append(out, "without the public key or the seed, all of it may be of somebody who began another trail in its place")
+	if o.Seed == nil && (o.Public == "" || r.First > 0) { // the public key is that of the beginning
+		out = append(out, "without the public key and the beginning, or the seed, all of it may be of somebody who began another trail in its place")
 	}
 	if r.First > 0 {
 		out = append(out, fmt.Sprintf("what was before record %d was not looked at", r.First))

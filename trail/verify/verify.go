@@ -168,10 +168,10 @@ func (v *Verifier) keys(p trail.Parsed) error {
 			if p.Seq > maxSteps {
 				return errors.New("its number is too high to be true")
 			}
-			for v.secret = *v.Seed; v.Records < p.Seq; v.Records++ {
+			v.secret = *v.Seed
+			for range p.Seq {
 				v.secret = v.secret.Next()
 			}
-			v.Records = 0
 		}
 	}
 	if v.Seed != nil {
