@@ -45,6 +45,7 @@ type Service struct {
 
 	PIDFile string // "": none
 	Control Control
+	Audit   Audit
 
 	MaxJobs        uint32 // commands at a time, in all
 	MaxJobsPerHost uint32 // and to one remote host
@@ -62,6 +63,45 @@ const NoControl = "none"
 
 // On says that there is one, after Resolve.
 func (c Control) On() bool { return c.Socket != NoControl && c.Socket != "" }
+
+// Audit is the trail of what lockstep did (package trail).
+type Audit struct {
+	Mode string // AuditOff, AuditBestEffort, AuditStrict
+	Dir  string
+	Size uint64 // bytes of a file
+	To   string // where records go beside: AuditNowhere, AuditKernel, or a log daemon of package console/logd
+}
+
+// What follows when a record cannot be written: nothing is copied any more, or it is
+// counted.
+const (
+	AuditOff        = "off"
+	AuditBestEffort = "best-effort"
+	AuditStrict     = "strict"
+
+	AuditNowhere = "none"
+	AuditKernel  = "kernel" // its own audit subsystem
+)
+
+// OwnDir is a directory in which lockstep has files of its own, and its key.
+type OwnDir struct {
+	Key string
+	Dir *string
+}
+
+// OwnDirs are those of a service. That of an audit trail which does not say is in the
+// state directory.
+func (s *Service) OwnDirs() []OwnDir {
+	all := []OwnDir{{"runtime_dir", &s.RuntimeDir}, {"state_dir", &s.StateDir}}
+	if s.Audit.On() {
+		s.Audit.Dir = cmp.Or(s.Audit.Dir, s.StateDir+"/audit")
+		all = append(all, OwnDir{"audit_dir", &s.Audit.Dir})
+	}
+	return all
+}
+
+// On says that there is a trail.
+func (a Audit) On() bool { return a.Mode != AuditOff && a.Mode != "" }
 
 // Run is what is true of one run, and never of a file.
 type Run struct {

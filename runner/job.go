@@ -14,6 +14,7 @@ import (
 
 	"lockstep/ipc"
 	"lockstep/rsync"
+	"lockstep/runner/gate"
 	"lockstep/runner/nudge"
 	"lockstep/runner/pipes"
 	"lockstep/runner/procs"
@@ -49,7 +50,10 @@ func (j *job) abort() { j.abortOnce.Do(func() { close(j.aborted) }) }
 // run does the job and closes its list.
 func (j *job) run() ipc.RunExited {
 	begin := time.Now()
-	out := j.throughGate(j.guarded)
+	out, err := j.r.gate.Through(gate.Job{ID: j.id, Kind: j.kind, List: j.list, Stopped: j.stopped, Aborted: j.aborted}, j.guarded)
+	if err != nil {
+		out = refused(j.id, err)
+	}
 	out.Job = j.id
 	out.Wall = uint64(max(time.Since(begin), 0) / time.Microsecond)
 	if err := j.list.Close(); err != nil {

@@ -26,6 +26,7 @@ import (
 
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
+	"lockstep/runner/gate"
 	"lockstep/runner/module"
 	"lockstep/runner/procs"
 	"lockstep/runner/same"
@@ -55,7 +56,7 @@ type Runner struct {
 	link  Link
 	log   io.Writer // whole lines, each with its level as in sd-daemon(3)
 	procs *procs.Procs
-	gate  gate
+	gate  gate.Gate
 	crew  *same.Crew // compares the trees; nil: nothing does
 
 	teller    *told.Teller // of a handler; nil: there is none, or, with tellerErr, it cannot be told
@@ -98,8 +99,8 @@ func (r *Runner) OwnNamespace() { r.procs.Alone = true }
 // Gate has every command wait for the leave of who is at the other end of conn.
 // Precondition: Serve has not been called.
 func (r *Runner) Gate(conn *os.File) {
-	r.gate.conn = conn
-	go r.gate.serve()
+	r.gate.Witness = r.cfg.Witness
+	r.gate.Open(conn)
 }
 
 // Serve runs jobs until the helper closes the socket, then kills what still

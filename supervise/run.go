@@ -40,6 +40,7 @@ import (
 	"lockstep/supervise/proc"
 	"lockstep/supervise/reload"
 	"lockstep/supervise/rounds"
+	"lockstep/supervise/scribe"
 	"lockstep/supervise/session"
 	"lockstep/supervise/slots"
 	"lockstep/supervise/words"
@@ -67,6 +68,7 @@ type service struct {
 	host     session.Host
 	scratch  string // a directory of this instance for trees that live for a moment
 	fleet    *fleet.Fleet
+	trail    *scribe.Scribe // nil: there is none
 	source   reload.Source
 	asked    *reload.Asked
 
@@ -136,6 +138,7 @@ func (s *service) setUp() error {
 		s.makeScratch,  // the same
 		s.writePID,     // whoever reads it finds a process that has the lock
 		s.sealPrograms, // from here on no upgrade can mix versions
+		s.openTrail,    // from here on nothing is done that is not recorded
 		s.compile,      // filters, once for all restarts
 		s.beginTrials,  // of rsync, in the real jail, beside all that follows but copying
 		s.prepare,      // each sync: state, locks, uids; are the roots what they were?
@@ -188,6 +191,12 @@ func (s *service) finish(err error) int {
 	}
 	s.undo = nil
 	left = errors.Join(left, s.screen.SetLine(""))
+	if e := s.trail.Close(scribe.Stopped(code, err)); e != nil {
+		s.log.Error("the audit trail could not be closed as it should be", "error", e.Error())
+		if s.set.Audit.Mode == config.AuditStrict {
+			code = max(code, exit.Failed)
+		}
+	}
 	fleet.Tell(s.log, err, code)
 	if left != nil {
 		s.log.Error("not all could be cleaned up; the next start does it", "error", left.Error())
@@ -289,7 +298,7 @@ func (s *service) judgeKernel() error {
 		attrs = append(attrs, "syncs", len(s.set.Syncs))
 	}
 	s.log.Info("starting lockstep "+buildinfo.Version, append(attrs, "kernel", s.kernel.Release, "landlock", s.kernel.Landlock)...)
-	fleet.SayFiles(s.log, s.set)
+	scribe.SayFiles(s.log, s.set)
 	if len(s.kernel.Lacks) > 0 {
 		s.log.Info("this kernel is too old for: " + strings.Join(s.kernel.Lacks, "; "))
 	}

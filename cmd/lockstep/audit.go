@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/term"
 
@@ -20,6 +21,7 @@ import (
 	"lockstep/supervise/audit/policy"
 	"lockstep/supervise/audit/report"
 	"lockstep/supervise/outline"
+	"lockstep/trail/inspect"
 )
 
 const auditHelp = `lockstep audit self [-c FILE | --runtime-dir DIR] [--json] [--html FILE]
@@ -34,7 +36,17 @@ declares for it. Ends with 0 when all is as declared, with 1 when anything is no
   --html FILE             write a page with a picture of the processes as well
 
 Must be started as root. It stops and changes nothing.
+
+lockstep audit verify, report and init are about the audit trail: each has --help.
 `
+
+// auditAny is `lockstep audit`.
+func auditAny(args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && slices.Contains([]string{"verify", "report", "init"}, args[0]) {
+		return inspect.Main(args[0], args[1:], defaultFile, stdout, stderr)
+	}
+	return auditSelf(args, stdout, stderr)
+}
 
 // auditSelf is `lockstep audit self`.
 func auditSelf(args []string, stdout, stderr io.Writer) int {

@@ -54,7 +54,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case "explain":
 		return explainPaths(rest, stdout, stderr)
 	case "audit":
-		return auditSelf(rest, stdout, stderr)
+		return auditAny(rest, stdout, stderr)
 	case "watch":
 		return watch(rest, stdout, stderr)
 	case "ctl":
@@ -97,6 +97,7 @@ const overview = `lockstep keeps directory trees in step, live.
   lockstep check -c FILE            tell all that is wrong with a file, or what it does
   lockstep explain -c FILE PATH…    tell which pattern or rule decides for each path
   lockstep audit self               compare what runs with what it is declared to be
+  lockstep audit verify             say whether the audit trail is what was written (also: report, init)
   lockstep watch [flags] DIR…       tell what changes in each DIR, a line a change
   lockstep ctl COMMAND [SYNC]       ask a running lockstep, or tell it to do something
   lockstep clsync [options]         do what clsync's options and files say

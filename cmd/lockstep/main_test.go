@@ -17,6 +17,7 @@ import (
 	"lockstep/internal/testenv"
 	"lockstep/supervise/explain"
 	watching "lockstep/supervise/watch"
+	"lockstep/trail/inspect"
 )
 
 func TestCommands(t *testing.T) {
@@ -244,7 +245,7 @@ func TestManual(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := strings.ReplaceAll(string(data), "\\-", "-")
-	for _, help := range []string{runHelp, checkHelp, explainHelp, auditHelp, watchHelp, lrsyncHelp, ctlHelp()} {
+	for _, help := range []string{runHelp, checkHelp, explainHelp, auditHelp, inspect.Help(), watchHelp, lrsyncHelp, ctlHelp()} {
 		for _, word := range regexp.MustCompile(`--[a-z-]+`).FindAllString(help, -1) {
 			if !strings.Contains(page, word) {
 				t.Errorf("lockstep.1 does not name %s", word)
@@ -258,7 +259,7 @@ func TestManual(t *testing.T) {
 	}
 	// And no flag of mirror that is none.
 	for _, word := range regexp.MustCompile(`--[a-z-]+`).FindAllString(page, -1) {
-		if !strings.Contains(mirrorHelp()+runHelp+checkHelp+auditHelp+watchHelp+clsyncHelp()+lrsyncHelp+ctlHelp()+" --help ", word) {
+		if !strings.Contains(mirrorHelp()+runHelp+checkHelp+auditHelp+inspect.Help()+watchHelp+clsyncHelp()+lrsyncHelp+ctlHelp()+" --help ", word) {
 			t.Errorf("lockstep.1 names %s, which is no flag", word)
 		}
 	}

@@ -228,6 +228,27 @@ func ReadLogTo(c *config.Config, v string) error {
 // LogPlaces are those of log_to.
 func LogPlaces() []string { return []string{"stderr", "syslog", "journal"} }
 
+// Audits are the values of audit.
+func Audits() []string {
+	return []string{config.AuditOff, config.AuditBestEffort, config.AuditStrict}
+}
+
+// AuditPlaces are those of audit_to.
+func AuditPlaces() []string {
+	return []string{config.AuditNowhere, "syslog", "journal", config.AuditKernel}
+}
+
+// OneOf is one of some words.
+func OneOf(words []string, at func(*config.Config) *string) Field {
+	return Text(func(c *config.Config, v string) error {
+		if !slices.Contains(words, v) {
+			return fmt.Errorf("%q is unknown", v)
+		}
+		*at(c) = v
+		return nil
+	}, at)
+}
+
 // ReadLogLevel takes what is logged at least.
 func ReadLogLevel(c *config.Config, v string) error {
 	for _, l := range []slog.Level{slog.LevelError, slog.LevelWarn, slog.LevelInfo} {

@@ -298,7 +298,7 @@ func TestExample(t *testing.T) {
 	}
 	whole.Syncs[1].RunAs = "" // has no default that could be written
 	whole.RuntimeDir = ""     // Resolve finds it
-	whole.Control.Socket, whole.Control.Owner = "", ""
+	whole.Control.Socket, whole.Control.Owner, whole.Audit.Dir = "", "", ""
 	for i := range plain.Syncs {
 		if !reflect.DeepEqual(plain.Config(i), whole.Config(i)) {
 			t.Errorf("%s: a remark is no default\n%+v\n%+v", plain.Syncs[i].Name, plain.Config(i), whole.Config(i))

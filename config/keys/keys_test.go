@@ -33,7 +33,8 @@ func TestDefaults(t *testing.T) {
 			BigSize: 128 << 20, BigDelay: 30 * time.Minute, Timeout: 24 * time.Hour, RetryInitial: time.Second,
 			RetryMax: 5 * time.Minute, MaxDeletePercent: 50, MaxDeleteEntries: 1000, Monitor: "auto", UnwatchedEvery: time.Minute, BusyRate: 5000,
 			Mode: "rsync", RsyncPath: "/usr/bin/rsync", End: config.End{HookTimeout: 30 * time.Second}, SSH: config.SSH{Port: 22}},
-		Service: config.Service{StateDir: "/var/lib/lockstep", User: "lockstep", LogTo: "stderr", StopTimeout: 10 * time.Second, MaxJobs: 16, MaxJobsPerHost: 4, Control: config.Control{Mode: 0o600}},
+		Service: config.Service{StateDir: "/var/lib/lockstep", User: "lockstep", LogTo: "stderr", StopTimeout: 10 * time.Second, MaxJobs: 16, MaxJobsPerHost: 4, Control: config.Control{Mode: 0o600},
+			Audit: config.Audit{Mode: "off", Size: 64 << 20, To: "none"}},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -51,7 +52,8 @@ func TestEveryKeyIsRead(t *testing.T) {
 		"ssh.port": "2222", "password_file": "/p", "run_as": "u", "max_jobs": "1", "max_jobs_per_host": "1", "poll_every": "3s", "monitor_rules": "fs nfs* poll",
 		"mode": "shell", "handler": "/h", "handler_args": "%label%", "ignore_exit_codes": "23", "handler_changes": "uid", "handler_recursive_args": "%label%", "handler_reads": "/hr", "handler_writes": "/hw", "status_file": "/f", "standby_file": "/g", "pid_file": "/h",
 		"hooks.pre_exit": "/p", "hooks.exit": "/e", "hooks.timeout": "1m", "max_iterations": "7",
-		"control_socket": "/c", "control_mode": "0660", "control_owner": "u:g"}
+		"control_socket": "/c", "control_mode": "0660", "control_owner": "u:g",
+		"audit": "strict", "audit_dir": "/a", "audit_size": "1MiB", "audit_to": "journal"}
 	changed := map[string]string{}
 	for _, k := range Table() {
 		v := value[k.Name]

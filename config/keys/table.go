@@ -36,11 +36,12 @@ const (
 	GroupEnd     Group = "how it ends"
 	GroupRun     Group = "this run"
 	GroupService Group = "service"
+	GroupAudit   Group = "audit trail"
 )
 
 // Groups lists the groups in the order of the help text.
 func Groups() []Group {
-	return []Group{GroupSync, GroupWatch, GroupTiming, GroupCopy, GroupHandler, GroupDelete, GroupRemote, GroupFiles, GroupEnd, GroupRun, GroupService}
+	return []Group{GroupSync, GroupWatch, GroupTiming, GroupCopy, GroupHandler, GroupDelete, GroupRemote, GroupFiles, GroupEnd, GroupRun, GroupService, GroupAudit}
 }
 
 // Scope says where a key belongs.
@@ -99,7 +100,7 @@ const (
 
 // Table is every key there is.
 func Table() []Key {
-	return slices.Concat(syncKeys(), copyKeys(), handlerKeys(), fileKeys(), endKeys(), runKeys(), serviceKeys())
+	return slices.Concat(syncKeys(), copyKeys(), handlerKeys(), fileKeys(), endKeys(), runKeys(), serviceKeys(), auditKeys())
 }
 
 // either is "a, b or c".

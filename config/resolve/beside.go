@@ -82,9 +82,9 @@ func (r *resolver) ownBeside(s config.Sync) {
 		paths []string
 	}{{"handler_reads", s.Reads}, {"handler_writes", s.Writes}} {
 		for _, path := range list.paths {
-			for _, dir := range []string{r.RuntimeDir, r.StateDir} {
-				if r.mounts.Overlap(path, dir) != rootid.Apart {
-					r.add(list.key, problem(r.say(list.key)+" "+show(path), "has to do with "+show(dir)+", where lockstep has files of its own", "name another"))
+			for _, own := range r.OwnDirs() {
+				if r.mounts.Overlap(path, *own.Dir) != rootid.Apart {
+					r.add(list.key, problem(r.say(list.key)+" "+show(path), "has to do with "+show(*own.Dir)+", where lockstep has files of its own", "name another"))
 				}
 			}
 		}

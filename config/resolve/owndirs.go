@@ -49,14 +49,14 @@ func (r *resolver) ownPath(key, path string) string {
 // be deleted, and what is written in the source at run time is a change. The
 // state directory is for root alone, and so is no place for a tree either.
 func (r *resolver) ownDirs(s config.Sync) {
-	for _, d := range []struct{ key, dir string }{{"runtime_dir", r.RuntimeDir}, {"state_dir", r.StateDir}} {
+	for _, d := range r.OwnDirs() {
 		for _, tree := range r.trees(s) {
 			what := tree.name
-			switch how := r.mounts.Overlap(d.dir, tree.path); {
+			switch how := r.mounts.Overlap(*d.Dir, tree.path); {
 			case how == rootid.FirstInside || how == rootid.Equal:
-				r.addOwn(d.key, tree.key, show(d.dir)+" is inside the "+what, "name a directory outside it")
-			case how == rootid.OtherInside && d.key == "state_dir":
-				r.addOwn(d.key, tree.key, show(d.dir)+" holds the "+what, "name a directory of its own")
+				r.addOwn(d.Key, tree.key, show(*d.Dir)+" is inside the "+what, "name a directory outside it")
+			case how == rootid.OtherInside && d.Key != "runtime_dir":
+				r.addOwn(d.Key, tree.key, show(*d.Dir)+" holds the "+what, "name a directory of its own")
 			}
 		}
 	}
@@ -91,10 +91,9 @@ func (r *resolver) trees(s config.Sync) (out []tree) {
 
 // addOwn blames the directory, or the tree when the directory is the default.
 func (r *resolver) addOwn(key, tree, reason, advice string) {
-	in := r.in
+	defer func(in config.Section) { r.in = in }(r.in)
 	if _, written := r.Places[config.Spot{In: config.InService, Key: key}]; written || r.Path == "" {
 		r.in, tree = config.InService, key
 	}
 	r.add(tree, problem(r.say(key), reason, advice))
-	r.in = in
 }

@@ -140,8 +140,9 @@ func (r *resolver) ownPaths() {
 			r.RuntimeDir = "/run/lockstep/mirror-" + mirrorKey(r.Syncs[0])
 		}
 	}
-	r.RuntimeDir = r.ownPath("runtime_dir", r.RuntimeDir)
-	r.StateDir = r.ownPath("state_dir", r.StateDir)
+	for _, own := range r.OwnDirs() {
+		*own.Dir = r.ownPath(own.Key, *own.Dir)
+	}
 }
 
 // runtimeDir is that of a file which does not say.

@@ -216,6 +216,7 @@ type Runner struct {
 	Handler Handler
 
 	Accept     bool          // a person accepted the root: no guard until ipc.JobInitial has succeeded once
+	Witness    bool          // the supervisor is told of each command before it begins, and answers
 	ShowOutput bool          // pass the command's stdout on to stderr (dry run)
 	Timeout    time.Duration // of one command
 	Grace      time.Duration // between SIGTERM and SIGKILL
@@ -326,6 +327,7 @@ func (r *Runner) Layout(c *wire.Codec) {
 	wire.Enum(c, &r.Compare, numCompares)
 	r.Handler.layout(c)
 	wire.Flag(c, &r.Accept)
+	wire.Flag(c, &r.Witness)
 	wire.Flag(c, &r.ShowOutput)
 	wire.Span(c, &r.Timeout)
 	wire.Span(c, &r.Grace)

@@ -26,7 +26,7 @@ func runner() Runner {
 		Build: "id", Program: "/usr/bin/rsync", ProgDev: 1, ProgIno: 2, Source: "/s", Target: "/t",
 		Env: []string{"A=b", ""}, Probe: []string{"p"}, Later: []string{"l"}, MaxDeletePercent: 50, MaxDeleteEntries: 1000, Entries: 77, Split: 2, Fold: true,
 		Handler: Handler{Mode: "so", Arguments: []string{"a"}, Label: "l", Destination: "/t", PID: 3, Lists: "/x", Ignore: "\x17", Excludes: []string{"- *"}, Module: Module{Path: "/m.so", Dev: 4, Ino: 5}},
-		Accept:  true, ShowOutput: true, Timeout: time.Hour, Grace: time.Second,
+		Accept:  true, Witness: true, ShowOutput: true, Timeout: time.Hour, Grace: time.Second,
 	}
 	for i := range c.Argv {
 		c.Argv[i] = []string{"rsync", fmt.Sprint(i)}

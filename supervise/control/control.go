@@ -205,8 +205,9 @@ func (c *Control) live() (heard bool, err error) {
 	err = errors.Join(conn.Close(), p.End())
 	switch locked := c.sigsys.Locked("gate", e.Sig, time.Now()); {
 	case locked != nil:
-		return heard, lockedError{locked}
+		return heard, lockedError{c.Starter.Trail.Locked("", "gate", locked)}
 	case broken != nil:
+		c.Starter.Trail.Violation("", "gate", broken)
 		return heard, fmt.Errorf("violation: the gate sent %w; it was killed", broken)
 	case e.Err != nil || e.Code != 0:
 		return heard, errors.Join(errors.New(words.Death("gate", p.PID, e.Code, e.Sig, e.Err)), err)

@@ -23,6 +23,7 @@ import (
 	asked "lockstep/supervise/control"
 	"lockstep/supervise/dump"
 	"lockstep/supervise/picture"
+	"lockstep/supervise/scribe"
 )
 
 // Service is what the desk can have done, of the sync with a name; "" is all.
@@ -39,6 +40,7 @@ type Desk struct {
 	Service Service
 	// Later calls f after a while, in whatever goroutine.
 	Later func(d time.Duration, f func())
+	Trail *scribe.Scribe
 
 	dumping atomic.Bool
 	writes  sync.WaitGroup
@@ -72,6 +74,7 @@ func (d *Desk) Answer(q asked.Request) {
 			attrs = append(attrs, "of", only)
 		}
 		d.Log.Info("asked by the control socket: "+r.Kind().Name, attrs...)
+		d.Trail.Asked("control socket", r.Kind().Name, only, &q.UID)
 	}
 	switch r {
 	case control.Version:

@@ -120,6 +120,7 @@ func poke(c chan<- struct{}) (heard bool) {
 
 // pass hands a signal to all sessions.
 func (s *Fleet) pass(sig os.Signal) {
+	s.Host.Maker.Starter.Trail.Asked("signal", sig.String(), "", nil)
 	if Asks(s.Source, s.Asked, sig) {
 		return
 	}

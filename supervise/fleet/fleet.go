@@ -70,7 +70,7 @@ type Fleet struct {
 // New makes a fleet that has taken nothing yet.
 func New(n Needs) *Fleet {
 	s := &Fleet{Needs: n, events: make(chan event, 16), served: make(chan struct{})}
-	s.desk = &desk.Desk{Log: n.Log, Service: s, Later: func(d time.Duration, f func()) { time.AfterFunc(d, f) }}
+	s.desk = &desk.Desk{Trail: n.Host.Maker.Starter.Trail, Log: n.Log, Service: s, Later: func(d time.Duration, f func()) { time.AfterFunc(d, f) }}
 	return s
 }
 
@@ -156,12 +156,5 @@ func Tell(log *slog.Logger, err error, code int) {
 		} else {
 			log.Error(line)
 		}
-	}
-}
-
-// SayFiles says what a set was read from.
-func SayFiles(log *slog.Logger, set config.Set) {
-	for _, f := range set.Files {
-		log.Info("configuration", "file", f.Path, "sha256", f.SHA256)
 	}
 }

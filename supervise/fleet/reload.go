@@ -18,6 +18,7 @@ import (
 	"lockstep/supervise/exit"
 	"lockstep/supervise/host"
 	"lockstep/supervise/reload"
+	"lockstep/supervise/scribe"
 	"lockstep/supervise/trials"
 )
 
@@ -162,6 +163,7 @@ func (s *Fleet) refuse(c *candidate, err error) {
 func (s *Fleet) failed(err error) {
 	Tell(s.Log, err, exit.Failed)
 	s.Log.Error("the new configuration is refused as a whole: the old one stays in force")
+	s.Host.Maker.Starter.Trail.Loaded(s.now.set.Files, nil, err)
 	s.end(err)
 }
 
@@ -234,7 +236,8 @@ func (s *Fleet) say(c *candidate) {
 	for _, w := range c.warnings {
 		s.Log.Warn(w.Error())
 	}
-	SayFiles(s.Log, c.set)
+	scribe.SayFiles(s.Log, c.set)
+	s.Host.Maker.Starter.Trail.Loaded(c.set.Files, nil, nil)
 	p := c.plan
 	text := "the new configuration is in force"
 	if p.Idle() {

@@ -6,13 +6,14 @@ import (
 	"syscall"
 
 	"lockstep/internal/sys"
+	"lockstep/ipc/witness"
 	"lockstep/supervise/proc"
 	"lockstep/supervise/slots"
 )
 
 // guard serves a runner that asks for leave to start commands: conn is ours. A
 // runner that breaks the protocol, or does not read what it hears, is killed.
-func (m *Maker) guard(p *proc.Process, conn *os.File, host string) {
+func (m *Maker) guard(p *proc.Process, conn *os.File, host string, records *ledger) {
 	client := m.Slots.Join(host, func(word byte) {
 		if err := grant(conn, word); err != nil {
 			m.stray(p, err)
@@ -24,7 +25,9 @@ func (m *Maker) guard(p *proc.Process, conn *os.File, host string) {
 		defer client.Leave()
 		defer standby.Leave()
 		defer conn.Close()
-		word := make([]byte, 2)
+		defer records.close()
+		records.pid = p.PID
+		word := make([]byte, witness.MaxPacket)
 		for {
 			n, err := conn.Read(word)
 			if err != nil {
@@ -32,7 +35,7 @@ func (m *Maker) guard(p *proc.Process, conn *os.File, host string) {
 			}
 			switch hear := func() error { return client.Hear(word[0]) }; {
 			case n != 1:
-				err = fmt.Errorf("a packet of %d bytes", n)
+				err = records.hear(word[:n], m.goes(p, conn))
 			case word[0] == slots.Done:
 				err = hear()
 			default:
@@ -63,5 +66,6 @@ func grant(conn *os.File, word byte) error {
 // stray ends a runner that is not what it was.
 func (m *Maker) stray(p *proc.Process, err error) {
 	m.Starter.Lost(p.Role, fmt.Errorf("violation: %w; it is killed", err))
+	m.Starter.Trail.Violation(m.Starter.Sync, p.Role, err)
 	_ = p.Kill() // its end comes by Exits
 }

@@ -41,6 +41,7 @@ import (
 	"lockstep/supervise/host"
 	"lockstep/supervise/jail"
 	"lockstep/supervise/proc"
+	"lockstep/supervise/scribe"
 	"lockstep/supervise/slots"
 	"lockstep/supervise/standby"
 	"lockstep/supervise/words"
@@ -118,6 +119,9 @@ type Generation struct {
 	status  *os.File                  // numbers from the worker, commands to it
 	places  map[ipc.TargetID]*os.File // see Place
 
+	trail *scribe.Scribe
+	sync  string
+
 	Output *os.File // of a watch: what the worker writes; the owner reads it
 	output *os.File // its other end, until the worker has it
 }
@@ -165,7 +169,7 @@ func (g *Generation) Others(exits <-chan proc.Exit, verdict func(proc.Exit) erro
 // needs; then come the runners, then Finish. On an error the generation is there
 // to be ended.
 func (m *Maker) Begin(plan Plan) (g *Generation, err error) {
-	g = &Generation{Roots: plan.Roots, Begun: time.Now(), Watching: plan.Config.Watching(plan.Roots.Source.Blind())}
+	g = &Generation{trail: m.Starter.Trail, sync: m.Starter.Sync, Roots: plan.Roots, Begun: time.Now(), Watching: plan.Config.Watching(plan.Roots.Source.Blind())}
 	g.inotify, err = newQueue(g.Watching.Monitor)
 	if instead, ok := g.Watching.Instead(fmt.Sprint(err)); ok && errors.Is(err, unix.EMFILE) {
 		m.Log.Warn("the kernel has no event queue left: listings are compared until this sync's processes are started again", "error", err.Error())
@@ -309,6 +313,7 @@ func (m *Maker) Runner(g *Generation, cfg config.Config, plan RunnerPlan) (p *pr
 	if err != nil {
 		return nil, err
 	}
+	told.Witness = m.Starter.Trail != nil
 	m.named(&spec, m.Name, plan.Label)
 	var files proc.Files
 	defer func() { err = errors.Join(err, files.Close()) }()
@@ -325,7 +330,7 @@ func (m *Maker) Runner(g *Generation, cfg config.Config, plan RunnerPlan) (p *pr
 	if err != nil {
 		return p, errors.Join(err, gate.Close())
 	}
-	m.guard(p, gate, plan.Target.Host)
+	m.guard(p, gate, plan.Target.Host, m.ledger(told, plan.Target))
 	return p, nil
 }
 
@@ -467,6 +472,7 @@ const hurryTime = time.Second
 // once hurry says so of a signal, or of nil at the beginning. The kernel ends
 // what is left when it can.
 func (g *Generation) End(runners []*proc.Process, signals <-chan os.Signal, hurry func(os.Signal) bool) error {
+	g.trail.Counts(g.sync, g.Last)
 	done := make(chan error, 1)
 	all := append(g.All(), runners...)
 	go func() { done <- g.end(all) }()

@@ -29,9 +29,15 @@ type HookPlan struct {
 func (m Maker) Hook(ctx context.Context, cfg config.Config, plan HookPlan) (out ipc.RunExited, hung *proc.Process, err error) {
 	// As it is now: a script that a person has edited is no upgrade to be told of.
 	h, err := host.InspectHook(plan.Program)
+	if err == nil {
+		err = m.Starter.Trail.Refuses()
+	}
 	if err != nil {
 		return out, nil, err
 	}
+	records := ledger{trail: m.Starter.Trail, sync: cfg.Name}
+	records.hookBegins(plan)
+	defer func() { records.hookEnds(plan, out, err) }()
 	m.Starter.Exits = make(chan proc.Exit, 1)
 	m.Starter.Prefix += plan.Status + "."
 	spec := jail.Hook(m.Machine, plan.Source, plan.Targets, h, brief.Rights(cfg, false))

@@ -26,6 +26,7 @@ import (
 	"lockstep/internal/escape"
 	"lockstep/sandbox"
 	"lockstep/supervise/jail"
+	"lockstep/supervise/scribe"
 )
 
 // Process is one confined process.
@@ -65,6 +66,8 @@ type Starter struct {
 	// Prefix is put before the names of control groups: those who share a Group
 	// have different ones.
 	Prefix string
+	Sync   string         // whose processes they are
+	Trail  *scribe.Scribe // of what is started, and how it ends
 
 	starts int
 }
@@ -101,10 +104,14 @@ func (s *Starter) Start(spec sandbox.Spec, label string, image *os.File, fds []s
 			s.Lost(p.Role, err)
 		}
 	})
+	note := s.Trail // the Starter is its owner's
+	note.ProcessStart(s.Sync, p.Role, p.PID, spec.UID, spec.Caps)
+	sync, exits := s.Sync, s.Exits
 	p.Go(func() {
 		e := Exit{Process: p}
 		e.Code, e.Sig, e.Err = p.Wait()
-		s.Exits <- e
+		note.ProcessExit(sync, p.Role, p.PID, e.Code, e.Sig, e.Err)
+		exits <- e
 	})
 	if err != nil {
 		return nil, errors.Join(err, p.End())

@@ -113,7 +113,7 @@ func other(t *testing.T, v reflect.Value) {
 		v.SetBool(!v.Bool())
 	case reflect.Int, reflect.Int64:
 		v.SetInt(v.Int() + int64(time.Second))
-	case reflect.Uint32:
+	case reflect.Uint32, reflect.Uint64:
 		v.SetUint(v.Uint() + 1)
 	case reflect.Slice:
 		v.Set(reflect.ValueOf([]string{"cgroup-devices"}))

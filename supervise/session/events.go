@@ -44,6 +44,7 @@ func (s *Session) onReport(r generation.Report) error {
 	}
 	if r.Err != nil {
 		s.log.Error("violation: the worker sent a report that is none; it is killed", "error", r.Err.Error())
+		s.maker.Starter.Trail.Violation(s.cfg.Name, "worker", r.Err)
 		return s.endGeneration(g)
 	}
 	if t != nil {

@@ -319,13 +319,13 @@ func (s *Session) onExit(e proc.Exit) error {
 
 // verdict says that a process ended, and whether a restart has any sense.
 func (s *Session) verdict(e proc.Exit) error {
-	s.log.Warn(words.Death(e.Process.Role, e.Process.PID, e.Code, e.Sig, e.Err))
+	s.maker.Starter.Trail.Death(s.log, s.cfg.Name, e.Process.Role, e.Process.PID, e.Code, e.Sig, e.Err)
 	if !s.everReady && s.host.Alone && (s.alone() || s.byRunner(e.Process) == nil) {
 		if err := words.Final(e.Process.Role, e.Code); err != nil {
 			return err
 		}
 	}
-	return s.sigsys.Locked(e.Process.Role, e.Sig, time.Now())
+	return s.maker.Starter.Trail.Locked(s.cfg.Name, e.Process.Role, s.sigsys.Locked(e.Process.Role, e.Sig, time.Now()))
 }
 
 // endGeneration is what follows the death of a helper or a worker. Another of

@@ -69,7 +69,7 @@ func (s *Session) checkRoots() error {
 	case why != "":
 		return s.hold(why)
 	case s.gen == nil && s.phase == phaseHeld:
-		s.log.Info("source and target are what they were: going on")
+		s.maker.Starter.Trail.Allow(s.log.Info, s.cfg.Name, "", "root", "source and target are what they were: going on")
 		return s.startGeneration(now)
 	case s.gen == nil:
 		return nil
@@ -98,7 +98,7 @@ func (s *Session) hold(why string) error {
 		return exit.Error{Code: exit.Failed, Err: errors.New(words.HeldRoot(why, s.consent))}
 	}
 	if s.heldWhy != why {
-		s.log.Warn(words.HeldRoot(why, s.consent))
+		s.maker.Starter.Trail.Forbid(s.log.Warn, s.cfg.Name, "", "root", words.HeldRoot(why, s.consent))
 		s.heldWhy = why
 	}
 	s.show(func(n *console.Part) { n.Why, n.Ready, n.Report = "held: "+why, true, status.Report{} })

@@ -85,7 +85,7 @@ func New(h *Host, cfg config.Config, command host.Command, standby *standby.File
 	}
 	s.news, s.leave = console.Limited(s.log), s.leaving()
 	s.maker.Inbox, s.maker.Log, s.maker.Standby = generation.NewInbox(), s.log, standby
-	s.maker.Starter.Exits = s.exits
+	s.maker.Starter.Exits, s.maker.Starter.Sync = s.exits, cfg.Name
 	s.maker.Starter.Lines = func(role, label string) *console.Lines { return console.RoleLines(s.log, role, label, cfg.DryRun) }
 	s.maker.Starter.Lost = func(role string, err error) {
 		s.log.Warn("messages of the "+role+" were lost", "error", err.Error())
@@ -140,7 +140,7 @@ func (s *Session) rememberRoots() error {
 			return err
 		}
 		if accepted != "" {
-			s.log.Warn("accepted by --accept-root: " + accepted)
+			s.maker.Starter.Trail.Allow(s.log.Warn, s.cfg.Name, t.String(), "accept-root", "accepted by --accept-root: "+accepted)
 		}
 		s.show(func(n *console.Part) { n.Expected = max(n.Expected, t.pair.State.Entries) })
 	}

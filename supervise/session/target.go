@@ -189,8 +189,8 @@ func (s *Session) tellTarget(t *target) {
 	s.show(func(n *console.Part) { n.Target(uint64(t.id), func(p *console.PartTarget) { p.Why = t.why }) })
 	if t.said = t.why; t.why == "" {
 		t.back = true
-		s.log.Info(s.about(t) + "is what it was: going on")
+		s.maker.Starter.Trail.Allow(s.log.Info, s.cfg.Name, t.String(), "root", s.about(t)+"is what it was: going on")
 		return
 	}
-	s.log.Warn(s.about(t) + words.HeldRoot(t.why, s.consent))
+	s.maker.Starter.Trail.Forbid(s.log.Warn, s.cfg.Name, t.String(), "root", s.about(t)+words.HeldRoot(t.why, s.consent))
 }

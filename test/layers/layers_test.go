@@ -8,7 +8,7 @@ import (
 
 // The layers. What is in none of them is a shared leaf or a main.
 func trusted() []string {
-	return []string{"privileged", "supervise", "sandbox", "cgroup", "seccomp", "config", "rootid", "console", "trial", "uidpool"}
+	return []string{"privileged", "supervise", "sandbox", "cgroup", "seccomp", "config", "rootid", "console", "trial", "uidpool", "trail"}
 }
 func untrusted() []string { return []string{"worker", "monitor", "gate"} }
 
@@ -22,7 +22,7 @@ func shared() []string {
 func pure() []string {
 	return []string{"worker/tree", "worker/track", "rules", "worker/queue", "worker/plan", "worker/links", "worker/omit", "worker/doubt",
 		"worker/listing", "worker/fifo", "worker/stray", "worker/poll", "worker/account", "worker/arrivals", "worker/fresh", "worker/behind",
-		"worker/busy", "worker/terms", "worker/below", "handler", "supervise/reload"}
+		"worker/busy", "worker/terms", "worker/below", "handler", "supervise/reload", "trail/verify"}
 }
 
 func is(path string, dirs []string) bool {
@@ -149,7 +149,7 @@ func TestProgramsLinkOnly(t *testing.T) {
 		other []string // packages of others; nil: not checked
 	}{
 		"lockstep-helper": {[]string{"privileged", "ipc", "internal", "sandbox/lock"},
-			[]string{"ipc/settings", "ipc/status", "ipc/polled"}, sys},
+			[]string{"ipc/settings", "ipc/status", "ipc/polled", "ipc/witness"}, sys},
 		"lockstep-runner": {[]string{"runner", "rsync", "handler", "plugin", "ipc", "internal", "sandbox/lock"},
 			[]string{"ipc/status", "plugin/host", "plugin/object", "plugin/serve"}, sys},
 		"lockstep-gate":     {[]string{"gate", "ipc/control", "ipc/line", "ipc/wire", "internal", "sandbox/lock"}, nil, sys},

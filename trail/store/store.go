@@ -1,0 +1,375 @@
+// Package store keeps an audit trail in files: it appends records, begins the next file
+// when one is full, and goes on after a start where the last one ended.
+//
+// Trust: linked into the supervisor, which is root. The files and the keys are root's
+// alone; who else is root can change them, which the trail then shows.
+//
+// Invariants: files are opened below a directory that is held, never by a path, never
+// through a link, and are only ever appended to; a record is in its file before its key
+// is forgotten; what is no whole record is never followed by one in the same file; a
+// file that is not as it was left is not gone on with, and that is recorded.
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"lockstep/internal/escape"
+	"lockstep/trail"
+)
+
+// Options are where a trail is.
+type Options struct {
+	Dir     string // of its files
+	Keys    string // of its keys, which nobody but root may enter
+	Name    string // of the file of its keys
+	MaxSize int64  // of a file, above which the next begins
+	Random  io.Reader
+	// Stamp fills in what is true of all records that are made now.
+	Stamp func(trail.Record) trail.Record
+}
+
+// Store is an open trail. It is of one goroutine.
+type Store struct {
+	Options
+	// Birth is of a trail that was just begun; nil: it is an older one.
+	Birth *trail.Birth
+	// Unclean says that the run before did not end with a stop.
+	Unclean bool
+
+	dir    *os.File
+	keys   *os.File // locked
+	file   *os.File // nil: the next record begins another
+	kept            // what is written down
+	high   uint64   // number of the last file that there is
+	torn   *trail.Torn
+	broken string // what of the trail is not as it was left, until that is recorded
+}
+
+const (
+	prefix = "audit-"
+	suffix = ".jsonl"
+)
+
+// FileName is that of the file of a number; they sort.
+func FileName(n uint64) string { return fmt.Sprintf("%s%08d%s", prefix, n, suffix) }
+
+func number(name string) (uint64, bool) {
+	digits, ok := strings.CutPrefix(name, prefix)
+	if ok {
+		digits, ok = strings.CutSuffix(digits, suffix)
+	}
+	n, err := strconv.ParseUint(digits, 10, 63)
+	return n, ok && err == nil && FileName(n) == name
+}
+
+// Open opens a trail, or begins one where there is none.
+func Open(o Options) (s *Store, err error) {
+	s = &Store{Options: o}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("the audit trail in %s: %w", escape.Name(o.Dir), err), s.close())
+		}
+	}()
+	if err := s.openKeys(); err != nil { // the directory of which may be the parent of the other
+		return s, err
+	}
+	if s.dir, err = openDir(o.Dir); err != nil {
+		return s, err
+	}
+	if s.high, err = highest(s.dir); err != nil {
+		return s, err
+	}
+	known, err := s.load()
+	switch {
+	case err != nil:
+		return s, err
+	case !known && s.high > 0:
+		return s, fmt.Errorf("there are files of a trail, and its keys (%s) are not there: move the files to another place, and a new trail begins", escape.Name(s.keys.Name()))
+	case !known:
+		return s, s.bear()
+	}
+	err = s.resume()
+	s.Unclean = !s.Clean && s.File > 0
+	return s, err
+}
+
+// bear begins a trail.
+func (s *Store) bear() error {
+	var name [16]byte
+	var seed, sign trail.Secret
+	for _, b := range [][]byte{name[:], seed[:], sign[:]} {
+		if _, err := io.ReadFull(s.Random, b); err != nil {
+			return err
+		}
+	}
+	state, birth := trail.New(name, seed, sign)
+	s.State, s.Birth = state, &birth
+	return s.save()
+}
+
+// resume finds the end of a trail that there is.
+func (s *Store) resume() error {
+	if s.Ended || s.File == 0 { // the next record begins a file
+		s.breaks(s.high != s.File && s.high != s.File+1, "files are missing, or were put in")
+		return s.began()
+	}
+	f, err := s.openFile(s.File)
+	if err != nil {
+		s.breaks(true, FileName(s.File)+": "+err.Error())
+		return nil
+	}
+	why, err := s.follow(f)
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	s.breaks(why != "", FileName(s.File)+": "+why)
+	s.breaks(s.high > s.File+1, "files were put in")
+	if why != "" || s.torn != nil || s.Ended {
+		if err := f.Close(); err != nil {
+			return err
+		}
+		return s.began()
+	}
+	s.file = f
+	if s.high > s.File { // a file that was begun, and nothing in it: nothing was torn or full
+		s.breaks(true, "a file was put in")
+		return s.leave()
+	}
+	return nil
+}
+
+func (s *Store) breaks(yes bool, why string) {
+	if yes && s.broken == "" {
+		s.broken = why
+	}
+}
+
+// began looks at a file that may have been begun before lockstep was killed.
+func (s *Store) began() error {
+	if s.high <= s.File || s.broken != "" {
+		return nil
+	}
+	f, err := s.openFile(s.high)
+	if err != nil {
+		s.breaks(true, FileName(s.high)+": "+err.Error())
+		return nil
+	}
+	data, err := io.ReadAll(io.LimitReader(f, trail.MaxLine+1))
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if !bytes.Contains(data, []byte{'\n'}) { // not even its first record: it is of no use to anyone
+		err := unix.Unlinkat(int(s.dir.Fd()), FileName(s.high), 0)
+		s.high--
+		return errors.Join(err, f.Close())
+	}
+	before := s.kept
+	s.File, s.Offset, s.Ended = s.high, 0, false
+	torn := s.torn
+	s.torn = nil
+	why, err := s.follow(f)
+	if err != nil || why != "" || s.Offset == 0 {
+		s.kept, s.torn = before, torn
+		s.breaks(true, FileName(s.high)+": "+why)
+		return errors.Join(err, f.Close())
+	}
+	if s.torn != nil || s.Ended {
+		return f.Close()
+	}
+	s.file = f
+	return nil
+}
+
+// follow reads what is behind the last record whose keys were forgotten. why says
+// what is not as it was left.
+func (s *Store) follow(f *os.File) (why string, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	if info.Size() < s.Offset {
+		return fmt.Sprintf("it was cut to %d bytes, of %d", info.Size(), s.Offset), nil
+	}
+	if want := trail.Ending(s.Prev) + "\n"; s.Offset > 0 {
+		last := make([]byte, len(want))
+		if _, err := f.ReadAt(last, s.Offset-int64(len(want))); err != nil {
+			return "", err
+		}
+		if string(last) != want {
+			return "its last record is another", nil
+		}
+	}
+	rest := make([]byte, min(info.Size()-s.Offset, 2*trail.MaxLine))
+	if _, err := f.ReadAt(rest, s.Offset); err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	for {
+		line, after, whole := bytes.Cut(rest, []byte{'\n'})
+		if !whole {
+			break
+		}
+		if err := s.step(line); err != nil {
+			return "behind its last record: " + err.Error(), nil
+		}
+		rest = after
+	}
+	if len(rest) > 0 {
+		s.torn = trail.TornOf(rest)
+	}
+	return "", s.save()
+}
+
+// step takes a record that is in its file.
+func (s *Store) step(line []byte) error {
+	next, err := s.Follow(line)
+	if err != nil {
+		return err
+	}
+	p, err := trail.Parse(line)
+	if err != nil {
+		return err
+	}
+	s.State, s.Offset, s.Ended = next, s.Offset+int64(len(line))+1, p.Type == trail.Rotate
+	s.Clean = clean(p.Type, s.Clean)
+	return nil
+}
+
+// Append adds a record. After an error it may be that a part of it is in the file: the
+// next one that is appended begins another file.
+func (s *Store) Append(r trail.Record) error {
+	if err := s.ready(); err != nil {
+		return err
+	}
+	if err := s.put(r); err != nil {
+		return err
+	}
+	if s.Offset < s.MaxSize {
+		return nil
+	}
+	err := s.Checkpoint()
+	if err == nil {
+		err = s.put(s.Stamp(trail.Record{Event: trail.Event{Type: trail.Rotate, Outcome: trail.Success}}))
+	}
+	if err == nil {
+		err = s.leave()
+	}
+	if err == nil {
+		err = s.ready()
+	}
+	return err
+}
+
+// Checkpoint signs all up to here, and has it reach the disk.
+func (s *Store) Checkpoint() error {
+	if err := s.ready(); err != nil {
+		return err
+	}
+	if err := s.put(s.Stamp(trail.Record{Event: trail.Event{Type: trail.Checkpoint, Outcome: trail.Success}})); err != nil {
+		return err
+	}
+	return errors.Join(unix.Fdatasync(int(s.file.Fd())), unix.Fdatasync(int(s.keys.Fd())))
+}
+
+// Last is the number and the hash of the last record: an anchor.
+func (s *Store) Last() (seq uint64, sum string) { return s.Seq - 1, s.Prev }
+
+// ready makes sure that there is a file as it was left.
+func (s *Store) ready() error {
+	if s.file != nil {
+		var st unix.Stat_t
+		err := unix.Fstat(int(s.file.Fd()), &st)
+		name := FileName(s.File)
+		s.breaks(err != nil || st.Nlink == 0, name+" was removed")
+		s.breaks(err == nil && st.Size != s.Offset, fmt.Sprintf("%s has %d bytes, and was left with %d", name, st.Size, s.Offset))
+		if s.broken == "" {
+			return nil
+		}
+		if err := s.leave(); err != nil {
+			return err
+		}
+	}
+	if err := s.begin(); err != nil {
+		return err
+	}
+	if s.broken == "" {
+		return nil
+	}
+	err := s.put(s.Stamp(trail.Record{Event: trail.Event{Type: trail.Violation, Outcome: trail.Failure, Actor: trail.Actor{Role: "unknown"},
+		Object: trail.Object{Name: s.Dir}, Why: trail.Why{Rule: "trail", Reason: "the trail is not as it was left: " + s.broken}}}))
+	if err == nil {
+		s.broken = ""
+	}
+	return err
+}
+
+// begin begins a file.
+func (s *Store) begin() error {
+	n := max(s.high, s.File) + 1
+	name := FileName(n)
+	line, next, err := s.Seal(s.State.Head(s.Stamp(trail.Record{Event: trail.Event{Actor: trail.Actor{Role: "supervisor"}}}), n, s.torn))
+	if err != nil {
+		return err
+	}
+	fd, err := unix.Openat(int(s.dir.Fd()), name, unix.O_RDWR|unix.O_APPEND|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return fmt.Errorf("%s cannot be made: %w", name, err)
+	}
+	f := os.NewFile(uintptr(fd), name)
+	if _, err := f.Write(append(line, '\n')); err != nil {
+		return errors.Join(err, f.Close(), unix.Unlinkat(int(s.dir.Fd()), name, 0))
+	}
+	s.file, s.State, s.torn, s.high = f, next, nil, n
+	s.File, s.Offset, s.Ended = n, int64(len(line))+1, false
+	return errors.Join(s.dir.Sync(), s.save())
+}
+
+// put writes one record to the file that there is.
+func (s *Store) put(r trail.Record) error {
+	line, next, err := s.Seal(r)
+	if err != nil {
+		return err
+	}
+	line = append(line, '\n')
+	n, err := s.file.Write(line)
+	if err != nil {
+		if n > 0 { // nothing whole may follow it
+			s.torn = trail.TornOf(line[:n])
+			return errors.Join(err, s.leave())
+		}
+		return err
+	}
+	s.State, s.Offset, s.Ended = next, s.Offset+int64(n), r.Type == trail.Rotate
+	s.Clean = clean(r.Type, s.Clean)
+	return s.save()
+}
+
+func clean(t trail.Type, before bool) bool { return t == trail.Stop || t != trail.Start && before }
+
+// leave ends the use of a file.
+func (s *Store) leave() error {
+	f := s.file
+	s.file = nil
+	return f.Close()
+}
+
+// Close closes the trail; what is to be its last record has been appended.
+func (s *Store) Close() error { return s.close() }
+
+func (s *Store) close() error {
+	var err error
+	for _, f := range []*os.File{s.file, s.keys, s.dir} {
+		if f != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	s.file, s.keys, s.dir = nil, nil, nil
+	return err
+}
