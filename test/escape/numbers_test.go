@@ -1,0 +1,125 @@
+//go:build escape
+
+package escape
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	libseccomp "github.com/seccomp/libseccomp-golang"
+	"golang.org/x/sys/unix"
+
+	"lockstep/internal/testenv/record"
+	"lockstep/seccomp"
+)
+
+// step says how much of the numbers is tried: all, or, in the small share, a few of
+// those that no table names.
+func step() int {
+	if os.Getenv("LOCKSTEP_SCALE") == "full" {
+		return 1
+	}
+	return 16
+}
+
+// allowed says whether a table lets a call without arguments, all zero, through.
+func allowed(f seccomp.Filter, name string) bool {
+	for _, c := range f.Allow {
+		if c.Name != name {
+			continue
+		}
+		all := true
+		for _, cond := range c.If {
+			all = all && (cond.Not && cond.Value != 0 || !cond.Not && cond.Value == 0)
+		}
+		if all {
+			return true
+		}
+	}
+	return false
+}
+
+// TestWorkerNumbers: of all numbers that a call can have, those of the table alone
+// reach the kernel.
+func TestWorkerNumbers(t *testing.T) {
+	const x32 = 0x4000_0000
+	j := worker(t)
+	log := record.Open(t)
+	numbers := []int{-1, -1 << 31, 1<<31 - 1, x32 + 1<<20, 1 << 20}
+	for nr := 0; nr < 600; nr++ {
+		numbers = append(numbers, nr)
+		if arch == seccomp.AMD64 {
+			numbers = append(numbers, x32+nr)
+		}
+	}
+	passed, killed := 0, 0
+	for i, nr := range numbers {
+		name, err := libseccomp.ScmpSyscall(nr).GetName()
+		passes := err == nil && allowed(j.table, name)
+		if name == "exit" || !passes && i%step() != 0 {
+			continue // a thread that ends is not the program's end
+		}
+		o := j.confined(t, fmt.Sprintf("number %d", uint32(nr)), j.filter)
+		if !o.marked || (o.result() == Killed) == passes {
+			t.Errorf("%d (%s): passes %v, ended by %v", nr, name, passes, o)
+		}
+		if passes {
+			passed++
+			continue
+		}
+		killed++
+		if err := log.Expect(o.pid, native(), int32(nr)); err != nil {
+			t.Errorf("%d (%s): %v", nr, name, err)
+		}
+	}
+	t.Logf("%d numbers passed, %d ended the worker", passed, killed)
+	if passed < 10 || killed < 1000/step() {
+		t.Error("too few")
+	}
+}
+
+// TestWorkerForeign: whatever number is called by i386's door ends the worker.
+func TestWorkerForeign(t *testing.T) {
+	if arch != seccomp.AMD64 {
+		t.Skip("amd64 alone has that door")
+	}
+	j := worker(t)
+	log := record.Open(t)
+	for nr := 0; nr < 470; nr += step() {
+		o := j.confined(t, fmt.Sprintf("i386 %d", nr), j.filter)
+		if o.result() != Killed {
+			t.Errorf("%d: ended by %v", nr, o)
+			continue
+		}
+		if err := log.Expect(o.pid, unix.AUDIT_ARCH_I386, int32(nr)); err != nil {
+			t.Errorf("%d: %v", nr, err)
+		}
+	}
+}
+
+// TestWorkerClones: clone makes threads of the runtime's kind, and nothing else:
+// each flag that differs ends the worker.
+func TestWorkerClones(t *testing.T) {
+	j := worker(t)
+	log := record.Open(t)
+	var thread uint64
+	for _, c := range j.table.Allow {
+		if c.Name == "clone" {
+			thread = c.If[0].Value
+		}
+	}
+	if thread == 0 {
+		t.Fatal("the table has no clone")
+	}
+	for bit := range 64 {
+		o := j.confined(t, fmt.Sprintf("clone %#x", thread^1<<bit), j.filter)
+		if o.result() != Killed {
+			t.Errorf("bit %d: ended by %v", bit, o)
+			continue
+		}
+		if err := log.Expect(o.pid, native(), int32(unix.SYS_CLONE)); err != nil {
+			t.Errorf("bit %d: %v", bit, err)
+		}
+	}
+}
