@@ -137,7 +137,7 @@ func (o outcome) result() string {
 	switch {
 	case !o.marked:
 		return "no attempt"
-	case o.returned == "ok", o.returned != "" && o.prepared == "ok":
+	case o.returned == "ok", o.returned == "ENOSYS", o.returned != "" && o.prepared == "ok":
 		return o.returned
 	case o.returned != "":
 		return o.prepared // it had no means
@@ -151,7 +151,7 @@ func (o outcome) result() string {
 
 func (o outcome) String() string { return fmt.Sprintf("%s; %s", o.status, o.out) }
 
-func read(pid int, status string, out []byte) outcome {
+func told(pid int, status string, out []byte) outcome {
 	o := outcome{pid: pid, status: status, out: string(out)}
 	for line := range strings.Lines(o.out) {
 		text, red := strings.CutPrefix(strings.TrimSpace(line), "<7>RED ")
@@ -180,6 +180,7 @@ type jailed struct {
 	launcher *sandbox.Launcher
 	world    redteam.World
 	donate   func(t *testing.T) []sandbox.Donation // all but the filter
+	become   string                                // what is executed in the jail, and makes the act
 }
 
 // ready makes what all roles have alike.
@@ -198,17 +199,40 @@ func (j *jailed) ready(t *testing.T, pkg string, table seccomp.Role) *jailed {
 	return j
 }
 
-// showing is the same with the host's files in it as well, which no rule of
-// Landlock's names.
-func (j *jailed) showing(t *testing.T) *jailed {
+// opened is the same with mounts and namespaces that hold nothing back: the host's
+// files are in the jail as well, which no rule of Landlock's names, all that is in it
+// can be written to and executed, and has devices; processes, network and shared
+// memory are the host's.
+func (j *jailed) opened(t *testing.T) *jailed {
 	t.Helper()
 	more := *j
-	var host []sandbox.Bind
-	for _, dir := range []string{"/etc", "/dev", "/proc"} {
-		host = append(host, sandbox.Bind{Source: dir, Target: dir, Writable: true, Exec: true, Devices: true, Recursive: true})
+	const shown = "/shown"
+	more.world.Dir = shown
+	binds := []sandbox.Bind{{Source: realDir(t), Target: shown}}
+	for _, dir := range []string{"/usr", "/etc", "/dev", "/proc"} {
+		binds = append(binds, sandbox.Bind{Source: dir, Target: dir, Recursive: true})
 	}
-	more.spec.Binds = append(host, j.spec.Binds...)
+	binds = append(binds, j.spec.Binds...)
+	for i := range binds {
+		binds[i].Writable, binds[i].Exec, binds[i].Devices = true, true, true
+	}
+	more.spec.Binds, more.spec.Namespaces = binds, unix.CLONE_NEWNS
 	return &more
+}
+
+// planted is a tree of the host's with what there is to attack in one.
+func planted(t *testing.T) string {
+	t.Helper()
+	dir := realDir(t)
+	must(t, redteam.Plant(dir))
+	return dir
+}
+
+func realDir(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	must(t, err)
+	return dir
 }
 
 func launcher(t *testing.T) *sandbox.Launcher {
@@ -252,6 +276,9 @@ func (j *jailed) confined(t *testing.T, act string, filter *os.File) outcome {
 	t.Helper()
 	spec := j.spec
 	spec.Env = append(append([]string(nil), spec.Env...), j.world.Environ(act)...)
+	if j.become != "" {
+		spec.Env = append(spec.Env, redteam.VarBecome+"="+j.become)
+	}
 	reader, writer, err := os.Pipe()
 	must(t, err)
 	defer reader.Close()
@@ -266,7 +293,7 @@ func (j *jailed) confined(t *testing.T, act string, filter *os.File) outcome {
 	out := until(reader, func() { must(t, p.Kill()) })
 	code, sig, err := p.Wait()
 	must(t, err)
-	return read(p.PID, status(code, sig), out)
+	return told(p.PID, status(code, sig), out)
 }
 
 func status(code int, sig syscall.Signal) string {
@@ -287,7 +314,7 @@ func until(r *os.File, kill func()) []byte {
 // twin makes an act unconfined, with namespaces of its own that it may spoil.
 func twin(t *testing.T, w redteam.World, act redteam.Act) outcome {
 	t.Helper()
-	w.Dir = t.TempDir()
+	w.Dir, w.Source, w.Target = t.TempDir(), planted(t), planted(t)
 	w.Peer, w.Twin = 0, true
 	cmd := exec.Command(build(t, "lockstep/test/escape/body"))
 	cmd.Env = append(w.Environ(act.Name), "GODEBUG=updatemaxprocs=0,containermaxprocs=0", "TZ=UTC")
@@ -306,5 +333,5 @@ func twin(t *testing.T, w redteam.World, act redteam.Act) outcome {
 	if ws.Signaled() {
 		sig = ws.Signal()
 	}
-	return read(cmd.Process.Pid, status(ws.ExitStatus(), sig), stderr.Bytes())
+	return told(cmd.Process.Pid, status(ws.ExitStatus(), sig), stderr.Bytes())
 }

@@ -14,9 +14,10 @@ This file is made from the tables of ` + "`test/escape`" + ` (` + "`go test ./te
 Each act is made by an attacker inside the real program, at the place at which that has just confined itself: in the product's jail, control group and descriptors, with valid arguments.
 
 - **unconfined**: how it ends without any of it, as root. Where the deed would harm the host, its arguments are such that the kernel answers a caller who may with the error that stands here, and one who may not with another. ° marks what some kernels do not have, or what takes all of root's rights; it counts only where the twin was seen to succeed.
-- **confined**: how it ends in the product. SIGSYS: the filter ends the process, after the attempt was marked, and the kernel's record names this process, the architecture and the call.
+- **confined**: how it ends in the product. SIGSYS: the filter ends the process, after the attempt was marked, and the kernel's record names this process, the architecture and the call. ENOSYS: the filter answers as an older kernel does.
 - **filter off**: how it ends with everything but the system-call filter.
-- **second layer**: what it is then that refuses. Where nothing does, *alone* and the reason for which one layer is enough.
+- **jail open**, for what the filter lets through: how it ends with the filter, in a jail in which the host's files are shown, all mounts can be written to and executed, devices work, and processes, network and shared memory are the host's. *not done*: the command ran, and what it was to do is not done.
+- **second layer**: what it is then that refuses. Where nothing does, or the same again, *alone* and the reason for which one layer is enough.
 
 `
 
@@ -35,17 +36,17 @@ func Matrix(w io.Writer, roles []Role) error {
 
 func (r Role) write(w io.Writer) error {
 	acts := map[string]redteam.Act{}
-	for _, a := range redteam.Acts() {
+	for _, a := range redteam.All() {
 		acts[a.Name] = a
 	}
 	alone := 0
 	for _, row := range r.Rows {
-		if row.escapes() {
+		if row.Alone {
 			alone++
 		}
 	}
-	if _, err := fmt.Fprintf(w, "## %s\n\n%d acts, %d of them stopped by one layer alone, with the reason.\n\n| check | act | call | unconfined | confined | filter off | second layer |\n|---|---|---|---|---|---|---|\n",
-		r.Title, len(r.Rows), alone); err != nil {
+	if _, err := fmt.Fprintf(w, "## %s\n\n%d acts, %d of them stopped by one layer alone, with the reason. %s\n\n| check | act | call | unconfined | confined | filter off | jail open | second layer |\n|---|---|---|---|---|---|---|---|\n",
+		r.Title, len(r.Rows), alone, r.Note); err != nil {
 		return err
 	}
 	for _, row := range r.Rows {
@@ -54,23 +55,10 @@ func (r Role) write(w io.Writer) error {
 		if a.Optional {
 			twin += "°"
 		}
-		if _, err := fmt.Fprintf(w, "| %d | %s | `%s` | %s | %s | %s | %s |\n", a.Check, row.Act, a.Call, twin, row.want(), row.Off, r.by(row)); err != nil {
+		if _, err := fmt.Fprintf(w, "| %d | %s | `%s` | %s | %s | %s | %s | %s |\n", a.Check, row.Act, a.Call, twin, row.Confined, row.Off, row.Open, r.by(row)); err != nil {
 			return err
 		}
 	}
 	_, err := io.WriteString(w, "\n")
 	return err
-}
-
-// by says what the second layer is.
-func (r Role) by(row Row) string {
-	switch {
-	case row.escapes():
-		return "*alone*: " + row.By
-	case row.Shown != "":
-		return fmt.Sprintf("with the host's files shown: %s, %s", row.Shown, row.By)
-	case row.By != "":
-		return row.By
-	}
-	return r.Answers[row.Off]
 }

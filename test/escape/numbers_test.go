@@ -4,7 +4,6 @@ package escape
 
 import (
 	"fmt"
-	"os"
 	"testing"
 
 	libseccomp "github.com/seccomp/libseccomp-golang"
@@ -17,7 +16,7 @@ import (
 // step says how much of the numbers is tried: all, or, in the small share, a few of
 // those that no table names.
 func step() int {
-	if os.Getenv("LOCKSTEP_SCALE") == "full" {
+	if full() {
 		return 1
 	}
 	return 16

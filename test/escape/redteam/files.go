@@ -56,7 +56,7 @@ func files() []Act {
 		{Name: "mark a file system", Check: 5, Call: "fanotify_mark", Prepare: prepared(opened(unix.SYS_FANOTIFY_INIT, unix.FAN_CLASS_NOTIF, unix.O_RDONLY)),
 			Do: call(unix.SYS_FANOTIFY_MARK, fd(), unix.FAN_MARK_ADD|unix.FAN_MARK_FILESYSTEM, unix.FAN_OPEN, cwd, "/")},
 		{Name: "ask for a handle", Check: 5, Call: "name_to_handle_at", Do: call(unix.SYS_NAME_TO_HANDLE_AT, cwd, "/etc", handle(), zeros(4), 0)},
-		{Name: "open by a handle", Check: 5, Call: "open_by_handle_at", Prepare: prepared(keepHandle), Do: call(unix.SYS_OPEN_BY_HANDLE_AT, 0, page(), unix.O_PATH)},
+		{Name: "open by a handle", Check: 5, Call: "open_by_handle_at", Prepare: prepared(keepHandle), Do: call(unix.SYS_OPEN_BY_HANDLE_AT, 0, page(), unix.O_RDONLY)},
 		{Name: "go to a directory", Check: 5, Call: "chdir", Do: call(unix.SYS_CHDIR, "/etc")},
 		{Name: "make a file", Check: 5, Call: "openat", Do: call(unix.SYS_OPENAT, cwd, in("made"), unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, 0o600)},
 		{Name: "make a directory", Check: 5, Call: "mkdirat", Do: call(unix.SYS_MKDIRAT, cwd, in("dir"), 0o700)},

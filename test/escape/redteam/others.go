@@ -30,7 +30,7 @@ func others() []Act {
 			Do: call(unix.SYS_PROCESS_MADVISE, fd(), data(addr(), uint64(pageSize)), 1, unix.MADV_PAGEOUT, 0)},
 		{Name: "find another's locks", Check: 17, Call: "get_robust_list", Do: call(unix.SYS_GET_ROBUST_LIST, victim(), zeros(8), zeros(8))},
 		{Name: "signal another", Check: 19, Call: "kill", Do: call(unix.SYS_KILL, victim(), int(unix.SIGCONT))},
-		{Name: "signal everybody", Check: 19, Call: "kill", Prepare: bystander, Do: call(unix.SYS_KILL, -1, int(unix.SIGKILL)), Alone: true},
+		{Name: "signal everybody", Check: 19, Call: "kill", Prepare: bystander, Do: call(unix.SYS_KILL, -1, int(unix.SIGCONT)), Alone: true},
 		{Name: "signal another's thread", Check: 19, Call: "tgkill", Do: call(unix.SYS_TGKILL, victim(), victim(), int(unix.SIGCONT))},
 		{Name: "signal another's thread by tkill", Check: 19, Call: "tkill", Do: call(unix.SYS_TKILL, victim(), int(unix.SIGCONT))},
 		{Name: "signal another with a value", Check: 19, Call: "rt_sigqueueinfo", Do: call(unix.SYS_RT_SIGQUEUEINFO, victim(), int(unix.SIGCONT), queued())},
@@ -48,7 +48,7 @@ func queued() late {
 	}
 }
 
-// bystander is a process to be killed with the rest, beside process 1:
+// bystander is a process to be signalled with the rest, beside process 1:
 // the twin is alone otherwise.
 func bystander(e *Env) error {
 	if !e.Twin {
@@ -77,10 +77,10 @@ func limits() []Act {
 	return []Act{
 		{Name: "bind another to a processor", Check: 20, Call: "sched_setaffinity", Do: call(unix.SYS_SCHED_SETAFFINITY, victim(), 8, data(uint64(3)))},
 		{Name: "run before all others", Check: 20, Call: "sched_setscheduler", Do: call(unix.SYS_SCHED_SETSCHEDULER, 0, 1, data(uint32(1)))},
-		{Name: "change another's priority", Check: 20, Call: "setpriority", Do: call(unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, victim(), 1)},
+		{Name: "change another's priority", Check: 20, Call: "setpriority", Do: call(unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, victim(), 19)},
 		{Name: "raise its own priority", Check: 20, Call: "setpriority", Do: call(unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, -10)},
 		{Name: "change another's disk priority", Check: 20, Call: "ioprio_set", Do: call(unix.SYS_IOPRIO_SET, 1, victim(), 2<<13|4)},
-		{Name: "change another's limits", Check: 20, Call: "prlimit64", Do: call(unix.SYS_PRLIMIT64, victim(), unix.RLIMIT_CORE, 0, zeros(16))},
+		{Name: "change another's limits", Check: 20, Call: "prlimit64", Do: call(unix.SYS_PRLIMIT64, victim(), unix.RLIMIT_CORE, zeros(16), 0)},
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // program is one that every host has, and that ends at once.
-const program = "/bin/true"
+const program = "/usr/bin/true"
 
 // argv is the argument of execve.
 func argv(words ...string) late {
@@ -24,7 +24,7 @@ func programs() []Act {
 	const emptyPath = unix.AT_EMPTY_PATH
 	return []Act{
 		{Name: "execute a program", Check: 6, Call: "execve", Do: call(unix.SYS_EXECVE, program, argv(program), argv()), Twin: executed},
-		{Name: "execute a shell", Check: 6, Call: "execve", Do: call(unix.SYS_EXECVE, "/bin/sh", argv("sh", "-c", "exit 0"), argv()), Twin: executed},
+		{Name: "execute a shell", Check: 6, Call: "execve", Do: call(unix.SYS_EXECVE, "/usr/bin/sh", argv("sh", "-c", "exit 0"), argv()), Twin: executed},
 		{Name: "execute by execveat", Check: 6, Call: "execveat", Do: call(unix.SYS_EXECVEAT, cwd, program, argv(program), argv(), 0), Twin: executed},
 		{Name: "execute what is open", Check: 6, Call: "execveat", Prepare: prepared(opened(unix.SYS_OPENAT, cwd, program, unix.O_PATH)),
 			Do: call(unix.SYS_EXECVEAT, fd(), "", argv(program), argv(), emptyPath), Twin: executed},

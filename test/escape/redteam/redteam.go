@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,6 +28,9 @@ import (
 const (
 	varAct   = "LOCKSTEP_ACT"
 	varWorld = "LOCKSTEP_WORLD"
+	// VarBecome names a program that is executed under the filter, as the runner's
+	// command, and makes the act there.
+	VarBecome = "LOCKSTEP_BECOME"
 )
 
 // World is what there is to attack.
@@ -107,6 +111,9 @@ func Before() func() {
 	if name == "" {
 		return nil
 	}
+	if program := os.Getenv(VarBecome); program != "" {
+		return func() { become(program) }
+	}
 	runtime.LockOSThread()
 	act, ok := find(name)
 	if !ok {
@@ -134,10 +141,21 @@ func Before() func() {
 	}
 }
 
+// become executes the program in which the act is to be made.
+func become(program string) {
+	env := slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, VarBecome+"=") })
+	err := syscall.Exec(program, []string{program}, env)
+	say("NOT EXECUTED " + err.Error())
+	os.Exit(3)
+}
+
 // Name is how an error of the kernel is called here.
 func Name(errno syscall.Errno) string {
-	if errno == 0 {
+	switch errno {
+	case 0:
 		return "ok"
+	case notDone:
+		return "not done"
 	}
 	if name := unix.ErrnoName(errno); name != "" {
 		return name
@@ -150,19 +168,20 @@ func say(line string) {
 	_, _ = unix.Write(2, []byte("<7>RED "+line+"\n"))
 }
 
-// Acts are all that are tried in more than one jail.
+// Acts are those that ask for nothing of a jail.
 func Acts() []Act {
-	var all []Act
-	for _, some := range [][]Act{files(), nodes(), oldFiles(), programs(), memory(), sockets(), namespaces(), kernel(), machine(), ids(), others(), limits()} {
-		all = append(all, some...)
-	}
-	return all
+	return slices.Concat(files(), nodes(), oldFiles(), programs(), memory(), sockets(), namespaces(), kernel(), machine(), ids(), others(), limits())
+}
+
+// All are all acts.
+func All() []Act {
+	return slices.Concat(Acts(), Trees(), Contents(), Targets(), Commands(), Remotely())
 }
 
 // find is the act of that name. "number 5", "i386 5" and "clone 0x100" are calls
 // by number, without arguments, by i386's door, and clones with such flags.
 func find(name string) (Act, bool) {
-	for _, a := range Acts() {
+	for _, a := range All() {
 		if a.Name == name {
 			return a, true
 		}

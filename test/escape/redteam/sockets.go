@@ -21,8 +21,8 @@ func local(name func(*Env) string) late {
 }
 
 // connected makes a socket and connects it.
-func connected(family, kind int, to late) func(*Env) syscall.Errno {
-	return then(opened(unix.SYS_SOCKET, family, kind, 0), func(e *Env) syscall.Errno {
+func connected(family, protocol int, to late) func(*Env) syscall.Errno {
+	return then(opened(unix.SYS_SOCKET, family, unix.SOCK_STREAM, protocol), func(e *Env) syscall.Errno {
 		address := to(e).([]byte)
 		_, errno := e.call(unix.SYS_CONNECT, e.FD, address, len(address))
 		return errno
@@ -34,15 +34,15 @@ func sockets() []Act {
 	path := local(func(e *Env) string { return e.Socket + "\x00" })
 	abstract := local(func(e *Env) string { return "\x00" + e.Abstract })
 	return []Act{
-		{Name: "connect by TCP", Check: 10, Call: "socket", Do: connected(unix.AF_INET, unix.SOCK_STREAM, inet)},
+		{Name: "connect by TCP", Check: 10, Call: "socket", Do: connected(unix.AF_INET, unix.IPPROTO_TCP, inet)},
 		{Name: "send by UDP", Check: 10, Call: "socket", Do: then(opened(unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM, 0),
 			call(unix.SYS_SENDTO, fd(), "x", 1, 0, late(inet), 16))},
-		{Name: "listen", Check: 10, Call: "socket", Do: then(opened(unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_STREAM, 0),
+		{Name: "listen", Check: 10, Call: "socket", Do: then(opened(unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_TCP),
 			call(unix.SYS_BIND, fd(), data(uint16(unix.AF_INET), uint16(0), uint64(0), uint32(0)), 16), call(unix.SYS_LISTEN, fd(), 1))},
 		{Name: "make a raw socket", Check: 10, Call: "socket", Do: call(unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP)},
 		{Name: "see all packets", Check: 10, Call: "socket", Do: call(unix.SYS_SOCKET, unix.AF_PACKET, unix.SOCK_RAW, 0x300)},
-		{Name: "connect to a socket's path", Check: 10, Call: "socket", Do: connected(unix.AF_UNIX, unix.SOCK_STREAM, path)},
-		{Name: "connect to an abstract socket", Check: 10, Call: "socket", Do: connected(unix.AF_UNIX, unix.SOCK_STREAM, abstract)},
+		{Name: "connect to a socket's path", Check: 10, Call: "socket", Do: connected(unix.AF_UNIX, 0, path)},
+		{Name: "connect to an abstract socket", Check: 10, Call: "socket", Do: connected(unix.AF_UNIX, 0, abstract)},
 		{Name: "change the network", Check: 10, Call: "socket", Do: netlink(unix.NETLINK_ROUTE, unix.RTM_NEWLINK, linkUp)},
 		{Name: "forge a record of the audit", Check: 10, Call: "socket", Do: netlink(unix.NETLINK_AUDIT, 1107, func(*Env) []byte { return []byte("op=lockstep-escape-suite") })},
 		{Name: "connect what is held", Check: 10, Call: "connect", Prepare: aPeer, Do: reconnected},

@@ -109,15 +109,15 @@ func ids() []Act {
 func inheritable(*Env) error {
 	var data [2]unix.CapUserData
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	if err := unix.Capget(&header, &data[0]); err != nil {
-		return err
+	err := unix.Capget(&header, &data[0])
+	if err == nil {
+		data[0].Inheritable |= 1 << unix.CAP_NET_ADMIN
+		err = unix.Capset(&header, &data[0])
 	}
-	data[0].Inheritable |= 1 << unix.CAP_NET_ADMIN
-	if err := unix.Capset(&header, &data[0]); err != nil {
-		errno, _ := err.(syscall.Errno)
+	if errno, failed := err.(syscall.Errno); failed {
 		return named{errno}
 	}
-	return nil
+	return err
 }
 
 // named is an error of the kernel by its name.
