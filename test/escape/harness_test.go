@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -56,46 +57,63 @@ type builds struct {
 	overlay string
 }
 
-// newBuilds writes the overlay: the end of lock.Enter, which is every program's last
-// step of confinement, calls the attacker. Nothing else differs from the product.
+// overlaid is what the attacker takes the place of, in two files: the end of lock.Enter,
+// which is every program's last step of confinement, and the beginning of the process
+// in which a module is loaded, which was confined before it began. Nothing else differs
+// from the product.
+func overlaid() map[string]map[string]string {
+	return map[string]map[string]string{
+		"sandbox/lock/enter.go": {
+			"\treturn confine(filter, allow)\n": "\tact := redteam.Before()\n\tif err := confine(filter, allow); err != nil {\n\t\treturn err\n\t}\n" +
+				"\tif act != nil {\n\t\tact()\n\t}\n\treturn nil\n",
+			"\t\"lockstep/internal/sys\"\n": "\t\"lockstep/internal/sys\"\n\t\"lockstep/test/escape/redteam\"\n",
+		},
+		"cmd/lockstep-plugin/main.go": {
+			"\truntime.LockOSThread()\n":          "\truntime.LockOSThread()\n\tif act := redteam.Before(); act != nil {\n\t\tact()\n\t}\n",
+			"\t\"lockstep/internal/buildinfo\"\n": "\t\"lockstep/internal/buildinfo\"\n\t\"lockstep/test/escape/redteam\"\n",
+		},
+	}
+}
+
+// newBuilds writes the overlay with which the programs are built.
 var newBuilds = sync.OnceValues(func() (*builds, error) {
 	dir, err := os.MkdirTemp("", "lockstep-escape-")
 	if err != nil {
 		return nil, err
 	}
 	b := &builds{dir, filepath.Join(dir, "overlay.json")}
-	enter, err := filepath.Abs("../../sandbox/lock/enter.go")
-	if err != nil {
-		return nil, err
-	}
-	source, err := os.ReadFile(enter)
-	if err != nil {
-		return nil, err
-	}
-	text := string(source)
-	for old, planted := range map[string]string{
-		"\treturn confine(filter, allow)\n": "\tact := redteam.Before()\n\tif err := confine(filter, allow); err != nil {\n\t\treturn err\n\t}\n" +
-			"\tif act != nil {\n\t\tact()\n\t}\n\treturn nil\n",
-		"\t\"lockstep/internal/sys\"\n": "\t\"lockstep/internal/sys\"\n\t\"lockstep/test/escape/redteam\"\n",
-	} {
-		if strings.Count(text, old) != 1 {
-			return nil, fmt.Errorf("%s: what the attacker takes the place of stands there %d times: %s", enter, strings.Count(text, old), old)
+	replace := map[string]string{}
+	for name, edits := range overlaid() {
+		path, err := filepath.Abs(filepath.Join("../..", name))
+		if err != nil {
+			return nil, err
 		}
-		text = strings.Replace(text, old, planted, 1)
+		source, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		text := string(source)
+		for old, with := range edits {
+			if n := strings.Count(text, old); n != 1 {
+				return nil, fmt.Errorf("%s: what the attacker takes the place of stands there %d times: %s", name, n, old)
+			}
+			text = strings.Replace(text, old, with, 1)
+		}
+		replace[path] = filepath.Join(dir, strings.ReplaceAll(name, "/", "-"))
+		if err := os.WriteFile(replace[path], []byte(text), 0o600); err != nil {
+			return nil, err
+		}
 	}
-	planted := filepath.Join(dir, "enter.go")
-	if err := os.WriteFile(planted, []byte(text), 0o600); err != nil {
-		return nil, err
-	}
-	data, err := json.Marshal(map[string]map[string]string{"Replace": {enter: planted}})
+	data, err := json.Marshal(map[string]map[string]string{"Replace": replace})
 	if err != nil {
 		return nil, err
 	}
 	return b, os.WriteFile(b.overlay, data, 0o600)
 })
 
-// build builds one of the module's programs with the attacker in it.
-func build(t *testing.T, pkg string) string {
+// build builds one of the module's programs with the attacker in it; how is said of
+// the one that needs cgo.
+func build(t *testing.T, pkg string, how ...string) string {
 	t.Helper()
 	b, err := newBuilds()
 	must(t, err)
@@ -103,8 +121,11 @@ func build(t *testing.T, pkg string) string {
 	if _, err := os.Stat(out); err == nil {
 		return out
 	}
-	cmd := exec.Command("go", "build", "-trimpath", "-overlay", b.overlay, "-o", out, pkg)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+	cmd := exec.Command("go", slices.Concat([]string{"build", "-trimpath", "-overlay", b.overlay, "-o", out}, how, []string{pkg})...)
+	cmd.Env = append(os.Environ(), "GOFLAGS=", "CGO_ENABLED=0")
+	if len(how) > 0 {
+		cmd.Env = append(cmd.Env, "CGO_ENABLED=1")
+	}
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build %s: %v\n%s", pkg, err, text)
 	}

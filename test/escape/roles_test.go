@@ -120,6 +120,22 @@ func command(t *testing.T) *jailed {
 	return j.ran(t, settings.Runner{Program: h.Program, ProgDev: h.Dev, ProgIno: h.Ino, Source: source.Path, Target: target.Path}, seccomp.Handler)
 }
 
+// module is the process in which a module's functions are called.
+func module(t *testing.T) *jailed {
+	t.Helper()
+	testenv.NeedTool(t, "gcc")
+	h, err := host.InspectHandler(config.Sync{Mode: "shell", Handler: build(t, "lockstep/test/escape/body")})
+	must(t, err)
+	h.Module = host.Module{Path: h.Program, Dev: h.Dev, Ino: h.Ino} // a file that is shown; nothing is loaded before the act
+	h.Program = build(t, "lockstep/cmd/lockstep-plugin", "-buildmode=pie")
+	plugin := tree(t, h.Program)
+	h.Dev, h.Ino = plugin.Dev, plugin.Ino
+	source, target := tree(t, planted(t)), tree(t, planted(t))
+	j := &jailed{spec: jail.HandlerRunner(jail.Machine{}, source, target, h, jail.Rights{}), become: jail.PluginPath}
+	j.world.Source, j.world.Target = source.Path, target.Path
+	return j.ran(t, settings.Runner{Program: jail.PluginPath, ProgDev: h.Dev, ProgIno: h.Ino, Source: source.Path, Target: target.Path}, seccomp.Handler)
+}
+
 func resolver(t *testing.T) *jailed {
 	t.Helper()
 	testenv.NeedRoot(t)
