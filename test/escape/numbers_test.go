@@ -11,6 +11,8 @@ import (
 
 	"lockstep/internal/testenv/record"
 	"lockstep/seccomp"
+	"lockstep/supervise/brief"
+	"lockstep/test/escape/redteam"
 )
 
 // step says how much of the numbers is tried: all, or, in the small share, a few of
@@ -41,23 +43,36 @@ func allowed(f seccomp.Filter, name string) bool {
 
 // TestWorkerNumbers: of all numbers that a call can have, those of the table alone
 // reach the kernel.
-func TestWorkerNumbers(t *testing.T) {
+func TestWorkerNumbers(t *testing.T) { numbers(t, worker(t)) }
+
+// TestNumbers: the same of the others whose filters kill.
+func TestNumbers(t *testing.T) {
+	for name, start := range map[string]func(*testing.T) *jailed{"helper": helper, "resolver": resolver, "dnotify": dnotify, "gate": gate} {
+		t.Run(name, func(t *testing.T) {
+			if !full() {
+				t.Skip("a part of the full numbers: LOCKSTEP_SCALE=full")
+			}
+			numbers(t, start(t))
+		})
+	}
+}
+
+func numbers(t *testing.T, j *jailed) {
 	const x32 = 0x4000_0000
-	j := worker(t)
 	log := record.Open(t)
-	numbers := []int{-1, -1 << 31, 1<<31 - 1, x32 + 1<<20, 1 << 20}
+	all := []int{-1, -1 << 31, 1<<31 - 1, x32 + 1<<20, 1 << 20}
 	for nr := 0; nr < 600; nr++ {
-		numbers = append(numbers, nr)
+		all = append(all, nr)
 		if arch == seccomp.AMD64 {
-			numbers = append(numbers, x32+nr)
+			all = append(all, x32+nr)
 		}
 	}
 	passed, killed := 0, 0
-	for i, nr := range numbers {
+	for i, nr := range all {
 		name, err := libseccomp.ScmpSyscall(nr).GetName()
 		passes := err == nil && allowed(j.table, name)
-		if name == "exit" || !passes && i%step() != 0 {
-			continue // a thread that ends is not the program's end
+		if name == "exit" || name == "ppoll" && passes || !passes && i%step() != 0 {
+			continue // a thread that ends, or waits for ever, is not the program's end
 		}
 		o := j.confined(t, fmt.Sprintf("number %d", uint32(nr)), j.filter)
 		if !o.marked || (o.result() == Killed) == passes {
@@ -72,7 +87,7 @@ func TestWorkerNumbers(t *testing.T) {
 			t.Errorf("%d (%s): %v", nr, name, err)
 		}
 	}
-	t.Logf("%d numbers passed, %d ended the worker", passed, killed)
+	t.Logf("%d numbers passed, %d ended the process", passed, killed)
 	if passed < 10 || killed < 1000/step() {
 		t.Error("too few")
 	}
@@ -119,6 +134,26 @@ func TestWorkerClones(t *testing.T) {
 		}
 		if err := log.Expect(o.pid, native(), int32(unix.SYS_CLONE)); err != nil {
 			t.Errorf("bit %d: %v", bit, err)
+		}
+	}
+}
+
+// TestWorkerExhausts: memory and threads beyond the limits of its control group end
+// the worker, and not the host; unconfined there are as many.
+func TestWorkerExhausts(t *testing.T) {
+	j := worker(t)
+	limits := brief.Limits("worker", 0, false)
+	if limits.Memory <= 0 || limits.Pids <= 0 {
+		t.Fatalf("the product limits nothing: %+v", limits)
+	}
+	limits.Memory, limits.Pids = 128<<20, 24
+	j.leaf = leaf(t, "worker", limits)
+	for act, want := range map[string]string{"memory 512": "killed by killed", "threads 100": "exit 2"} {
+		if o := twin(t, j.world, redteam.Act{Name: act}); o.result() != "ok" {
+			t.Errorf("%s, unconfined: %v", act, o)
+		}
+		if o := j.confined(t, act, j.filter); o.result() != want {
+			t.Errorf("%s: %s, want %s: %.2000v", act, o.result(), want, o)
 		}
 	}
 }

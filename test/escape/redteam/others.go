@@ -101,3 +101,35 @@ func benign(*Env) syscall.Errno {
 	}
 	return 0
 }
+
+// hoard takes memory and uses it.
+func hoard(mebibytes uint64) func(*Env) syscall.Errno {
+	return func(*Env) syscall.Errno {
+		var all [][]byte
+		for range mebibytes {
+			piece := make([]byte, 1<<20)
+			for i := 0; i < len(piece); i += pageSize {
+				piece[i] = 1
+			}
+			all = append(all, piece)
+		}
+		runtime.KeepAlive(all)
+		return 0
+	}
+}
+
+// crowd makes threads that stay.
+func crowd(threads uint64) func(*Env) syscall.Errno {
+	return func(*Env) syscall.Errno {
+		there := make(chan bool)
+		for range threads {
+			go func() {
+				runtime.LockOSThread()
+				there <- true
+				select {}
+			}()
+			<-there
+		}
+		return 0
+	}
+}

@@ -179,7 +179,8 @@ func All() []Act {
 }
 
 // find is the act of that name. "number 5", "i386 5" and "clone 0x100" are calls
-// by number, without arguments, by i386's door, and clones with such flags.
+// by number, without arguments, by i386's door, and clones with such flags; "memory 5" takes so many MiB, "threads 5"
+// makes so many.
 func find(name string) (Act, bool) {
 	for _, a := range All() {
 		if a.Name == name {
@@ -194,6 +195,10 @@ func find(name string) (Act, bool) {
 		a.Do = benign
 	case err != nil:
 		return a, false
+	case kind == "memory":
+		a.Do = hoard(n)
+	case kind == "threads":
+		a.Do = crowd(n)
 	case kind == "number":
 		a.Do = call(uintptr(n))
 	case kind == "i386":
