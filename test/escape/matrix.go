@@ -3,6 +3,7 @@ package escape
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"lockstep/test/escape/redteam"
 )
@@ -28,6 +29,19 @@ func Matrix(w io.Writer, roles []Role) error {
 	}
 	for _, r := range roles {
 		if err := r.write(w); err != nil {
+			return err
+		}
+	}
+	return checks(w)
+}
+
+// checks says where each check of the list is seen to.
+func checks(w io.Writer) error {
+	if _, err := io.WriteString(w, "## What is tried where\n\nThe numbers are those in the first column of the tables above.\n\n| checks | what | by | not done |\n|---|---|---|---|\n"); err != nil {
+		return err
+	}
+	for _, c := range Checks() {
+		if _, err := fmt.Fprintf(w, "| %s | %s | %s | %s |\n", c.Numbers, c.What, strings.Join(c.Tests, ", "), c.Missing); err != nil {
 			return err
 		}
 	}

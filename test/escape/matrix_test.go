@@ -2,7 +2,10 @@ package escape
 
 import (
 	"flag"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -100,6 +103,32 @@ func TestUnsaid(t *testing.T) {
 		}
 		if why := r.unsaid(rows[0]); (why == "") != c.good {
 			t.Errorf("%s: %q", c.row, why)
+		}
+	}
+}
+
+// TestChecksNameTests: every test that the list of checks names is one.
+func TestChecksNameTests(t *testing.T) {
+	var source strings.Builder
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		source.Write(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range Checks() {
+		if len(c.Tests) == 0 && c.Missing == "" {
+			t.Errorf("%s: neither done nor missing", c.Numbers)
+		}
+		for _, name := range append(c.Tests, regexp.MustCompile(`\bTest\w+`).FindAllString(c.Missing, -1)...) {
+			if !strings.Contains(source.String(), "\nfunc "+name+"(") {
+				t.Errorf("%s: there is no %s", c.Numbers, name)
+			}
 		}
 	}
 }
