@@ -4,6 +4,7 @@ package escape
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	libseccomp "github.com/seccomp/libseccomp-golang"
@@ -57,6 +58,20 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
+// unfiltered are calls of amd64 that newer kernels look at before any filter: those by
+// which a probe that root has set in a program comes back. From elsewhere they give
+// nothing: one ends the program by SIGILL, the other is an error.
+func unfiltered(nr int, o outcome) (why string, so bool) {
+	switch {
+	case arch != seccomp.AMD64:
+	case nr == 335 && o.marked && o.returned == "" && strings.Contains(o.out, "SIGILL: illegal instruction"):
+		return "uretprobe(2) comes before filters, and ended the program by SIGILL", true
+	case nr == 336 && o.returned == "ENXIO":
+		return "uprobe(2) comes before filters, and did nothing", true
+	}
+	return "", false
+}
+
 func numbers(t *testing.T, j *jailed) {
 	const x32 = 0x4000_0000
 	log := record.Open(t)
@@ -71,10 +86,14 @@ func numbers(t *testing.T, j *jailed) {
 	for i, nr := range all {
 		name, err := libseccomp.ScmpSyscall(nr).GetName()
 		passes := err == nil && allowed(j.table, name)
-		if name == "exit" || name == "ppoll" && passes || !passes && i%step() != 0 {
+		if name == "exit" || name == "ppoll" && passes || !passes && i%step() != 0 && nr != 335 && nr != 336 {
 			continue // a thread that ends, or waits for ever, is not the program's end
 		}
 		o := j.confined(t, fmt.Sprintf("number %d", uint32(nr)), j.filter)
+		if why, knows := unfiltered(nr, o); knows {
+			t.Logf("%d: %s", nr, why)
+			continue
+		}
 		if !o.marked || (o.result() == Killed) == passes {
 			t.Errorf("%d (%s): passes %v, ended by %v", nr, name, passes, o)
 		}
