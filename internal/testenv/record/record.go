@@ -37,6 +37,10 @@ func Open(t testing.TB) *Log {
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: auditGroup}); err != nil {
 		t.Fatalf("audit socket: %v", err)
 	}
+	// Other tests' records come as well, while this one does something else.
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20); err != nil {
+		t.Fatalf("audit socket: %v", err)
+	}
 	tv := unix.NsecToTimeval(int64(5 * time.Second))
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv); err != nil {
 		t.Fatalf("audit socket: %v", err)
