@@ -29,7 +29,7 @@ func commandProcess() []Call {
 		{Name: "set_robust_list", Who: "start of the C library, and each fork"},
 		{Name: "rseq", Who: "start of the C library from 2.35 on"},
 		{Name: "getrandom", Who: "malloc's secret; names of temporary files"},
-		{Name: "prlimit64", Who: "stack size at start; limit of open files"},
+		{Name: "prlimit64", If: when(eq(0, 0)), Who: "stack size at start; limit of open files; of others (root may change those of root) none"},
 		{Name: "clone", If: when(eq64(0, libcFork)), Who: "rsync forks its receiver and generator"},
 		{Name: "wait4", Who: "rsync waits for them"},
 		{Name: "kill", Who: "rsync's processes tell each other of errors"},

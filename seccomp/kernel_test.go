@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/internal/testenv"
+	"lockstep/internal/testenv/record"
 	"lockstep/seccomp/bpfsim"
 )
 
@@ -256,7 +257,7 @@ func (a attack) words(t *testing.T) []string {
 func TestKernelKills(t *testing.T) {
 	testenv.NeedRoot(t)
 	v := buildVictims(t)
-	log := openAudit(t)
+	log := record.Open(t)
 	for _, role := range killing() {
 		f := Table(role, runtime.GOARCH)
 		m := newModel(t, f)
@@ -270,7 +271,7 @@ func TestKernelKills(t *testing.T) {
 				if !o.sigsys() || o.out != "ATTEMPT\n" {
 					t.Fatalf("ended by %v", o)
 				}
-				log.expect(t, o.pid, d)
+				expect(t, log, o.pid, d)
 			})
 		}
 	}
@@ -303,7 +304,7 @@ func TestForeignDoors(t *testing.T) {
 		testenv.Lacks(t, "amd64 alone has these doors")
 	}
 	v := buildVictims(t)
-	log := openAudit(t)
+	log := record.Open(t)
 	for _, role := range Roles() {
 		f := Table(role, AMD64)
 		o := run(t, f, nil, v.confined, "call", strconv.Itoa(unix.SYS_GETPID|x32Bit))
@@ -311,7 +312,7 @@ func TestForeignDoors(t *testing.T) {
 			t.Errorf("%s: x32: %v", role, o)
 			continue
 		}
-		log.expect(t, o.pid, bpfsim.Data{NR: unix.SYS_GETPID | x32Bit, Arch: unix.AUDIT_ARCH_X86_64})
+		expect(t, log, o.pid, bpfsim.Data{NR: unix.SYS_GETPID | x32Bit, Arch: unix.AUDIT_ARCH_X86_64})
 	}
 	if o := run(t, Table(Worker, AMD64), nil, v.twin, "int80"); o.out != "ATTEMPT\nRETURNED 1\n" {
 		testenv.Lacks(t, "this kernel has no i386 emulation: "+o.String())
@@ -322,6 +323,6 @@ func TestForeignDoors(t *testing.T) {
 			t.Errorf("%s: int 0x80: %v", role, o)
 			continue
 		}
-		log.expect(t, o.pid, bpfsim.Data{NR: 20, Arch: unix.AUDIT_ARCH_I386})
+		expect(t, log, o.pid, bpfsim.Data{NR: 20, Arch: unix.AUDIT_ARCH_I386})
 	}
 }

@@ -39,7 +39,7 @@ func runner() Set {
 		{Name: "setpgid", Who: "the child: a process group of its own"},
 		{Name: "chdir", Who: "the child: /; so the survey's threads at their end"},
 		{Name: "dup3", Who: "the child: descriptors 0 to 2"},
-		{Name: "prlimit64", Fallback: true, Who: "the child: the limit of open files, where Go has raised it"},
+		{Name: "prlimit64", If: when(eq(0, 0)), Fallback: true, Who: "the child: the limit of open files, where Go has raised it"},
 		{Name: "execve", Who: "the child: the command"},
 		{Name: "close", Who: "the list, the pipes"},
 		{Name: "kill", Who: "ends the command's group"},

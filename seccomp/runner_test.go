@@ -16,6 +16,7 @@ import (
 
 	"lockstep/internal/memfd"
 	"lockstep/internal/testenv"
+	"lockstep/internal/testenv/record"
 	"lockstep/ipc"
 	"lockstep/ipc/polled"
 	"lockstep/ipc/settings"
@@ -325,13 +326,13 @@ func TestCommandUnderFilter(t *testing.T) {
 func TestRunnerDenies(t *testing.T) {
 	testenv.NeedRoot(t)
 	v := buildVictims(t)
-	log := openAudit(t)
+	log := record.Open(t)
 	for _, role := range []Role{Runner, Remote} {
 		t.Run(string(role), func(t *testing.T) { denies(t, Table(role, runtime.GOARCH), v, log) })
 	}
 }
 
-func denies(t *testing.T, f Filter, v victims, log *auditLog) {
+func denies(t *testing.T, f Filter, v victims, log *record.Log) {
 	m := newModel(t, f)
 	for _, d := range f.Deny {
 		a := attack{name: d.Name}
@@ -352,7 +353,7 @@ func denies(t *testing.T, f Filter, v victims, log *auditLog) {
 			if !o.sigsys() || o.out != "ATTEMPT\n" {
 				t.Fatalf("ended by %v", o)
 			}
-			log.expect(t, o.pid, data)
+			expect(t, log, o.pid, data)
 		})
 	}
 	for _, name := range []string{"setresuid", "listen", "bind", "sendto", "inotify_init1", "mlock", "clone3"} {

@@ -126,7 +126,7 @@ var errBuild, errNone = errors.New("build"), errors.New("no tests")
 func tests(t *testing.T, dir string, m Mutant) (string, error) {
 	t.Helper()
 	binary := filepath.Join(dir, "mutant.test")
-	build := exec.Command("go", "test", "-vet=off", "-c", "-o", binary, m.Package)
+	build := exec.Command("go", "test", "-vet=off", "-tags", "escape", "-c", "-o", binary, m.Package)
 	build.Dir = dir
 	if out, err := build.CombinedOutput(); err != nil {
 		return string(out), errBuild

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/internal/testenv/door"
 	"lockstep/sandbox/lock"
 )
 
@@ -59,7 +60,7 @@ func main() {
 		attempt(os.Args[2:])
 	case "int80":
 		say("ATTEMPT")
-		say(fmt.Sprintf("RETURNED %d", int32(int80(getpidI386))))
+		say(fmt.Sprintf("RETURNED %d", int32(door.Int80(getpidI386))))
 	case "exec":
 		err := syscall.Exec(os.Args[2], os.Args[2:], []string{"LC_ALL=C"})
 		lock.Fail("exec", err)
