@@ -80,6 +80,7 @@ test-long: test-deps build ## the whole end-to-end list, with the full numbers
 	SIM_SEEDS=0:8000 $(GO) test -race -count=1 -p $(BESIDE) -timeout 30m ./...
 	LOCKSTEP_SCALE=full $(GO) test -count=1 -p 1 -parallel $(BESIDE) -timeout 180m -tags e2e -v ./test/e2e ./test/unit
 	LOCKSTEP_SCALE=full $(GO) test -count=1 -timeout 60m -v ./test/adversary
+	LOCKSTEP_SCALE=full $(GO) test -count=1 -timeout 10m -v -run TestMillionInputs ./seccomp
 	$(MAKE) mutants reproduce
 
 mutants: test-deps ## plant bugs, one at a time, and see that a test notices each (root, 5 minutes)
