@@ -307,9 +307,11 @@ func await(fd int) error {
 	}
 }
 
+func hello() *ipc.Hello { return &ipc.Hello{Version: ipc.Version, Build: buildinfo.ID} }
+
 func (h *helper) hello() {
 	h.t.Helper()
-	h.ask(&ipc.Hello{Version: ipc.Version, Build: buildinfo.ID})
+	h.ask(hello())
 	if p := h.next(); p.Header.Type != ipc.TypeHelloAnswer {
 		h.t.Fatalf("Hello was answered by %+v", p.Header)
 	}
