@@ -46,8 +46,7 @@ func commandProcess() []Call {
 		{Name: "dup2", Arch: AMD64, Who: "puts a socket at descriptor 0 or 1"},
 		{Name: "dup3", Arch: ARM64, Who: "puts a socket at descriptor 0 or 1"},
 		{Name: "dup", Who: "directory streams"},
-		{Name: "ioctl", If: when(eq(1, unix.TIOCGPGRP)), Who: "progress: whether it is in the foreground"},
-		{Name: "ioctl", If: when(eq(1, unix.TCGETS)), Who: "whether a descriptor is a terminal"},
+		{Name: "ioctl", If: when(eq(1, unix.TCGETS)), Fallback: true, Who: "whether a descriptor is a terminal: builds that ask although none is"},
 	}
 }
 
@@ -65,7 +64,6 @@ func commandFiles() []Call {
 		{Name: "chdir", Who: "goes to source and target"},
 		{Name: "fchdir", Who: "goes back"},
 		{Name: "ftruncate", Who: "sparse and in-place files"},
-		{Name: "fallocate", Who: "--preallocate"},
 		{Name: "fsync", Who: "--fsync"},
 		{Name: "mkdirat", Who: "makes a directory"},
 		{Name: "mknodat", Who: "makes a FIFO; device nodes need CAP_MKNOD and the device group's leave"},
@@ -78,7 +76,6 @@ func commandFiles() []Call {
 		{Name: "faccessat", Arch: ARM64, Who: "the same"},
 		{Name: "readlink", Arch: AMD64, Who: "reads a symbolic link"},
 		{Name: "unlink", Arch: AMD64, Who: "deletes"},
-		{Name: "mkdir", Arch: AMD64, Who: "makes the target"},
 		{Name: "rmdir", Arch: AMD64, Who: "deletes a directory"},
 	}
 }
@@ -156,6 +153,7 @@ func fileFallbacks() []Call {
 		{Name: "fdatasync", Fallback: true, Who: "--fsync"},
 		{Name: "faccessat", Arch: AMD64, Fallback: true, Who: "newer access"},
 		{Name: "faccessat2", Fallback: true, Who: "newer access"},
+		{Name: "mkdir", Arch: AMD64, Fallback: true, Who: "older mkdirat"},
 		{Name: "rename", Arch: AMD64, Fallback: true, Who: "older renameat"},
 		{Name: "renameat2", Fallback: true, Who: "newer renameat; musl"},
 		{Name: "link", Arch: AMD64, Fallback: true, Who: "older linkat"},

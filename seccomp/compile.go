@@ -23,6 +23,10 @@ const (
 // closes it.
 func Compile(f Filter) (*os.File, error) {
 	warnTrap(os.Stderr)
+	f, err := less(f)
+	if err != nil {
+		return nil, err
+	}
 	file, err := compile(f)
 	if err != nil {
 		return nil, fmt.Errorf("compile the %s filter for %s: %w", f.Role, f.Arch, err)

@@ -15,6 +15,7 @@ const (
 func dnotify() Set {
 	return Set{"dnotify", []Call{
 		{Name: "tgkill", If: when(eq(2, uint32(unix.SIGURG))), Who: "preemption of its own threads; its process id is not known beforehand, and SIGURG does no harm"},
+		{Name: "exit", Who: "the thread that the signals are sent to, at the end"},
 		{Name: "openat2", Who: "opens a directory below its root"},
 		{Name: "close", Who: "what openat2 made"},
 		{Name: "fcntl", If: when(eq(1, unix.F_SETOWN_EX)), Who: "its signals go to the thread that reads them (which one lies in memory; the kernel lets it name only what it could kill)"},

@@ -10,6 +10,7 @@ func helper() Set {
 	const sealable = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
 	return Set{"helper", []Call{
 		{Name: "tgkill", If: when(eq(2, uint32(unix.SIGURG))), Who: "preemption of its own threads; its process id is not known beforehand, and SIGURG does no harm"},
+		{Name: "exit", Who: "the thread of a root, which may wake at the end before the process has ended"},
 		{Name: "recvmsg", If: when(eq(2, unix.MSG_CMSG_CLOEXEC)), Who: "requests with the kernel's credentials; sockets from the supervisor (no MSG_OOB: a history of kernel bugs)"},
 		{Name: "sendmsg", If: when(eq(2, unix.MSG_NOSIGNAL)), Who: "answers; a job's sealed list for the runner"},
 		{Name: "sendmsg", If: when(eq(2, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)), Who: "a start or stop for a runner, which must not make the helper wait"},

@@ -240,7 +240,7 @@ func attacks() []attack {
 		{"bpf", nil}, {"perf_event_open", nil}, {"userfaultfd", nil}, {"io_uring_setup", nil}, {"keyctl", nil},
 		{"seccomp", []uint64{unix.SECCOMP_SET_MODE_FILTER}}, {"prctl", []uint64{unix.PR_SET_DUMPABLE, 1}}, {"capset", nil}, {"setresuid", nil}, {"ioctl", []uint64{0, unix.TIOCSTI}},
 		{"open_by_handle_at", nil}, {"open_by_handle_at", []uint64{0, 0, unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC}}, {"init_module", nil}, {"epoll_ctl", nil}, {"epoll_create1", nil}, {"prlimit64", nil},
-		{"rt_sigaction", nil}, {"fcntl", []uint64{0, unix.F_SETOWN, 1}}, {"fcntl", []uint64{0, unix.F_SETSIG, uint64(unix.SIGKILL)}}, {"dup", nil}, {"sched_getaffinity", nil},
+		{"rt_sigaction", nil}, {"fcntl", []uint64{0, unix.F_SETOWN, 1}}, {"fcntl", []uint64{0, unix.F_SETSIG, uint64(unix.SIGKILL)}}, {"dup", nil}, {"sched_getaffinity", nil}, {"exit", nil},
 	}
 }
 
@@ -285,7 +285,7 @@ func TestTwinLives(t *testing.T) {
 	f := Table(Worker, runtime.GOARCH)
 	for _, a := range attacks() {
 		switch {
-		case a.name == "tgkill", a.name == "clone", a.name == "clone3":
+		case a.name == "tgkill", a.name == "clone", a.name == "clone3", a.name == "exit":
 			continue // it would kill or split the twin itself
 		}
 		o := run(t, f, nil, v.twin, a.words(t)...)

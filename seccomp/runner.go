@@ -14,6 +14,7 @@ const (
 func runner() Set {
 	return Set{"runner", []Call{
 		{Name: "tgkill", If: when(eq(2, uint32(unix.SIGURG))), Who: "preemption of its own threads"},
+		{Name: "exit", Who: "a thread of the survey or of a comparison ends"},
 		{Name: "recvmsg", If: when(eq(2, unix.MSG_CMSG_CLOEXEC)), Who: "a request, with the descriptor of its list"},
 		{Name: "sendmsg", If: when(eq(2, unix.MSG_NOSIGNAL)), Who: "how the job ended"},
 		{Name: "newfstatat", Who: "the program is still the one of the start; the survey: what a name is, where the directory does not say"},

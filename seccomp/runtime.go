@@ -20,7 +20,9 @@ const (
 // The conditions of start-up are part of it: GODEBUG=updatemaxprocs=0,
 // containermaxprocs=0,decoratemappings=0 and TZ=UTC in the environment (else
 // sched_getaffinity, pread64, prctl and openat are called), and the poller in
-// being before the filter (else epoll_create1 and eventfd2 are).
+// being before the filter (else epoll_create1 and eventfd2 are). A thread ends only
+// with a goroutine that is locked to it (runtime/proc.go, mexit): exit(2) is of the
+// tables of those that have one.
 func goRuntime() Set {
 	const (
 		private = 128            // FUTEX_PRIVATE_FLAG
@@ -49,7 +51,6 @@ func goRuntime() Set {
 		{Name: "rt_sigprocmask", Who: "signals are blocked around the making of a thread"},
 		{Name: "rt_sigreturn", Who: "the end of each signal handler, so of each preemption"},
 		{Name: "getpid", Who: "preemption: the first argument of tgkill (signalM)"},
-		{Name: "exit", Who: "a thread ends (a locked goroutine that returns)"},
 		{Name: "exit_group", Who: "the program ends"},
 		{Name: "restart_syscall", Who: "the kernel goes on with a sleep after SIGSTOP and SIGCONT"},
 		{Name: "clock_gettime", Fallback: true, Who: "the vDSO falls back to it when the clock source cannot be read in user space"},

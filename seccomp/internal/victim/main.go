@@ -159,7 +159,7 @@ func (p *prepared) benign(role string) {
 	for round := 0; round == 0 || time.Now().Before(end); round++ {
 		var wg sync.WaitGroup
 		wg.Go(p.poller)
-		wg.Go(threads)
+		wg.Go(func() { threads(role == "helper" || role == "dnotify") })
 		wg.Go(spin)
 		wg.Go(sleepers)
 		if round == 0 {
@@ -201,13 +201,16 @@ func (p *prepared) poller() {
 	<-done
 }
 
-// threads makes threads that end.
-func threads() {
+// threads makes threads, which end where the role has some that do.
+func threads(end bool) {
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
-			runtime.LockOSThread() // and never unlocked: the thread ends with it
+			runtime.LockOSThread() // one that is never unlocked ends its thread
 			time.Sleep(time.Millisecond)
+			if !end {
+				runtime.UnlockOSThread()
+			}
 		})
 	}
 	wg.Wait()
