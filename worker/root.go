@@ -248,6 +248,9 @@ func (r *root) stepWhole() {
 			t.Skip()
 		}
 	}
+	if r.alone && clock.Stepped(r.began, r.e.now) {
+		r.demand(account.Clock) // times do not tell what changed meanwhile
+	}
 	r.alone = false
 }
 

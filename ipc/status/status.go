@@ -25,6 +25,9 @@ const (
 	StateDraining       // no new commands
 )
 
+// Busy says that a target has begun and is not in step.
+func (s State) Busy() bool { return s != StateStarting && s != StateInStep }
+
 // Report is the worker's account of itself: numbers only, no text. It goes to
 // the supervisor as ReportSize bytes, one little-endian word a field, in order.
 //

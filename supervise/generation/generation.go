@@ -107,6 +107,7 @@ type Generation struct {
 	Watching choose.Choice
 	Ready    time.Time     // set by the owner; zero before
 	Last     status.Report // set by the owner
+	Compares bool          // it began, or begins, with a whole pass of all targets
 	Helper   *proc.Process
 	Worker   *proc.Process
 	// Resolver is nil but with fanotify and dnotify.
@@ -183,7 +184,7 @@ func (m *Maker) Begin(plan Plan) (g *Generation, err error) {
 		return g, err
 	}
 	m.Log.Info(words.Watching(g.Watching))
-	if plan.Config.FirstPass == config.FirstSkip && !plan.Whole && plan.Watch == nil {
+	if g.Compares = plan.Whole || plan.Config.FirstPass == config.FirstWhole; !g.Compares && plan.Watch == nil {
 		m.Log.Warn(words.Skips)
 	}
 	if plan.Watch != nil {

@@ -64,6 +64,7 @@ type Leave struct {
 	hurried *generation.Generation // whose worker was told to hurry
 	batches uint64                 // that were acknowledged in earlier generations
 	last    status.Report          // of the last generation
+	owes    bool                   // a whole pass, at its end
 }
 
 // New makes one.
@@ -175,8 +176,11 @@ func (l *Leave) Count() {
 	}
 }
 
-// Gone takes note of the end of a generation.
-func (l *Leave) Gone(last status.Report) { l.batches, l.last = l.batches+last.Batches, last }
+// Gone takes note of the end of a generation, and of whether a whole pass was still to be
+// made then.
+func (l *Leave) Gone(last status.Report, owes bool) {
+	l.batches, l.last, l.owes = l.batches+last.Batches, last, owes
+}
 
 // skips says that the next start does not look for what this one has left.
 func (l *Leave) skips() bool { return l.cfg.FirstPass == config.FirstSkip }
@@ -184,7 +188,7 @@ func (l *Leave) skips() bool { return l.cfg.FirstPass == config.FirstSkip }
 // lost tells of what nobody looks for any more.
 func (l *Leave) lost() {
 	left := l.last.Queue + l.last.Big + l.last.InFlight + l.last.Doubt + l.last.Held
-	if l.skips() && left > 0 && !l.Counted && !l.GoesOn { // of which the first has told, and the other knows
+	if l.skips() && (left > 0 || l.owes) && !l.Counted && !l.GoesOn { // of which the first has told, and the other knows
 		l.log.Warn("not all was copied before the end: " + words.Waiting(l.last, true))
 	}
 }

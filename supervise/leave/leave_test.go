@@ -142,7 +142,7 @@ func TestCount(t *testing.T) {
 	r.up.Last.Batches = 3
 	r.Count()
 	r.wants(t)
-	r.Gone(r.up.Last)
+	r.Gone(r.up.Last, false)
 	if r.Left() != 2 {
 		t.Errorf("%d left", r.Left())
 	}
@@ -154,7 +154,7 @@ func TestCount(t *testing.T) {
 	if !r.Counted || len(r.did) != 1 {
 		t.Errorf("%v %q", r.Counted, r.did)
 	}
-	r.Gone(r.up.Last)
+	r.Gone(r.up.Last, false)
 	if r.Left() != 1 { // 0 would be any number
 		t.Errorf("%d left", r.Left())
 	}
@@ -190,22 +190,25 @@ func TestLost(t *testing.T) {
 	for name, c := range map[string]struct {
 		pass   config.FirstPass
 		last   status.Report
+		owes   bool
 		goesOn bool
 		want   bool
 	}{
-		"waits":           {config.FirstSkip, waits, false, true},
-		"in doubt":        {config.FirstSkip, status.Report{Doubt: 1}, false, true},
-		"held":            {config.FirstSkip, status.Report{Held: 1}, false, true},
-		"nothing waits":   {config.FirstSkip, status.Report{State: status.StateDraining}, false, false},
-		"reload":          {config.FirstSkip, waits, true, false},
-		"with first pass": {config.FirstWhole, waits, false, false},
+		"waits":           {config.FirstSkip, waits, false, false, true},
+		"in doubt":        {config.FirstSkip, status.Report{Doubt: 1}, false, false, true},
+		"held":            {config.FirstSkip, status.Report{Held: 1}, false, false, true},
+		"nothing waits":   {config.FirstSkip, status.Report{State: status.StateDraining}, false, false, false},
+		"owes a pass":     {config.FirstSkip, status.Report{State: status.StateDraining}, true, false, true},
+		"owes, reload":    {config.FirstSkip, status.Report{State: status.StateDraining}, true, true, false},
+		"reload":          {config.FirstSkip, waits, false, true, false},
+		"with first pass": {config.FirstWhole, waits, false, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var told strings.Builder
 			l := New(config.Config{Sync: config.Sync{FirstPass: c.pass}}, slog.New(slog.NewTextHandler(&told, nil)), Host{})
 			l.GoesOn = c.goesOn
-			l.Gone(status.Report{Queue: 9})
-			l.Gone(c.last)
+			l.Gone(status.Report{Queue: 9}, true)
+			l.Gone(c.last, c.owes)
 			l.Farewell(true, nil, nil, time.Time{})
 			got := strings.Contains(told.String(), "level=WARN") && strings.Contains(told.String(), "not copied by the next start")
 			if got != c.want {

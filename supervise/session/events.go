@@ -26,7 +26,9 @@ func (s *Session) onReports() error {
 	}
 	if g := s.gen; g != nil {
 		for _, t := range s.targets {
-			t.pair.InStep(g.Last, t.last, t.passed, g.Watching.Lag())
+			// Later passes of a generation that began without one know nothing of
+			// content that changed before it.
+			t.pair.InStep(g.Last, t.last, t.passed && g.Compares, g.Watching.Lag())
 		}
 	}
 	s.held.Save(time.Now(), saveEvery, s.log)

@@ -204,6 +204,7 @@ func (s *Session) stopGeneration() error {
 	s.gen = nil
 	s.phase = phaseDown
 	runners := make([]*proc.Process, len(s.targets))
+	owes := s.owes(g)
 	for i, t := range s.targets {
 		if t.timer != nil {
 			t.timer.Stop()
@@ -212,7 +213,7 @@ func (s *Session) stopGeneration() error {
 		t.timer, t.runner, t.last = nil, nil, status.Report{}
 	}
 	s.total.Add(g.Last)
-	s.leave.Gone(g.Last)
+	s.leave.Gone(g.Last, owes)
 	err := g.End(runners, s.Signals, s.heard)
 	s.ended = s.ended || errors.Is(err, generation.ErrLeft)
 	for i, t := range s.targets {
@@ -221,6 +222,13 @@ func (s *Session) stopGeneration() error {
 		}
 	}
 	return s.bury(err, &s.hung, g.All()...)
+}
+
+// owes says whether a whole pass may still have to be made when the generation ends: one
+// that is due or under way, or that of the next generation if this one has died.
+func (s *Session) owes(g *generation.Generation) bool {
+	return g.Last.State != status.StateDraining && (s.everReady || s.host.Heir) ||
+		slices.ContainsFunc(s.targets, func(t *target) bool { return t.last.State.Busy() })
 }
 
 // heard takes note of a signal that comes while a generation is ended (nil: no

@@ -74,7 +74,7 @@ func (s *Session) startRunner(t *target) error {
 	p := generation.RunnerPlan{
 		ID: t.id, Target: t.Target, Source: t.pair.Source(t.roots), Tree: t.pair.Target(t.roots), Remote: t.way.Now, Command: s.command,
 		Options: s.options, Rights: brief.Rights(s.cfg, s.cfg.DryRun),
-		Accept:  s.cfg.AcceptRoot && !t.passed, // consent is for one whole pass
+		Accept:  s.cfg.AcceptRoot && !t.passed && s.cfg.FirstPass == config.FirstWhole, // consent is for one whole pass, that of the start
 		Passed:  t.swept,
 		Entries: t.pair.State.Entries,
 	}

@@ -111,6 +111,44 @@ func TestSkipFirstPass(t *testing.T) {
 	}
 }
 
+// A whole pass of a start without a first pass goes by size and time: content that changed
+// before, and that these do not show, is still looked for by the next first pass.
+func TestSkipFirstPassForgetsNoDoubt(t *testing.T) {
+	beside(t)
+	m := newMirror(t)
+	old := time.Now().Add(-time.Hour)
+	put := func(text string) {
+		t.Helper()
+		write(t, m.src+"/f", text)
+		if err := os.Chtimes(m.src+"/f", old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("before")
+	m.start()
+	m.ready()
+	m.stop()
+	put("behind")
+	aged(t, m.src, m.src+"/f")
+	m.start("--first-pass", "skip")
+	m.await(0, "readiness", limit, m.isReady)
+	m.follows("meanwhile")
+	at := m.mark()
+	m.signal(syscall.SIGUSR2)
+	m.await(at, "the whole pass", limit, says("whole pass done"))
+	m.inStep(limit)
+	m.stop()
+	if !m.has("f", "before") {
+		t.Fatal("the pass has looked at content: this shows nothing")
+	}
+	m.start()
+	m.ready()
+	if !m.has("f", "behind") {
+		t.Error("content that changed before the start without a first pass is not looked for any more")
+	}
+	m.stop()
+}
+
 // A handler that is told path by path is told of none that was there, and never of a
 // first pass.
 func TestSkipFirstPassTold(t *testing.T) {

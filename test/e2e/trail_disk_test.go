@@ -49,7 +49,7 @@ func smallDisk(t *testing.T) (dir string) {
 	return dir
 }
 
-func grow(t *testing.T, dir string) {
+func widen(t *testing.T, dir string) {
 	t.Helper()
 	if err := unix.Mount("none", dir, "tmpfs", unix.MS_REMOUNT, "size=4m"); err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func TestTrailStrict(t *testing.T) {
 	pause(2 * time.Second) // in which a command would have begun many times
 	absent(t, m.dst+"/later")
 	begun := count(entries(t, dir), typed("command-start", "begun"))
-	grow(t, dir)
+	widen(t, dir)
 	m.await(at, "the end of the gap", limit, says("can be written again"))
 	m.equal()
 	if now := count(entries(t, dir), typed("command-start", "begun")); now <= begun {
@@ -99,7 +99,7 @@ func TestTrailBestEffort(t *testing.T) {
 		write(t, fmt.Sprintf("%s/more%d", m.src, i), "x")
 		m.sameWithin(limit)
 	}
-	grow(t, dir)
+	widen(t, dir)
 	m.await(at, "the end of the gap", limit, says("can be written again"))
 	m.stop()
 	gap, ok := has(entries(t, dir), func(e entry) bool { return e.Type == "gap" })

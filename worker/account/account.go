@@ -26,6 +26,7 @@ const (
 	Asked     = "asked for"
 	Refused   = "all directories can be listed again"
 	Vanished  = "more directories have gone than can be remembered"
+	Clock     = "the clock was set while the tree was listed"
 	Names     = "the index of names with one inode has outgrown the tree"
 )
 
@@ -86,7 +87,7 @@ func (a *Account) Called(cause string) {
 		a.kind = rescan
 	}
 	switch cause {
-	case Overflow, Unwatched, Asked, Refused, Vanished, Names:
+	case Overflow, Unwatched, Asked, Refused, Vanished, Names, Clock:
 		a.calls[cause]++
 	}
 }
@@ -176,7 +177,7 @@ func (a *Account) Report(r *status.Report) {
 	r.RescansUnwatched += a.calls[Unwatched]
 	r.RescansAsked += a.calls[Asked]
 	r.RescansRefused += a.calls[Refused]
-	r.RescansForgotten += a.calls[Vanished] + a.calls[Names]
+	r.RescansForgotten += a.calls[Vanished] + a.calls[Names] + a.calls[Clock]
 	r.RescanDirs += a.spent[rescan].dirs
 	r.RescanNanos += uint64(max(a.spent[rescan].took, 0))
 	r.VerifyDirs += a.spent[verify].dirs
