@@ -34,10 +34,10 @@ type filterRule struct {
 	fallback bool
 }
 
-// own says that it is of the role's own set, and not of the runtime's (as tgkill is,
-// in each role's own words).
+// own says that it is of the role's own set, and not of the runtime's, which makes
+// calls by chance and load; tgkill and exit are, in each role's own words.
 func (r filterRule) own() bool {
-	return !strings.HasPrefix(r.who, "go: ") && !strings.HasPrefix(r.text, "tgkill ")
+	return !strings.HasPrefix(r.who, "go: ") && !strings.HasPrefix(r.text, "tgkill ") && r.text != "exit"
 }
 
 // filterRules reads a role's listing.
