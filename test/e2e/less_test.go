@@ -34,10 +34,10 @@ type filterRule struct {
 	fallback bool
 }
 
-// own says that it is of the role's own set, and not of the runtime's (as tgkill is,
-// in each role's own words).
+// own says that it is of the role's own set, and not of the runtime's, which makes
+// calls by chance and load; tgkill and exit are, in each role's own words.
 func (r filterRule) own() bool {
-	return !strings.HasPrefix(r.who, "go: ") && !strings.HasPrefix(r.text, "tgkill ")
+	return !strings.HasPrefix(r.who, "go: ") && !strings.HasPrefix(r.text, "tgkill ") && r.text != "exit"
 }
 
 // filterRules reads a role's listing.
@@ -138,9 +138,15 @@ func TestEachCallIsNeeded(t *testing.T) {
 					continue
 				}
 				t.Run(r.text, func(t *testing.T) {
-					d := &drive{program: program, log: log, rule: r, image: p.image, begin: time.Now()}
 					t.Setenv("LOCKSTEP_LESS", fmt.Sprintf("%s:%d", r.role, r.at))
-					p.drive(t, d)
+					var d *drive
+					for range 3 { // whether some of it happens depends on how fast the machine is
+						d = &drive{program: program, log: log, rule: r, image: p.image, begin: time.Now()}
+						p.drive(t, d)
+						if d.log.of(d) || d.failed != "" || !r.own() || p.rare[r.text] != "" {
+							break
+						}
+					}
 					verdict := d.verdict(t, p.rare[r.text])
 					count[verdict]++
 					t.Logf("%-11s %-70s %s (%v)", p.role, r.text, verdict, time.Since(d.begin).Round(time.Millisecond))
@@ -164,6 +170,9 @@ type drive struct {
 
 func (d *drive) verdict(t *testing.T, reason string) string {
 	t.Helper()
+	for end := time.Now().Add(2 * time.Second); d.failed != "" && !d.log.of(d) && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond) // a record may come after the death
+	}
 	switch {
 	case d.log.of(d):
 		return "killed at it"
