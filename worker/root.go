@@ -305,8 +305,7 @@ func (r *root) stepBeside() {
 // tellTimes has the rest of the initial walk tell what changes from now on.
 func (r *root) tellTimes() (before uint64) {
 	if r.cfg.BesideAfter > 0 {
-		r.track.Since(clock.Since(r.e.now))
-		before = r.track.Counters().Walks
+		before = r.track.Since(clock.Since(r.e.now))
 	}
 	return before
 }
@@ -354,8 +353,7 @@ func (r *root) next() time.Time {
 	if at, ok := r.track.Next(); ok {
 		next = at
 	}
-	next = deliver.Earlier(deliver.Earlier(deliver.Earlier(next, r.retryAt), r.account.Next(r.seen())), r.nextPoll())
-	next = deliver.Earlier(next, r.beside.Next())
+	next = deliver.Earlier(deliver.Earlier(deliver.Earlier(next, r.retryAt), r.account.Next(r.seen())), deliver.Earlier(r.nextPoll(), r.beside.Next()))
 	if !r.walking {
 		next = deliver.Earlier(next, r.limit.Next())
 	}

@@ -201,15 +201,16 @@ func (s *Session) stopGeneration() error {
 	if g == nil {
 		return nil
 	}
-	s.gen = nil
-	s.phase = phaseDown
+	s.gen, s.phase = nil, phaseDown
 	runners := make([]*proc.Process, len(s.targets))
-	owes := s.owes(g)
+	// A whole pass may still have to be made: that of the next generation if this one has
+	// died, or one that is due or under way.
+	owes := g.Last.State != status.StateDraining && (s.everReady || s.host.Heir)
 	for i, t := range s.targets {
 		if t.timer != nil {
 			t.timer.Stop()
 		}
-		runners[i] = t.runner
+		runners[i], owes = t.runner, owes || t.last.State.Busy()
 		t.timer, t.runner, t.last = nil, nil, status.Report{}
 	}
 	s.total.Add(g.Last)
@@ -222,13 +223,6 @@ func (s *Session) stopGeneration() error {
 		}
 	}
 	return s.bury(err, &s.hung, g.All()...)
-}
-
-// owes says whether a whole pass may still have to be made when the generation ends: one
-// that is due or under way, or that of the next generation if this one has died.
-func (s *Session) owes(g *generation.Generation) bool {
-	return g.Last.State != status.StateDraining && (s.everReady || s.host.Heir) ||
-		slices.ContainsFunc(s.targets, func(t *target) bool { return t.last.State.Busy() })
 }
 
 // heard takes note of a signal that comes while a generation is ended (nil: no

@@ -132,8 +132,7 @@ func (s *sim) join(serial uint64) {
 		s.joins = false // they follow the walk
 	case s.blind == 0 && s.next(4) == 0:
 		s.logf("times from now on")
-		s.t.Since(s.since())
-		s.blind = s.t.Counters().Walks
+		s.blind = s.t.Since(s.since())
 	case s.blind > 0 && serial > s.blind:
 		s.logf("passes join the walk")
 		s.joins = false

@@ -134,8 +134,9 @@ func (t *Tracker) Start(all bool, since uint64) {
 }
 
 // Since has the initial walk tell, in the listings that are asked for from now on,
-// what has changed since a time, as Start does from its beginning on.
-func (t *Tracker) Since(since uint64) { t.recent = since }
+// what has changed since a time, as Start does from its beginning on. It returns the
+// serial number of the last one that does not.
+func (t *Tracker) Since(since uint64) (before uint64) { t.recent = since; return t.serial }
 
 // Heard tells that every event of what changed before a time has been applied. When
 // events are lost, the content of files that have changed since is marked: it may be
