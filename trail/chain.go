@@ -34,7 +34,11 @@ const (
 	signed    = "lockstep trail 1 checkpoint\n"
 )
 
-func (s Secret) derive(word string) Secret { return sha256.Sum256(append([]byte(word), s[:]...)) }
+func (s Secret) derive(word string) Secret {
+	b := append([]byte(word), s[:]...)
+	defer clear(b)
+	return sha256.Sum256(b)
+}
 
 // Next is the secret of the record after.
 func (s Secret) Next() Secret { return s.derive(stepWord) }
@@ -42,12 +46,22 @@ func (s Secret) Next() Secret { return s.derive(stepWord) }
 // key signs what is in the epoch of s.
 func (s Secret) key() ed25519.PrivateKey {
 	seed := s.derive(signWord)
+	defer clear(seed[:])
 	return ed25519.NewKeyFromSeed(seed[:])
 }
 
 // public is the key by which that is verified.
 func (s Secret) public() string {
-	return hex.EncodeToString(s.key().Public().(ed25519.PublicKey))
+	key := s.key()
+	defer clear(key)
+	return hex.EncodeToString(key.Public().(ed25519.PublicKey))
+}
+
+// sign is the signature of b.
+func (s Secret) sign(b []byte) string {
+	key := s.key()
+	defer clear(key)
+	return hex.EncodeToString(ed25519.Sign(key, append([]byte(signed), b...)))
 }
 
 // Zero is Prev of the first line.
@@ -99,7 +113,7 @@ func (s State) Seal(r Record) (line []byte, next State, err error) {
 		return nil, s, err
 	}
 	if checkpoint {
-		b = appendMember(b, "sig", hex.EncodeToString(ed25519.Sign(s.Sign.key(), append([]byte(signed), b...))))
+		b = appendMember(b, "sig", s.Sign.sign(b))
 	}
 	b = appendMember(b, "mac", s.Mac.mac(b))
 	next.Prev = sum(b)
@@ -123,6 +137,7 @@ func TornOf(b []byte) *Torn { return &Torn{uint64(len(b)), sum(b)} }
 
 func (s Secret) mac(b []byte) string {
 	key := s.derive(macWord)
+	defer clear(key[:])
 	h := hmac.New(sha256.New, key[:])
 	h.Write(b)
 	return hex.EncodeToString(h.Sum(nil))

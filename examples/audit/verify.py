@@ -101,7 +101,7 @@ def parse(line):
         part = r if name == "" else r.get("head", {}).get("torn", {}) if name == "torn" else r.get(name, {})
         if not isinstance(part, dict) or not set(part) <= set(members.split()):
             raise Bad("form")
-    if r.get("v") != 1 or not isinstance(r.get("seq"), int) or r["seq"] < 0:
+    if r.get("v") != 1 or type(r["v"]) is not int or type(r.get("seq")) is not int or r["seq"] < 0:
         raise Bad("form")
     kind = r.get("type")
     if (kind == "checkpoint") != ("sig" in r) or (kind == "open") != ("head" in r) or (kind in ("open", "checkpoint")) != ("key" in r):
@@ -124,7 +124,7 @@ class Trail:
             if r["seq"] == 0 and r["prev"] != "0" * 64:
                 raise Bad("beginning")
             self.seq, self.epoch, self.signer = r["seq"], key["epoch"], key["public"]
-            if self.public and self.epoch == 0 and self.signer != self.public:
+            if (self.seq == 0 and self.epoch != 0) or (self.public and 0 in (self.seq, self.epoch) and self.signer != self.public):
                 self.seq = 0
                 raise Bad("another trail")
             for _ in range(self.seq if self.seed else 0):

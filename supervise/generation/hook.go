@@ -36,8 +36,10 @@ func (m Maker) Hook(ctx context.Context, cfg config.Config, plan HookPlan) (out 
 		return out, nil, err
 	}
 	records := ledger{trail: m.Starter.Trail, sync: cfg.Name}
-	records.hookBegins(plan)
 	defer func() { records.hookEnds(plan, out, err) }()
+	if err := records.hookBegins(ctx, plan, brief.HookPatience(cfg)); err != nil {
+		return out, nil, err
+	}
 	m.Starter.Exits = make(chan proc.Exit, 1)
 	m.Starter.Prefix += plan.Status + "."
 	spec := jail.Hook(m.Machine, plan.Source, plan.Targets, h, brief.Rights(cfg, false))

@@ -1,10 +1,12 @@
 package generation
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"lockstep/config"
@@ -27,18 +29,21 @@ type ledger struct {
 	argv    [ipc.NumJobKinds]string // hashes
 	open    map[ipc.JobID]string    // kinds of commands that were begun, and have not ended
 	next    time.Time               // no command is recorded before
+	asked   atomic.Int32            // words that a command begins, which are not answered yet
+	gone    chan struct{}           // closed: so is the runner
 }
 
 // A runner that begins commands in a row is slowed down, so that it cannot fill a disk
 // with records.
 const (
 	mostOpen     = 8
+	mostAsked    = 64 // of which most have ended: while nothing can be recorded, jobs are stopped as ever
 	commandEvery = 20 * time.Millisecond
 	commandBurst = 500
 )
 
 func (m *Maker) ledger(told settings.Runner, target config.Target) *ledger {
-	l := &ledger{trail: m.Starter.Trail, sync: m.Starter.Sync, target: target.String(), open: map[ipc.JobID]string{}}
+	l := &ledger{trail: m.Starter.Trail, sync: m.Starter.Sync, target: target.String(), open: map[ipc.JobID]string{}, gone: make(chan struct{})}
 	if l.trail == nil {
 		return l
 	}
@@ -72,15 +77,16 @@ func (l *ledger) hear(data []byte, goes func()) error {
 }
 
 func (l *ledger) begin(b *witness.Begin, goes func()) error {
-	if l.open[b.Job] != "" || len(l.open) >= mostOpen || b.Kind == ipc.JobNone {
+	if l.open[b.Job] != "" || len(l.open) >= mostOpen || l.asked.Load() >= mostAsked || b.Kind == ipc.JobNone {
 		return errLedger
 	}
 	l.pace(time.Now())
 	kind := kindName(b.Kind)
 	l.open[b.Job] = kind
+	l.asked.Add(1)
 	l.trail.Before(trail.Event{Type: trail.CommandStart, Outcome: trail.Begun, Actor: trail.Actor{Role: "runner", PID: l.pid}, Object: l.object(), Why: trail.Why{Rule: kind},
 		Facts: trail.Facts{Job: uint64(b.Job), Kind: kind, Argv: l.argv[b.Kind], Files: []trail.File{l.program},
-			List: &trail.List{SHA256: hex.EncodeToString(b.Sum[:]), Entries: b.Entries, Bytes: b.Bytes}}}, goes)
+			List: &trail.List{SHA256: hex.EncodeToString(b.Sum[:]), Entries: b.Entries, Bytes: b.Bytes}}}, l.gone, func() { l.asked.Add(-1); goes() })
 	return nil
 }
 
@@ -121,19 +127,30 @@ func (l *ledger) end(e *witness.End) error {
 
 // close is the end of the runner: what it had begun has ended with it.
 func (l *ledger) close() {
+	close(l.gone)
 	for id, kind := range l.open {
 		l.trail.Note(trail.Event{Type: trail.CommandEnd, Outcome: trail.Failure, Actor: trail.Actor{Role: "supervisor", PID: os.Getpid()}, Object: l.object(), Why: trail.Why{Rule: kind},
 			Facts: trail.Facts{Job: uint64(id), Kind: kind, End: endName(ipc.EndLost)}})
 	}
 }
 
-// hookBegins records that a hook is about to be called.
-func (l *ledger) hookBegins(plan HookPlan) {
+// hookBegins records that a hook is about to be called, and waits until it may be, with
+// patience.
+func (l *ledger) hookBegins(ctx context.Context, plan HookPlan, patience time.Duration) error {
 	if l.trail == nil {
-		return
+		return nil
 	}
-	l.trail.Note(trail.Event{Type: trail.CommandStart, Outcome: trail.Begun, Object: l.object(), Why: trail.Why{Rule: "hook"},
-		Facts: trail.Facts{Kind: plan.Status, Files: []trail.File{{Path: plan.Program, SHA256: scribe.HashPath(plan.Program)}}}})
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	recorded := make(chan struct{})
+	l.trail.Before(trail.Event{Type: trail.CommandStart, Outcome: trail.Begun, Object: l.object(), Why: trail.Why{Rule: "hook"},
+		Facts: trail.Facts{Kind: plan.Status, Files: []trail.File{{Path: plan.Program, SHA256: scribe.HashPath(plan.Program)}}}}, ctx.Done(), func() { close(recorded) })
+	select {
+	case <-recorded:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("its beginning was not recorded in the audit trail in time: %w", ctx.Err())
+	}
 }
 
 func (l *ledger) hookEnds(plan HookPlan, out ipc.RunExited, err error) {

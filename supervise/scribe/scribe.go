@@ -5,9 +5,9 @@
 // Trust: linked into the supervisor, the only process that writes the trail. What other
 // processes claim is recorded as their claim, within a rate.
 //
-// Invariants: nobody waits for a disk but the one goroutine that writes; an event that
-// is not in the trail is counted in it; with strict, nothing that Before holds begins
-// without its record. A nil Scribe records nothing.
+// Invariants: nobody waits for a disk but the one goroutine that writes, and, with
+// strict, what Before holds, which does not begin without its record; an event that is
+// not in the trail is counted in it. A nil Scribe records nothing.
 package scribe
 
 import (
@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -69,9 +70,12 @@ type Scribe struct {
 
 // state is loop's alone.
 type state struct {
-	missed uint64  // events that could not be written
-	held   []entry // that wait until there is a trail again
-	open   int     // records since the last checkpoint
+	missed uint64    // events that could not be written
+	held   []entry   // that wait until there is a trail again
+	open   int       // records since the last checkpoint
+	since  time.Time // when the first of them was written
+	hasty  bool      // one of them is urgent
+	tried  time.Time // when it was last seen that nothing can be written
 	told   time.Time
 	bad    error // of a loss that is not made good
 }
@@ -80,6 +84,17 @@ type state struct {
 type entry struct {
 	trail.Record
 	then func()
+	gone <-chan struct{} // closed: nobody waits for then any more; nil: never
+}
+
+// withdrawn says that nobody waits for an entry any more which somebody has waited for.
+func (e entry) withdrawn() bool {
+	select {
+	case <-e.gone:
+		return true
+	default:
+		return false
+	}
 }
 
 const (
@@ -107,7 +122,7 @@ func Open(o Options, first trail.Event) (*Scribe, error) {
 	s.run = hex.EncodeToString(run[:])
 	s.offset = wall().Sub(time.Unix(0, int64(sinceBoot())))
 	var err error
-	s.store, err = store.Open(store.Options{Dir: o.Audit.Dir, Keys: o.Keys, Name: store.KeysName(o.Audit.Dir), MaxSize: int64(o.Audit.Size), Random: rand.Reader, Stamp: s.stamp})
+	s.store, err = store.Open(store.Options{Dir: o.Audit.Dir, Keys: o.Keys, Name: store.KeysName(o.Audit.Dir), MaxSize: int64(o.Audit.Size), Random: rand.Reader, Stamp: s.stamp, Put: s.was})
 	if err != nil {
 		return nil, exit.Refuse(err)
 	}
@@ -116,6 +131,7 @@ func Open(o Options, first trail.Event) (*Scribe, error) {
 	}
 	if b := s.store.Birth; b != nil {
 		o.Log.Info("an audit trail begins; keep these at another place: what is signed in it is verified by them", "trail", b.Trail, "public", b.Public)
+		b.Seed = trail.Secret{} // nobody asks for it here
 	}
 	first.Facts.Unclean = s.store.Unclean
 	if err := s.write(s.stamp(trail.Record{Event: first})); err != nil {
@@ -190,20 +206,31 @@ func (s *Scribe) Note(e trail.Event) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.add(e, nil)
+	s.add(entry{Record: trail.Record{Event: e}})
 }
 
 // Before records an event that is about to happen, and has it happen by then, which
-// must not wait, once the record is written; with best-effort also if that fails.
-// Without a trail it happens at once.
-func (s *Scribe) Before(e trail.Event, then func()) {
-	if s == nil {
+// must not wait: with strict once the record is written, else at once. When gone is
+// closed and the record cannot be written, it is only counted, and then is not called.
+func (s *Scribe) Before(e trail.Event, gone <-chan struct{}, then func()) {
+	if s == nil || !s.strict {
+		s.Note(e)
 		then()
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.add(e, then)
+	if len(s.queue) >= maxQueue { // the disk hangs: who has gone needs no place
+		s.lost += drop(&s.queue)
+	}
+	s.add(entry{trail.Record{Event: e}, then, gone})
+}
+
+// drop takes away what is withdrawn, and counts it.
+func drop(from *[]entry) uint64 {
+	before := len(*from)
+	*from = slices.DeleteFunc(*from, entry.withdrawn)
+	return uint64(before - len(*from))
 }
 
 // Claim is Note for what another process says, and says as often as it likes.
@@ -217,7 +244,7 @@ func (s *Scribe) Claim(e trail.Event) {
 		s.lost++
 		return
 	}
-	s.add(e, nil)
+	s.add(entry{Record: trail.Record{Event: e}})
 }
 
 // Config says which configuration is in force from now on.
@@ -243,9 +270,9 @@ func (s *Scribe) Refuses() error {
 	return fmt.Errorf("the audit trail cannot be written: %w", s.failing)
 }
 
-// add puts an event into the queue. Precondition: mu is held.
-func (s *Scribe) add(e trail.Event, then func()) {
-	if s.closed || len(s.queue) >= maxQueue && then == nil {
+// add puts an entry into the queue, as of now. Precondition: mu is held.
+func (s *Scribe) add(e entry) {
+	if s.closed || len(s.queue) >= maxQueue && e.then == nil {
 		s.lost++
 		return
 	}
@@ -254,206 +281,12 @@ func (s *Scribe) add(e trail.Event, then func()) {
 		s.queue = append(s.queue, entry{Record: s.stampLocked(trail.Record{Event: trail.Event{Type: trail.ClockStep, Outcome: trail.Success, Actor: trail.Actor{Role: "kernel"}, Facts: trail.Facts{StepNS: int64(step)}}})})
 	}
 	s.offset = offset
-	s.queue = append(s.queue, entry{s.stampLocked(trail.Record{Event: e}), then})
+	e.Record = s.stampLocked(e.Record)
+	s.queue = append(s.queue, e)
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
-}
-
-// loop writes until all is written after Close.
-func (s *Scribe) loop() {
-	defer close(s.done)
-	timer := time.NewTimer(time.Hour)
-	timer.Stop()
-	for {
-		s.mu.Lock()
-		queue, lost, closed := s.queue, s.lost, s.closed
-		s.queue, s.lost = nil, 0
-		s.mu.Unlock()
-		s.missed += lost
-		for _, e := range queue {
-			s.put(e)
-		}
-		if closed && len(queue) == 0 {
-			s.end()
-			return
-		}
-		switch {
-		case s.Failing() != nil:
-			timer.Reset(retryEvery)
-		case s.open > 0 && len(queue) > 0:
-			timer.Reset(signSoon)
-		}
-		if closed {
-			continue
-		}
-		select {
-		case <-s.wake:
-		case <-timer.C:
-			s.again()
-		}
-	}
-}
-
-// Failing says why nothing can be written now; nil: it can.
-func (s *Scribe) Failing() error {
-	if s == nil {
-		return nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.failing
-}
-
-// again is what is done when nothing has happened for a while: to sign what is not
-// signed, or to try again.
-func (s *Scribe) again() {
-	if s.Failing() == nil {
-		s.sign()
-		return
-	}
-	if s.mend() {
-		held := s.held
-		s.held = nil
-		for _, e := range held {
-			s.put(e)
-		}
-	}
-}
-
-// put writes an entry, or counts it.
-func (s *Scribe) put(e entry) {
-	if s.Failing() != nil { // again tries
-		s.hold(e)
-		return
-	}
-	err := s.write(e.Record)
-	if err != nil {
-		s.fails(err, 0)
-		s.hold(e)
-		return
-	}
-	if e.then != nil {
-		e.then()
-	}
-}
-
-// hold keeps an entry that could not be written, if something waits for it.
-func (s *Scribe) hold(e entry) {
-	if e.then != nil && s.strict {
-		s.held = append(s.held, e) // a runner has few that it waits for
-		return
-	}
-	s.missed++
-	if e.then != nil {
-		e.then()
-	}
-}
-
-// mend writes that something is missing; from then on the trail is whole again.
-func (s *Scribe) mend() bool {
-	gap := s.stamp(trail.Record{Event: trail.Event{Type: trail.Gap, Outcome: trail.Failure, Why: trail.Why{Rule: "audit", Reason: fmt.Sprint(s.Failing())}, Facts: trail.Facts{Lost: s.missed}}})
-	if err := s.store.Append(gap); err != nil {
-		s.fails(err, 0)
-		return false
-	}
-	s.log.Warn("the audit trail can be written again", "lost", s.missed)
-	s.missed, s.told = 0, time.Time{}
-	s.mu.Lock()
-	s.failing = nil
-	s.mu.Unlock()
-	s.tell(gap)
-	s.sign()
-	return s.Failing() == nil
-}
-
-// fails takes note of a record that could not be written.
-func (s *Scribe) fails(err error, missed uint64) {
-	s.missed += missed
-	s.mu.Lock()
-	s.failing = err
-	s.mu.Unlock()
-	if now := time.Now(); s.told.IsZero() || now.Sub(s.told) >= tellEvery {
-		s.told = now
-		text := "the audit trail cannot be written: what happens is counted, and that is recorded when it can be"
-		if s.strict {
-			text = `the audit trail cannot be written, and no command is begun until it can be (audit = "strict"): make room, or mend what the error says`
-		}
-		s.log.Error(text, "error", err.Error())
-	}
-}
-
-// write writes a record, after a word about events that found no room.
-func (s *Scribe) write(r trail.Record) error {
-	if s.missed > 0 {
-		gap := s.stamp(trail.Record{Event: trail.Event{Type: trail.Gap, Outcome: trail.Failure, Why: trail.Why{Rule: "audit", Reason: "more happened at a time than is recorded"}, Facts: trail.Facts{Lost: s.missed}}})
-		if err := s.store.Append(gap); err != nil {
-			return err
-		}
-		s.missed = 0
-		s.tell(gap)
-	}
-	if err := s.store.Append(r); err != nil {
-		return err
-	}
-	s.tell(r)
-	s.open++
-	if s.open >= signEvery || urgent(r.Type) {
-		s.sign()
-	}
-	return nil
-}
-
-// urgent are records that are signed, and on the disk, at once.
-func urgent(t trail.Type) bool {
-	switch t {
-	case trail.Violation, trail.LockOut, trail.Stop, trail.Start:
-		return true
-	}
-	return false
-}
-
-// sign signs what was written.
-func (s *Scribe) sign() {
-	if s.open == 0 {
-		return
-	}
-	if err := s.store.Checkpoint(); err != nil {
-		s.fails(err, 0)
-		return
-	}
-	s.open = 0
-	s.tell(trail.Record{Event: trail.Event{Type: trail.Checkpoint, Outcome: trail.Success}})
-}
-
-// tell has the log daemon hear of the record that was written last: its number and its
-// hash are an anchor that nobody can take back from there.
-func (s *Scribe) tell(r trail.Record) {
-	seq, sum := s.store.Last()
-	s.kernel.Send(seq, sum, r)
-	if s.also == nil {
-		return
-	}
-	attrs := []any{"seq", seq, "type", string(r.Type), "outcome", string(r.Outcome), "actor", r.Actor.Role}
-	for _, a := range []struct{ key, value string }{{"sync", r.Object.Sync}, {"target", r.Object.Target}, {"name", r.Object.Name}, {"rule", r.Why.Rule}, {"reason", r.Why.Reason}} {
-		if a.value != "" {
-			attrs = append(attrs, a.key, a.value)
-		}
-	}
-	s.also.Info("audit", append(attrs, "cfg", r.Cfg, "sum", sum)...)
-}
-
-// end signs what is left.
-func (s *Scribe) end() {
-	if s.Failing() != nil {
-		s.mend()
-	}
-	s.sign()
-	if err := s.Failing(); err != nil || s.missed > 0 {
-		s.bad = fmt.Errorf("%d event(s) are not in the audit trail: %w", s.missed+uint64(len(s.held)), err)
-	}
-	s.bad = errors.Join(s.bad, s.store.Close(), s.sink.Close(), s.kernel.Close())
 }
 
 // Close records a last event, and closes the trail.
@@ -462,7 +295,7 @@ func (s *Scribe) Close(last trail.Event) error {
 		return nil
 	}
 	s.mu.Lock()
-	s.add(last, nil)
+	s.add(entry{Record: trail.Record{Event: last}})
 	s.closed = true
 	s.mu.Unlock()
 	select {

@@ -55,6 +55,28 @@ func newDesk(t *testing.T, mode string) *desk {
 	return d
 }
 
+// smallDisk has the trail on a disk that is soon full.
+func (d *desk) smallDisk() {
+	d.t.Helper()
+	testenv.NeedRoot(d.t)
+	dir := d.o.Audit.Dir
+	if err := errors.Join(os.Mkdir(dir, 0o700), unix.Mount("none", dir, "tmpfs", 0, "size=32k,mode=700")); err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			d.t.Error(err)
+		}
+	})
+}
+
+// grow has it full no more.
+func (d *desk) grow() {
+	if err := unix.Mount("none", d.o.Audit.Dir, "tmpfs", unix.MS_REMOUNT, "size=4m"); err != nil {
+		d.t.Error(err)
+	}
+}
+
 func (d *desk) open() *Scribe {
 	d.t.Helper()
 	s, err := Open(d.o, trail.Event{Type: trail.Start, Outcome: trail.Success})
@@ -96,7 +118,7 @@ func of(all []trail.Record, kind trail.Type) (out []trail.Record) {
 }
 
 func TestScribe(t *testing.T) {
-	d := newDesk(t, config.AuditBestEffort)
+	d := newDesk(t, config.AuditStrict)
 	s := d.open()
 	var went sync.WaitGroup
 	const writers, each = 8, 50
@@ -109,7 +131,7 @@ func TestScribe(t *testing.T) {
 	}
 	went.Wait()
 	done := make(chan struct{})
-	s.Before(trail.Event{Type: trail.CommandStart, Outcome: trail.Begun}, func() { close(done) })
+	s.Before(trail.Event{Type: trail.CommandStart, Outcome: trail.Begun}, nil, func() { close(done) })
 	<-done
 	if n := len(of(d.records(), trail.CommandStart)); n != 1 {
 		t.Errorf("what was to be recorded before it happens: %d records", n)
@@ -140,7 +162,7 @@ func TestScribe(t *testing.T) {
 func TestNoTrail(t *testing.T) {
 	var s *Scribe
 	went := false
-	s.Before(trail.Event{}, func() { went = true })
+	s.Before(trail.Event{}, nil, func() { went = true })
 	s.Note(trail.Event{})
 	s.Claim(trail.Event{})
 	s.Config("")
@@ -177,15 +199,7 @@ func TestFull(t *testing.T) {
 	testenv.NeedRoot(t)
 	for _, mode := range []string{config.AuditStrict, config.AuditBestEffort} {
 		d := newDesk(t, mode)
-		dir := d.o.Audit.Dir
-		if err := errors.Join(os.Mkdir(dir, 0o700), unix.Mount("none", dir, "tmpfs", 0, "size=32k,mode=700")); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-				t.Error(err)
-			}
-		})
+		d.smallDisk()
 		s := d.open()
 		noted := uint64(0)
 		for s.Failing() == nil {
@@ -194,7 +208,7 @@ func TestFull(t *testing.T) {
 			time.Sleep(time.Millisecond) // so that the queue does not become full
 		}
 		went := make(chan struct{}, 1)
-		s.Before(trail.Event{Type: trail.CommandStart, Outcome: trail.Begun}, func() { went <- struct{}{} })
+		s.Before(trail.Event{Type: trail.CommandStart, Outcome: trail.Begun}, nil, func() { went <- struct{}{} })
 		select {
 		case <-went:
 			if mode == config.AuditStrict {
@@ -208,9 +222,7 @@ func TestFull(t *testing.T) {
 		if refuses := s.Refuses() != nil; refuses != (mode == config.AuditStrict) {
 			t.Errorf("%s: refuses %v", mode, refuses)
 		}
-		if err := unix.Mount("none", dir, "tmpfs", unix.MS_REMOUNT, "size=4m"); err != nil {
-			t.Fatal(err)
-		}
+		d.grow()
 		if mode == config.AuditStrict {
 			<-went
 		}

@@ -1,12 +1,14 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -38,16 +40,19 @@ type keptFile struct {
 }
 
 func (s *Store) save() error {
+	s.unkept = true
 	data, err := json.Marshal(keptFile{keptVersion, s.kept})
+	defer func() { clear(data) }() // of secrets
 	if err != nil || len(data) >= keptSize {
 		return errors.Join(fmt.Errorf("keys of %d bytes", len(data)), err)
 	}
-	for len(data) < keptSize-1 {
-		data = append(data, ' ')
-	}
-	if _, err := s.keys.WriteAt(append(data, '\n'), 0); err != nil {
+	whole := append(bytes.Repeat([]byte{' '}, keptSize-1), '\n')
+	copy(whole, data)
+	defer clear(whole)
+	if _, err := s.keys.WriteAt(whole, 0); err != nil {
 		return fmt.Errorf("the keys of the audit trail cannot be written: %w", err)
 	}
+	s.unkept = false
 	return nil
 }
 
@@ -133,19 +138,25 @@ func openOwn(dir *os.File, name string, flags int) (*os.File, error) {
 // KeysName is the file of the keys of the trail in dir, below the state directory.
 func KeysName(dir string) string { return "audit-" + rootid.Key(dir, "") }
 
-// highest finds the number of the last file.
-func highest(dir *os.File) (uint64, error) {
+// numbers are those of the files that there are, in order.
+func numbers(dir *os.File) (out []uint64, err error) {
 	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return 0, err
-	}
-	var high uint64
 	for _, name := range names {
 		if n, ok := number(name); ok {
-			high = max(high, n)
+			out = append(out, n)
 		}
 	}
-	return high, nil
+	slices.Sort(out)
+	return out, err
+}
+
+// highest finds the number of the last file; 0: there is none.
+func highest(dir *os.File) (uint64, error) {
+	all, err := numbers(dir)
+	if err != nil || len(all) == 0 {
+		return 0, err
+	}
+	return all[len(all)-1], nil
 }
 
 // Files are the paths of a trail's files, in order.
@@ -154,16 +165,13 @@ func Files(dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	high, err := highest(f)
+	all, err := numbers(f)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
 	var out []string
-	for n := uint64(1); n <= high; n++ {
-		path := filepath.Join(dir, FileName(n))
-		if _, err := os.Lstat(path); err == nil {
-			out = append(out, path)
-		}
+	for _, n := range all {
+		out = append(out, filepath.Join(dir, FileName(n)))
 	}
 	return out, nil
 }

@@ -34,6 +34,9 @@ type Options struct {
 	Random  io.Reader
 	// Stamp fills in what is true of all records that are made now.
 	Stamp func(trail.Record) trail.Record
+	// Put hears of each record that is in its file, with its number and its hash, also of
+	// those that are made here; nil: nobody does.
+	Put func(trail.Record)
 }
 
 // Store is an open trail. It is of one goroutine.
@@ -47,11 +50,17 @@ type Store struct {
 	dir    *os.File
 	keys   *os.File // locked
 	file   *os.File // nil: the next record begins another
-	kept            // what is written down
-	high   uint64   // number of the last file that there is
+	spare  *os.File // the next file, empty, which could not be removed; nil: there is none
+	kept            // what is to be written down
+	unkept bool     // it is not written down yet
+	full   bool     // file is to be ended
+	high   uint64   // number of the last file that there is, but for spare
 	torn   *trail.Torn
 	broken string // what of the trail is not as it was left, until that is recorded
 }
+
+// Rule is that of the violation which tells that a trail is not as it was left.
+const Rule = "trail"
 
 const (
 	prefix = "audit-"
@@ -60,6 +69,9 @@ const (
 
 // FileName is that of the file of a number; they sort.
 func FileName(n uint64) string { return fmt.Sprintf("%s%08d%s", prefix, n, suffix) }
+
+// maxNumber is the highest that a file may have.
+const maxNumber = 1<<63 - 1
 
 func number(name string) (uint64, bool) {
 	digits, ok := strings.CutPrefix(name, prefix)
@@ -167,9 +179,8 @@ func (s *Store) began() error {
 		return errors.Join(err, f.Close())
 	}
 	if !bytes.Contains(data, []byte{'\n'}) { // not even its first record: it is of no use to anyone
-		err := unix.Unlinkat(int(s.dir.Fd()), FileName(s.high), 0)
 		s.high--
-		return errors.Join(err, f.Close())
+		return s.undo(f, s.high+1)
 	}
 	before := s.kept
 	s.File, s.Offset, s.Ended = s.high, 0, false
@@ -242,23 +253,34 @@ func (s *Store) step(line []byte) error {
 	return nil
 }
 
-// Append adds a record. After an error it may be that a part of it is in the file: the
-// next one that is appended begins another file.
+// Append adds a record. After an error it is not in the trail; it may be that a part of it
+// is in the file: the next one that is appended begins another file.
 func (s *Store) Append(r trail.Record) error {
-	if err := s.ready(); err != nil {
-		return err
+	err := s.rotate()
+	if err == nil {
+		err = s.ready()
 	}
-	if err := s.put(r); err != nil {
-		return err
+	if err == nil {
+		err = s.put(r)
 	}
-	if s.Offset < s.MaxSize {
+	if err == nil {
+		s.full = s.Offset >= s.MaxSize
+		_ = s.rotate() // what fails here has not failed for r: the next record finds it, and says so
+	}
+	return err
+}
+
+// rotate ends a file that is full, and begins the next.
+func (s *Store) rotate() error {
+	if s.file == nil || !s.full {
 		return nil
 	}
+	file := s.File
 	err := s.Checkpoint()
-	if err == nil {
-		err = s.put(s.Stamp(trail.Record{Event: trail.Event{Type: trail.Rotate, Outcome: trail.Success}}))
+	if err != nil || s.File != file { // it was not as it was left: there is another already
+		return err
 	}
-	if err == nil {
+	if err = s.put(s.Stamp(trail.Record{Event: trail.Event{Type: trail.Rotate, Outcome: trail.Success}})); err == nil {
 		err = s.leave()
 	}
 	if err == nil {
@@ -275,14 +297,23 @@ func (s *Store) Checkpoint() error {
 	if err := s.put(s.Stamp(trail.Record{Event: trail.Event{Type: trail.Checkpoint, Outcome: trail.Success}})); err != nil {
 		return err
 	}
-	return errors.Join(unix.Fdatasync(int(s.file.Fd())), unix.Fdatasync(int(s.keys.Fd())))
+	return errors.Join(s.keep(), unix.Fdatasync(int(s.file.Fd())), unix.Fdatasync(int(s.keys.Fd())))
 }
 
-// Last is the number and the hash of the last record: an anchor.
-func (s *Store) Last() (seq uint64, sum string) { return s.Seq - 1, s.Prev }
+// keep writes down what is not yet.
+func (s *Store) keep() error {
+	if !s.unkept {
+		return nil
+	}
+	return s.save()
+}
 
-// ready makes sure that there is a file as it was left.
+// ready makes sure that there is a file as it was left, and that the keys of all records
+// that there are have been forgotten.
 func (s *Store) ready() error {
+	if err := s.keep(); err != nil {
+		return err
+	}
 	if s.file != nil {
 		var st unix.Stat_t
 		err := unix.Fstat(int(s.file.Fd()), &st)
@@ -303,7 +334,7 @@ func (s *Store) ready() error {
 		return nil
 	}
 	err := s.put(s.Stamp(trail.Record{Event: trail.Event{Type: trail.Violation, Outcome: trail.Failure, Actor: trail.Actor{Role: "unknown"},
-		Object: trail.Object{Name: s.Dir}, Why: trail.Why{Rule: "trail", Reason: "the trail is not as it was left: " + s.broken}}}))
+		Object: trail.Object{Name: s.Dir}, Why: trail.Why{Rule: Rule, Reason: "the trail is not as it was left: " + s.broken}}}))
 	if err == nil {
 		s.broken = ""
 	}
@@ -313,22 +344,59 @@ func (s *Store) ready() error {
 // begin begins a file.
 func (s *Store) begin() error {
 	n := max(s.high, s.File) + 1
-	name := FileName(n)
-	line, next, err := s.Seal(s.State.Head(s.Stamp(trail.Record{Event: trail.Event{Actor: trail.Actor{Role: "supervisor"}}}), n, s.torn))
+	if n > maxNumber {
+		return fmt.Errorf("no file can come after %s: that one is of nobody here; move it to another place, and start lockstep again", FileName(s.high))
+	}
+	r := s.State.Head(s.Stamp(trail.Record{Event: trail.Event{Actor: trail.Actor{Role: "supervisor"}}}), n, s.torn)
+	line, next, err := s.Seal(r)
 	if err != nil {
 		return err
 	}
-	fd, err := unix.Openat(int(s.dir.Fd()), name, unix.O_RDWR|unix.O_APPEND|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	f, err := s.create(n)
 	if err != nil {
-		return fmt.Errorf("%s cannot be made: %w", name, err)
+		return err
 	}
-	f := os.NewFile(uintptr(fd), name)
 	if _, err := f.Write(append(line, '\n')); err != nil {
-		return errors.Join(err, f.Close(), unix.Unlinkat(int(s.dir.Fd()), name, 0))
+		return errors.Join(err, s.undo(f, n))
 	}
-	s.file, s.State, s.torn, s.high = f, next, nil, n
-	s.File, s.Offset, s.Ended = n, int64(len(line))+1, false
-	return errors.Join(s.dir.Sync(), s.save())
+	s.file, s.torn, s.high = f, nil, n
+	s.File, s.Offset = n, 0
+	err = s.took(r, line, next)
+	return errors.Join(err, s.dir.Sync())
+}
+
+// create makes the file of a number.
+func (s *Store) create(n uint64) (*os.File, error) {
+	if f := s.spare; f != nil {
+		s.spare = nil
+		return f, nil
+	}
+	name := FileName(n)
+	fd, err := unix.Openat(int(s.dir.Fd()), name, unix.O_RDWR|unix.O_APPEND|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if errors.Is(err, unix.EEXIST) { // the next try takes the next number
+		s.breaks(true, name+" was put in")
+		s.high = n
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be made: %w", name, err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// undo takes back a file whose first record could not be written: a file without a
+// record is of no use to anyone, and no verifier takes it.
+func (s *Store) undo(f *os.File, n uint64) error {
+	err := unix.Unlinkat(int(s.dir.Fd()), FileName(n), 0)
+	if err == nil || errors.Is(err, unix.ENOENT) {
+		return f.Close()
+	}
+	if e := f.Truncate(0); e != nil { // it stays as it is, and the next one comes after it
+		s.high = n
+		s.breaks(true, FileName(n)+" could not be removed, and has no whole record")
+		return errors.Join(err, e, f.Close())
+	}
+	s.spare = f
+	return nil
 }
 
 // put writes one record to the file that there is.
@@ -337,8 +405,7 @@ func (s *Store) put(r trail.Record) error {
 	if err != nil {
 		return err
 	}
-	line = append(line, '\n')
-	n, err := s.file.Write(line)
+	n, err := s.file.Write(append(line, '\n'))
 	if err != nil {
 		if n > 0 { // nothing whole may follow it
 			s.torn = trail.TornOf(line[:n])
@@ -346,9 +413,21 @@ func (s *Store) put(r trail.Record) error {
 		}
 		return err
 	}
-	s.State, s.Offset, s.Ended = next, s.Offset+int64(n), r.Type == trail.Rotate
+	_ = s.took(r, line, next) // r is there; the next record is not before this one's key is forgotten, and says why
+	return nil
+}
+
+// took takes note of a record that is in the file. An error says that its key is not
+// forgotten yet.
+func (s *Store) took(r trail.Record, line []byte, next trail.State) error {
+	s.State, s.Offset, s.Ended, s.unkept = next, s.Offset+int64(len(line))+1, r.Type == trail.Rotate, true
 	s.Clean = clean(r.Type, s.Clean)
-	return s.save()
+	err := s.keep()
+	if s.Put != nil {
+		r.Seq, r.Sum = next.Seq-1, next.Prev
+		s.Put(r)
+	}
+	return err
 }
 
 func clean(t trail.Type, before bool) bool { return t == trail.Stop || t != trail.Start && before }
@@ -356,7 +435,7 @@ func clean(t trail.Type, before bool) bool { return t == trail.Stop || t != trai
 // leave ends the use of a file.
 func (s *Store) leave() error {
 	f := s.file
-	s.file = nil
+	s.file, s.full = nil, false
 	return f.Close()
 }
 
@@ -365,11 +444,14 @@ func (s *Store) Close() error { return s.close() }
 
 func (s *Store) close() error {
 	var err error
-	for _, f := range []*os.File{s.file, s.keys, s.dir} {
+	if s.spare != nil {
+		_ = unix.Unlinkat(int(s.dir.Fd()), FileName(max(s.high, s.File)+1), 0) // else the next start does, or says why not
+	}
+	for _, f := range []*os.File{s.file, s.spare, s.keys, s.dir} {
 		if f != nil {
 			err = errors.Join(err, f.Close())
 		}
 	}
-	s.file, s.keys, s.dir = nil, nil, nil
+	s.file, s.spare, s.keys, s.dir = nil, nil, nil, nil
 	return err
 }

@@ -22,10 +22,13 @@ func Limits(r Result, o Options) []string {
 	if r.First > 0 {
 		out = append(out, fmt.Sprintf("what was before record %d was not looked at", r.First))
 	}
-	if _, told := o.Anchors[r.Last]; !told && !r.Stopped {
-		out = append(out, fmt.Sprintf("it ends without a stop: lockstep runs or was killed, or what was behind record %d was cut off; only an anchor shows that", r.Last))
+	if _, told := o.Anchors[r.Last]; told {
+		return out
 	}
-	return out
+	if r.Stopped {
+		return append(out, fmt.Sprintf("it ends with a stop, of the last run or of an earlier one: whether later runs were behind record %d, and were cut off, only an anchor shows", r.Last))
+	}
+	return append(out, fmt.Sprintf("it ends without a stop: lockstep runs or was killed, or what was behind record %d was cut off; only an anchor shows that", r.Last))
 }
 
 // Words says in lines what was found.

@@ -161,7 +161,10 @@ func (v *Verifier) place(p trail.Parsed) error {
 func (v *Verifier) keys(p trail.Parsed) error {
 	if !v.begun {
 		v.key, v.epoch = p.Key.Public, p.Key.Epoch
-		if v.Public != "" && p.Key.Epoch == 0 && v.key != v.Public {
+		if p.Seq == 0 && p.Key.Epoch != 0 {
+			return errors.New("it is the first of all, and names a later key than the first: a forgery")
+		}
+		if v.Public != "" && (p.Seq == 0 || p.Key.Epoch == 0) && v.key != v.Public {
 			return errors.New("it was begun with another key than the one that was given: another trail")
 		}
 		if v.Seed != nil {

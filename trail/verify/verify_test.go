@@ -414,3 +414,72 @@ func TestReportIsPrintable(t *testing.T) {
 		}
 	}
 }
+
+// Who begins another trail cannot have it pass for one whose public key is known, by
+// claiming that its first record comes after checkpoints.
+func TestForgedBeginning(t *testing.T) {
+	ask := batch(t)
+	dir := t.TempDir()
+	known := write(t, 12, 3, 10).birth.Public
+	for epoch := range uint64(3) {
+		forged, birth := trail.New([16]byte{1}, trail.Secret{2}, trail.Secret{3})
+		forged.Epoch = epoch
+		var lines [][]byte
+		for _, r := range []trail.Record{forged.Head(trail.Record{}, 1, nil), {Event: trail.Event{Type: trail.Start}}, {Event: trail.Event{Type: trail.Checkpoint}}} {
+			line, next, err := forged.Seal(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			forged, lines = next, append(lines, line)
+		}
+		data := text(lines)
+		path := put(t, dir, int(epoch), data)
+		for public, fine := range map[string]bool{known: false, birth.Public: epoch == 0, "": epoch == 0} {
+			_, err := run(Options{Public: public}, data)
+			var bad *Bad
+			if errors.As(err, &bad); (bad == nil) != fine || bad != nil && bad.Seq != 0 {
+				t.Errorf("epoch %d, key %.8q: %v", epoch, public, err)
+			}
+			words, want := []string{path}, "bad 0: another trail"
+			if public != "" {
+				words = append(words, "--public", public)
+			}
+			if fine {
+				want = "ok 3"
+			}
+			if got := ask(words...); got != want {
+				t.Errorf("epoch %d, key %.8q: the other says %q, want %q", epoch, public, got, want)
+			}
+		}
+	}
+}
+
+// Whoever asks without an anchor is told that an end may have been cut off, whatever it
+// ends with.
+func TestLimits(t *testing.T) {
+	w := write(t, 13, 10, 100)
+	add := func(kind trail.Type) {
+		line, next, err := w.state.Seal(trail.Record{Event: trail.Event{Type: kind, Outcome: trail.Success}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.state, w.files[0] = next, append(w.files[0], line)
+	}
+	for _, c := range []struct {
+		kind trail.Type
+		note string
+	}{{trail.Start, "ends without a stop"}, {trail.Stop, "ends with a stop"}, {trail.Checkpoint, "ends with a stop"}, {trail.Control, "ends without a stop"}} {
+		add(c.kind)
+		for _, anchors := range []map[uint64]string{nil, w.anchor()} {
+			o := Options{Seed: &w.birth.Seed, Public: w.birth.Public, Anchors: anchors}
+			r, err := run(o, w.texts()...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			notes := strings.Join(Limits(r, o), "\n")
+			if anchors != nil && notes != "" || anchors == nil && (!strings.Contains(notes, c.note) || !strings.Contains(notes, "only an anchor shows")) {
+				t.Errorf("after a %s, with %d anchors: %q", c.kind, len(anchors), notes)
+			}
+		}
+	}
+}
