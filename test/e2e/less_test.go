@@ -81,8 +81,8 @@ func parts() []part {
 		{"resolver", "lockstep-resolver", mirrored("lockstep-resolver", "--monitor", "fanotify"), nil},
 		{"dnotify", "lockstep-resolver", mirrored("lockstep-resolver", "--monitor", "dnotify"), nil},
 		{"gate", "lockstep-gate", asked, nil},
-		{"user-worker", "lockstep-worker", watchedByUser, nil},
-		{"runner", "", mirrored("lockstep-runner", "--rsync-args", "--fsync", "--rsync-args", "--sparse", "--bwlimit", "200MiB"), nil},
+		{"user-worker", "lockstep-worker", watchedByUser, map[string]string{"inotify_rm_watch": "as the worker, whose code it is, and which is killed at it"}},
+		{"runner", "", mirrored("lockstep-runner", "--rsync-args", "--fsync", "--rsync-args", "--sparse", "--bwlimit", "4MiB"), nil},
 	}
 }
 
