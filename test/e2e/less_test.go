@@ -37,7 +37,7 @@ type filterRule struct {
 // own says that it is of the role's own set, and not of the runtime's, which makes
 // calls by chance and load; tgkill and exit are, in each role's own words.
 func (r filterRule) own() bool {
-	return !strings.HasPrefix(r.who, "go: ") && !strings.HasPrefix(r.text, "tgkill ") && r.text != "exit"
+	return !strings.HasPrefix(r.who, "go: ") && !strings.HasPrefix(r.text, "tgkill") && r.text != "exit"
 }
 
 // filterRules reads a role's listing.
@@ -81,7 +81,7 @@ func parts() []part {
 		{"resolver", "lockstep-resolver", mirrored("lockstep-resolver", "--monitor", "fanotify"), nil},
 		{"dnotify", "lockstep-resolver", mirrored("lockstep-resolver", "--monitor", "dnotify"), nil},
 		{"gate", "lockstep-gate", asked, nil},
-		{"user-worker", "lockstep-worker", watchedByUser, map[string]string{"inotify_rm_watch": "as the worker, whose code it is, and which is killed at it"}},
+		{"user-worker", "lockstep-worker", watchedByUser, nil},
 		{"runner", "", twice, nil},
 	}
 }
