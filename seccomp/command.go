@@ -85,7 +85,7 @@ func commandAttrs() []Call {
 	return []Call{
 		{Name: "fchmod", Who: "mode"},
 		{Name: "fchmodat", Who: "mode"},
-		{Name: "fchown", Who: "owner"},
+		{Name: "fchown", Fallback: true, Who: "owner, of a file that is open: other versions"},
 		{Name: "fchownat", Who: "owner"},
 		{Name: "utimensat", Who: "times to the nanosecond"},
 		{Name: "getxattr", Who: "attributes"},
