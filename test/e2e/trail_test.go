@@ -224,7 +224,8 @@ func TestTrail(t *testing.T) {
 			return e.Type == "command-start" && e.Facts.Kind == "list" && e.Facts.List.SHA256 == hash("./"+name+"\x00") && e.Facts.List.Entries == 1 && e.Object.Target == www.dst
 		},
 	} {
-		if n := count(all, fits); n != 1 {
+		often := what == "numbers" || what == "the list" // of each generation; what a death left in doubt is copied again
+		if n := count(all, fits); n < 1 || n > 1 && !often {
 			t.Errorf("%s: %d records", what, n)
 		}
 	}
