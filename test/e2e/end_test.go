@@ -248,7 +248,6 @@ func TestHookOfOthersIsRefused(t *testing.T) {
 // It ends after so many batches that were acknowledged, and with 0; directories that
 // are made count no more than anything else.
 func TestMaxIterations(t *testing.T) {
-	beside(t)
 	bothModes(t, func(m *mirror) {
 		t := m.t
 		if len(m.flags) == 0 {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -93,8 +94,12 @@ func TestChangeBetweenPassAndWatch(t *testing.T) {
 		}
 	}
 	signal(syscall.SIGSTOP)
-	// The pass begins once the walk has lasted for a while, and something is answered
-	// that was asked for after that: the helper works for moments until it has.
+	// Where there are no more than two processors the pass begins once the walk has lasted
+	// for two seconds, and something is answered that was asked for after that: the
+	// helper works for moments until it has.
+	if runtime.NumCPU() <= 2 {
+		pause(2500 * time.Millisecond)
+	}
 	copied := strings.Replace(filepath.Join(deep, "to"), m.src, m.dst, 1)
 	m.eventually("the pass has been there", func() bool {
 		if _, err := os.Stat(copied); err == nil {
