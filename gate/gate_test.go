@@ -10,12 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/internal/testenv"
 	"lockstep/ipc/control"
 	"lockstep/ipc/line"
 	"lockstep/ipc/wire"
@@ -27,25 +27,7 @@ type stage struct {
 	path  string
 	ours  *os.File // the supervisor's end
 	ended chan error
-	log   *logged
-}
-
-// logged is safe for the gate and the test.
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	log   *testenv.Buffer
 }
 
 // patient are limits that no test meets by chance.
@@ -53,7 +35,7 @@ func patient() Limits { return Limits{Line: time.Minute, Idle: time.Minute, Ling
 
 func begin(t *testing.T, cfg control.Config, l Limits) *stage {
 	t.Helper()
-	s := &stage{t: t, path: filepath.Join(t.TempDir(), "socket"), ended: make(chan error, 1), log: &logged{}}
+	s := &stage{t: t, path: filepath.Join(t.TempDir(), "socket"), ended: make(chan error, 1), log: &testenv.Buffer{}}
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err == nil {
 		err = unix.Bind(fd, &unix.SockaddrUnix{Name: s.path})
@@ -397,7 +379,10 @@ func TestSupervisorRefuses(t *testing.T) {
 func TestEnding(t *testing.T) {
 	s := begin(t, control.Config{}, patient())
 	p, other := s.connect(), s.connect()
-	other.say(`{"v":1`)
+	other.say("?\n{\"v\":1") // the answer to the first line shows that the beginning of the next is read
+	if code, _ := other.hear(); code != line.CodeBad {
+		t.Fatalf("no line: %s", code)
+	}
 	p.say(asksStatus)
 	buf := make([]byte, control.RequestSize+1)
 	n, err := s.ours.Read(buf)

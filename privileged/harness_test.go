@@ -1,11 +1,9 @@
 package privileged
 
 import (
-	"bytes"
 	"io"
 	"os"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -33,27 +31,10 @@ type rig struct {
 	control int
 	worker  int
 	seq     uint32
-	log     lockedBuffer
+	log     testenv.Buffer
 	code    chan int
 	h       *Helper
 	ended   bool
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func pair(t testing.TB) (int, int) {

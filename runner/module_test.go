@@ -82,7 +82,7 @@ int clsyncapi_sync(int n, api_eventinfo_t *events)
 		}
 	}
 	waits := b.start(ipc.JobList, list("wait"))
-	b.log.until(t, "wait")
+	b.log.Until(t, func(said string) bool { return strings.Contains(said, "wait") })
 	b.in <- packet{msg: &ipc.RunStop{Job: waits}}
 	if got := b.wait(); got.Job != waits || got.End != ipc.EndStopped {
 		t.Errorf("%+v", got)
@@ -131,7 +131,7 @@ int clsyncapi_deinit(void)
 	}
 	b = calls(t, text, func(c *settings.Runner) { c.Grace, c.Timeout = time.Hour, time.Hour })
 	b.start(ipc.JobList, toldOf(handler.Told{Path: "a", Mask: 8}, handler.Told{Path: "b", Mask: 8}))
-	b.log.until(t, "deaf")
+	b.log.Until(t, func(said string) bool { return strings.Contains(said, "deaf") })
 	if code := b.end(); code != ExitDone || strings.Contains(b.said(), "deinit") {
 		t.Errorf("%d %q", code, b.said())
 	}

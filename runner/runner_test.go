@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/internal/testenv"
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
 	"lockstep/runner/pipes"
@@ -87,7 +88,7 @@ type bench struct {
 	t    *testing.T
 	cfg  settings.Runner
 	code chan int
-	log  *lockedBuffer
+	log  *testenv.Buffer
 	next ipc.JobID
 	open bool
 }
@@ -113,7 +114,7 @@ func serve(t *testing.T, cfg settings.Runner) *bench {
 	t.Helper()
 	b := &bench{
 		fake: &fake{in: make(chan packet), out: make(chan ipc.RunExited, 16)},
-		t:    t, cfg: cfg, code: make(chan int, 1), log: &lockedBuffer{}, open: true,
+		t:    t, cfg: cfg, code: make(chan int, 1), log: &testenv.Buffer{}, open: true,
 	}
 	r := New(cfg, b, b.log)
 	go func() { b.code <- r.Serve() }()

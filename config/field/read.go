@@ -143,47 +143,29 @@ func ReadMonitorRule(c *config.Config, v string) error {
 	return nil
 }
 
-// ReadXattrs takes which attributes are kept.
-func ReadXattrs(c *config.Config, v string) error {
-	switch v {
-	case "user":
-		c.Xattrs = config.XattrsUser
-	case "all":
-		c.Xattrs = config.XattrsAll
-	case "none":
-		c.Xattrs = config.XattrsNone
-	default:
+// choice takes one of the words of a key.
+func choice[T any](to *T, v string, words map[string]T) error {
+	value, ok := words[v]
+	if !ok {
 		return fmt.Errorf("%q is unknown", v)
 	}
+	*to = value
 	return nil
+}
+
+// ReadXattrs takes which attributes are kept.
+func ReadXattrs(c *config.Config, v string) error {
+	return choice(&c.Xattrs, v, map[string]config.Xattrs{"user": config.XattrsUser, "all": config.XattrsAll, "none": config.XattrsNone})
 }
 
 // ReadFirstPass takes what a start begins with.
 func ReadFirstPass(c *config.Config, v string) error {
-	switch v {
-	case "whole":
-		c.FirstPass = config.FirstWhole
-	case "skip":
-		c.FirstPass = config.FirstSkip
-	default:
-		return fmt.Errorf("%q is unknown", v)
-	}
-	return nil
+	return choice(&c.FirstPass, v, map[string]config.FirstPass{"whole": config.FirstWhole, "skip": config.FirstSkip})
 }
 
 // ReadDelete takes when to delete.
 func ReadDelete(c *config.Config, v string) error {
-	switch v {
-	case "always":
-		c.Delete = config.DeleteAlways
-	case "start":
-		c.Delete = config.DeleteStart
-	case "never":
-		c.Delete = config.DeleteNever
-	default:
-		return fmt.Errorf("%q is unknown", v)
-	}
-	return nil
+	return choice(&c.Delete, v, map[string]config.Delete{"always": config.DeleteAlways, "start": config.DeleteStart, "never": config.DeleteNever})
 }
 
 // ReadSSHPort takes a port.

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/internal/testenv"
 	"lockstep/supervise/audit/facts"
 	"lockstep/supervise/audit/judge"
 )
@@ -36,9 +37,7 @@ func FuzzLocks(f *testing.F) {
 // Who holds the lock of a directory with its number in it is found; a lock that is
 // not held, or that says another number, is none.
 func TestRuntimeDir(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("the lock must be root's")
-	}
+	testenv.NeedRoot(t) // whose the lock must be
 	d, err := facts.Open(proc, os.Getpid())
 	if err != nil {
 		t.Fatal(err)

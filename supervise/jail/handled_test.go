@@ -85,7 +85,7 @@ func TestHandlerRuns(t *testing.T) {
 	run := launch(t, HandlerRunner(Machine{}, tree(in("src")), tree(in("dst")), h, Rights{}), seccomp.Table(seccomp.Handler, runtime.GOARCH), cfg)
 	run.ok(ipc.JobList, string(handler.AppendTold(nil, handler.Told{Path: "f", Mask: 8})))
 	// What it says comes through a pipe of its own.
-	run.stderr.until(t, func(text string) bool { return strings.Contains(text, " chroot\n") })
+	run.stderr.Until(t, func(text string) bool { return strings.Contains(text, " chroot\n") })
 	got := answers(strings.ReplaceAll(run.stderr.String(), "<6>", ""))
 	may := []string{"read-source", "write-target", "scratch", "null", "pipe", "background", "here-text", "copy", "move", "list", "lock"}
 	for what, can := range got {

@@ -1,7 +1,6 @@
 package jail
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -114,52 +113,8 @@ type running struct {
 	t      *testing.T
 	proc   *sandbox.Process
 	conn   *os.File
-	stderr *lockedBuffer
+	stderr *testenv.Buffer
 	job    ipc.JobID
-}
-
-type lockedBuffer struct {
-	mu   sync.Mutex
-	b    bytes.Buffer
-	news chan struct{} // closed by the next write; nil: nobody waits for it
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.news != nil {
-		close(l.news)
-		l.news = nil
-	}
-	return l.b.Write(p)
-}
-
-// until waits until what was written is enough.
-func (l *lockedBuffer) until(t *testing.T, enough func(text string) bool) {
-	t.Helper()
-	late := time.After(time.Minute)
-	for {
-		l.mu.Lock()
-		if l.news == nil {
-			l.news = make(chan struct{})
-		}
-		text, news := l.b.String(), l.news
-		l.mu.Unlock()
-		if enough(text) {
-			return
-		}
-		select {
-		case <-news:
-		case <-late:
-			t.Fatalf("it does not say all\n%s", text)
-		}
-	}
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // start has the launcher build the jail and start the runner in it.
@@ -198,7 +153,7 @@ func launch(t *testing.T, spec sandbox.Spec, table seccomp.Filter, cfg settings.
 	reader, writer, err := os.Pipe()
 	must(t, err)
 	defer writer.Close()
-	run := &running{t: t, conn: os.NewFile(uintptr(pair[0]), "helper"), stderr: &lockedBuffer{}}
+	run := &running{t: t, conn: os.NewFile(uintptr(pair[0]), "helper"), stderr: &testenv.Buffer{}}
 	run.proc, err = launcher(t).Start(spec, image, []sandbox.Donation{{Name: "helper", File: theirs}, {Name: "config", File: config}, {Name: "filter", File: filter}}, writer, leaf(t))
 	must(t, err)
 	copied := make(chan struct{})

@@ -234,7 +234,7 @@ func TestModuleIsConfined(t *testing.T) {
 	}
 	run.ok(ipc.JobList, one)
 	// What it says comes through a pipe of its own.
-	run.stderr.until(t, func(text string) bool { return strings.Count(text, " write-code\n") >= 2 })
+	run.stderr.Until(t, func(text string) bool { return strings.Count(text, " write-code\n") >= 2 })
 	got := answers(strings.ReplaceAll(run.stderr.String(), "<6>", ""))
 	for what, can := range got {
 		if can != slices.Contains([]string{"read-source", "write-target", "scratch", "start"}, what) {

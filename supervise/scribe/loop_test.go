@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"lockstep/config"
+	"lockstep/internal/testenv"
 	"lockstep/trail"
 	"lockstep/trail/store"
 )
@@ -191,7 +192,7 @@ func TestEveryRecordIsTold(t *testing.T) {
 	d := newDesk(t, config.AuditBestEffort)
 	d.o.Audit.Size = 8 << 10
 	d.inBubble(func(t *testing.T, s *Scribe) {
-		var told said
+		var told testenv.Buffer
 		s.also = slog.New(slog.NewJSONHandler(&told, nil))
 		for range 100 {
 			s.Note(control)
@@ -215,7 +216,7 @@ func TestEveryRecordIsTold(t *testing.T) {
 func TestBrokenIsTold(t *testing.T) {
 	d := newDesk(t, config.AuditBestEffort)
 	d.inBubble(func(t *testing.T, s *Scribe) {
-		var told said
+		var told testenv.Buffer
 		s.also = slog.New(slog.NewJSONHandler(&told, nil))
 		if err := os.Remove(filepath.Join(d.o.Audit.Dir, store.FileName(1))); err != nil {
 			t.Fatal(err)

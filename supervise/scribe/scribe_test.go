@@ -26,30 +26,12 @@ import (
 type desk struct {
 	t    *testing.T
 	o    Options
-	said *said
-}
-
-// said is a log that can be read while it is written.
-type said struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *said) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *said) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
+	said *testenv.Buffer
 }
 
 func newDesk(t *testing.T, mode string) *desk {
 	top := t.TempDir()
-	d := &desk{t: t, said: &said{}}
+	d := &desk{t: t, said: &testenv.Buffer{}}
 	d.o = Options{Audit: config.Audit{Mode: mode, Dir: filepath.Join(top, "trail"), Size: 1 << 20, To: config.AuditNowhere},
 		Keys: filepath.Join(top, "keys"), Log: slog.New(slog.NewTextHandler(d.said, nil)), Cfg: "cfg", Bin: "bin"}
 	return d

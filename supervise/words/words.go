@@ -161,6 +161,9 @@ func Waiting(r status.Report, skips bool) string {
 	case n == 0:
 		return "what is left " + one
 	}
+	if n == 1 {
+		return "one path waits, and " + one
+	}
 	return console.Number(n) + " paths wait, and " + all
 }
 

@@ -165,6 +165,7 @@ func TestWaiting(t *testing.T) {
 	}{
 		{status.Report{Queue: 2, Big: 1}, false, "3 paths wait, and are found by the first pass of the next start"},
 		{status.Report{InFlight: 3}, true, "3 paths wait, and are not copied by the next start, which has no first pass: ask for a whole pass"},
+		{status.Report{Queue: 1}, true, "one path waits, and is not copied by the next start, which has no first pass: ask for a whole pass"},
 		{status.Report{State: status.StateInStep}, true, "nothing is known to wait; what changes from now on is not copied by the next start"},
 		{status.Report{State: status.StateDraining}, false, "what is left is found by the first pass of the next start"},
 	} {

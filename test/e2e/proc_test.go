@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -102,6 +103,49 @@ func (m *mirror) the(name string) proc {
 	}
 	m.t.Fatalf("there is no single %s: %+v", name, family(m.cmd.Process.Pid))
 	return proc{}
+}
+
+// freeze stops the worker, and waits until the others have done what it had asked for:
+// nothing is listed from here on until thaw lets it go on.
+func (m *mirror) freeze() (thaw func()) {
+	m.t.Helper()
+	worker := m.the("lockstep-worker").pid
+	signal := func(sig syscall.Signal) {
+		m.t.Helper()
+		if err := syscall.Kill(worker, sig); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+	if signal(syscall.SIGSTOP); !stopped(worker) {
+		m.t.Fatal("the worker has ended")
+	}
+	// One that was asleep can have been woken by one that is looked at later: twice.
+	for calm, start := 0, time.Now(); calm < 2; calm++ {
+		for _, p := range family(m.cmd.Process.Pid) {
+			if p.pid != worker && !asleep(p.pid) {
+				calm = -1
+			}
+		}
+		if time.Since(start) > limit {
+			m.t.Fatal("somebody works on although the worker stands still")
+		}
+	}
+	return func() { signal(syscall.SIGCONT) }
+}
+
+// asleep says that no thread of a process runs, or wants to.
+func asleep(pid int) bool {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil {
+		return false
+	}
+	for _, task := range tasks {
+		text, err := os.ReadFile(task)
+		if _, after, found := strings.Cut(string(text), ") "); err == nil && found && after[0] != 'S' {
+			return false
+		}
+	}
+	return true
 }
 
 // witness remembers what a mirror had, to tell later that it is gone.

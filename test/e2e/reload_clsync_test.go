@@ -3,14 +3,14 @@
 package e2e
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"lockstep/internal/testenv"
 )
 
 // Signals load blocks of clsync's files, and SIGHUP reads them anew with what is
@@ -29,7 +29,7 @@ func TestReloadClsyncBlocks(t *testing.T) {
 	write(t, m.src+"/a.big", "1")
 	write(t, m.src+"/b", "1")
 	live := run()
-	var log lockedBuffer
+	var log testenv.Buffer
 	live.Stderr = &log
 	if err := live.Start(); err != nil {
 		t.Fatal(err)
@@ -82,24 +82,6 @@ func TestReloadClsyncBlocks(t *testing.T) {
 			t.Errorf("%v\n%s", err, out)
 		}
 	}
-}
-
-// lockedBuffer is written to by one goroutine and read by another.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // eventuallyOr waits until ok, and tells what there is to know if that never comes.

@@ -5,7 +5,6 @@ package e2e
 import (
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -377,17 +376,7 @@ func TestReloadThenTerm(t *testing.T) {
 // The service manager hears when a reload begins and when it is over, and is told all
 // the while that lockstep lives.
 func TestReloadNotify(t *testing.T) {
-	dir := t.TempDir()
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: dir + "/notify", Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if err := conn.SetReadDeadline(time.Now().Add(limit)); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("NOTIFY_SOCKET", dir+"/notify")
-	t.Setenv("WATCHDOG_USEC", "400000")
+	conn := serviceManager(t)
 	until := func(words ...string) {
 		t.Helper()
 		var all []string

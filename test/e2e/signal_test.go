@@ -113,19 +113,27 @@ func TestHupAndUsr2(t *testing.T) {
 	m.stop()
 }
 
-// sd_notify: READY when in service, STATUS, WATCHDOG, STOPPING.
-func TestNotify(t *testing.T) {
-	dir := t.TempDir()
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: dir + "/notify", Net: "unixgram"})
+// serviceManager is where lockstep tells a service manager how it is; from there on it
+// is told so, and asked for a sign of life every 0.4 s.
+func serviceManager(t *testing.T) *net.UnixConn {
+	t.Helper()
+	name := t.TempDir() + "/notify"
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(func() { _ = conn.Close() })
 	if err := conn.SetReadDeadline(time.Now().Add(limit)); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("NOTIFY_SOCKET", dir+"/notify")
+	t.Setenv("NOTIFY_SOCKET", name)
 	t.Setenv("WATCHDOG_USEC", "400000")
+	return conn
+}
+
+// sd_notify: READY when in service, STATUS, WATCHDOG, STOPPING.
+func TestNotify(t *testing.T) {
+	conn := serviceManager(t)
 	m := newMirror(t).start()
 	var all strings.Builder
 	until := func(word string) {

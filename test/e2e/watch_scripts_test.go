@@ -253,14 +253,9 @@ func (s *watchScript) compared(t *testing.T, w *spy, monitor string, shell func(
 	settled()
 	for _, step := range s.steps {
 		step, _, _ = strings.Cut(step, "\nsleep ")
-		worker := w.the("lockstep-worker").pid
-		if err := syscall.Kill(worker, syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
-		}
+		thaw := w.freeze()
 		shell(step)
-		if err := syscall.Kill(worker, syscall.SIGCONT); err != nil {
-			t.Fatal(err)
-		}
+		thaw()
 		settled()
 	}
 	want := s.want(monitor)
