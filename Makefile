@@ -71,7 +71,7 @@ run: build ## show the main job on a sample tree; make run SRC=… DST=… mirro
 	@scripts/run
 
 test: test-deps build ## unit tests with the race detector, and a small share of the end-to-end suite (≤ 25 minutes)
-	$(GO) test -race -p $(BESIDE) -timeout 15m ./...
+	LOCKSTEP_SCALE=small $(GO) test -race -p $(BESIDE) -timeout 15m ./...
 	@echo "what a decision of rules about one path costs:"
 	@$(GO) test -run '^$$' -bench '^BenchmarkCost$$' -benchtime 100x ./rules/ordered | grep '^Benchmark'
 	LOCKSTEP_SCALE=small $(GO) test -count=1 -timeout 10m -tags escape ./test/escape

@@ -32,7 +32,11 @@ import (
 func TestNarrowedPassIsWhole(t *testing.T) {
 	testenv.NeedRoot(t)
 	testenv.NeedTool(t, "rsync")
-	trees := int(testenv.Number(t, "LOCKSTEP_TREES", 25))
+	usual := uint64(25)
+	if testenv.Small() {
+		usual = 10
+	}
+	trees := int(testenv.Number(t, "LOCKSTEP_TREES", usual))
 	ways := map[string]int{}
 	for i := range trees {
 		seed := testenv.Number(t, "LOCKSTEP_SEED", rand.Uint64())

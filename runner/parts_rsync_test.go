@@ -169,7 +169,7 @@ func TestPartsRsync(t *testing.T) {
 	switch {
 	case os.Getenv("LOCKSTEP_SCALE") == "full":
 		rounds = 200
-	case testing.Short():
+	case testing.Short(), testenv.Small():
 		rounds = 3
 	}
 	seed := rand.Uint64()

@@ -59,6 +59,10 @@ func Number(t testing.TB, name string, instead uint64) uint64 {
 	return n
 }
 
+// Small says that the run is one of many, as of each change: LOCKSTEP_SCALE=small. A
+// test that takes long does less then.
+func Small() bool { return os.Getenv("LOCKSTEP_SCALE") == "small" }
+
 // Seeds runs test for many seeds: those of SIM_SEEDS=FROM:COUNT, the one of
 // SIM_SEEDS=SEED, which is alone, or so many from 0 on, an eighth of them with
 // -short. It returns their number; the first one that fails is the last.

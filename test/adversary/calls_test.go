@@ -70,7 +70,7 @@ func allTraced(pid int) bool {
 // that fanotify is not told of (O_PATH): each look-up of a path begins at the root
 // and is kept below it by the kernel; all else has one name, or none.
 func TestCallsStayBelowTheRoot(t *testing.T) {
-	n, from := scaled(1500, 30_000), seed(t)
+	n, from := scaled(700, 30_000), seed(t)
 	s := newStage(t)
 	h := s.start(t, -1)
 	h.hello()

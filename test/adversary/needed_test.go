@@ -27,7 +27,7 @@ func chance(c seccomp.Call) bool {
 func TestHelperNeedsEachRule(t *testing.T) {
 	s := newStage(t)
 	table := seccomp.Table(seccomp.Helper, runtime.GOARCH)
-	every := scaled(12, 1)
+	every := scaled(24, 1)
 	from := int(seed(t) % uint64(every))
 	count := map[string]int{}
 	whole := s.filter

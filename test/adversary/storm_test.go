@@ -307,7 +307,7 @@ func memory(t *testing.T, pid int, field string) int {
 // exchanged below the helper and its runners die. It opens nothing outside the
 // root, watches nothing there, tells of nothing there, keeps no memory, and lives.
 func TestMillionRequests(t *testing.T) {
-	n, from := scaled(10_000, 1_000_000), seed(t)
+	n, from := scaled(4_000, 1_000_000), seed(t)
 	s := newStage(t)
 	h := s.start(t, -1)
 	h.hello()

@@ -33,6 +33,7 @@ func jobs(ms ...*mirror) (n int64) {
 // skip_equal they come to rest after each change, on whichever side, and start no
 // command more.
 func TestFacingMirrors(t *testing.T) {
+	beside(t)
 	t.Run("twin", func(t *testing.T) {
 		there, back := facing(t, "--delay", "50ms")
 		write(t, there.src+"/f", "x")

@@ -166,6 +166,7 @@ func TestExchangedSourceIsHeld(t *testing.T) {
 // An exchange that no monitor tells of is noticed all the same, at once; and so is the
 // way back.
 func TestExchangedSourceIsHeldAtOnce(t *testing.T) {
+	beside(t)
 	const sooner = 40 * time.Second // than the next look without it
 	m := newMirror(t, "--monitor", "poll", "--poll-every", "1h")
 	write(t, m.src+"/f", "x")

@@ -130,7 +130,7 @@ func withoutRules(t *testing.T) string {
 func TestEachCallIsNeeded(t *testing.T) {
 	testenv.NeedRoot(t)
 	program, log := withoutRules(t), listen(t)
-	every := 20
+	every := 40
 	if scaled().full {
 		every = 1
 	}

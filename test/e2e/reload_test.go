@@ -309,7 +309,7 @@ func TestReloadNothingToRead(t *testing.T) {
 
 	f := newFleet(t, "once")
 	p := f.part("once")
-	p.flags = []string{`bwlimit = "600KiB"`}
+	p.flags = []string{`bwlimit = "1MiB"`}
 	write(t, p.src+"/big", strings.Repeat("0123456789abcdef", 2<<20/16))
 	f.start("--once")
 	f.any("rsync")

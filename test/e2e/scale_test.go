@@ -41,11 +41,11 @@ func scaled() scale {
 			syncs: 100, latencies: 200, someScripts: 1}
 	}
 	return scale{away: 5 * time.Second, burstDirs: 40, burstFiles: 4000, burstSeeds: 1,
-		streamRate: 1000, streamFor: 4 * time.Second,
-		churnOps: 1500, churnSeeds: 1, stressFor: 10 * time.Second, stressSeeds: 2,
+		streamRate: 1000, streamFor: 3 * time.Second,
+		churnOps: 1500, churnSeeds: 1, stressFor: 5 * time.Second, stressSeeds: 2,
 		kills: 6, starts: 2,
 		hostileNames: 400, hostileSeeds: 1, hostileDeletes: 5,
-		syncs: 8, latencies: 30, someScripts: 8}
+		syncs: 8, latencies: 20, someScripts: 8}
 }
 
 // seeded runs test once for each of n fresh seeds, or once for LOCKSTEP_SEED.

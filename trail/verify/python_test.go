@@ -125,6 +125,9 @@ func resummed(line []byte, change func([]byte) []byte) []byte {
 func TestPythonAgrees(t *testing.T) {
 	ask := batch(t)
 	n := 300
+	if testenv.Small() {
+		n = 100
+	}
 	if os.Getenv("SIM_SEEDS") != "" { // make test-long
 		n = 10_000
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"lockstep/internal/testenv"
 	"lockstep/trail"
 )
 
@@ -157,7 +158,10 @@ func caught(v Verifier, lines [][]byte) int {
 // Every record of 10,000 is changed in every way that there is, and the verifier names
 // the first that is not as it was.
 func TestEveryMutation(t *testing.T) {
-	const n = 10_000
+	n := 10_000
+	if testenv.Small() {
+		n = 2_000
+	}
 	w := write(t, 2, n, n)
 	lines := w.files[0]
 	other := write(t, 3, n, n).files[0] // another trail

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/internal/testenv"
 	"lockstep/ipc"
 	"lockstep/rsync"
 	"lockstep/worker/queue"
@@ -378,8 +379,8 @@ func changesIn(m *model, maxPaths int) {
 	switch {
 	case os.Getenv("LOCKSTEP_SCALE") == "full":
 		rounds = 150
-	case testing.Short():
-		rounds = 5
+	case testing.Short(), testenv.Small():
+		rounds = 6
 	}
 	for range 60 {
 		m.change()
