@@ -11,12 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"lockstep/internal/testenv"
 	"lockstep/clsync/options"
 	"lockstep/clsync/signals"
 	"lockstep/clsync/table"
 	"lockstep/config"
 	"lockstep/config/file"
+	"lockstep/internal/testenv"
 	"lockstep/rules/ordered"
 )
 
