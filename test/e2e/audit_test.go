@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/internal/testenv"
+	"lockstep/internal/testenv/observe"
 	"lockstep/test/peer"
 )
 
@@ -347,7 +348,7 @@ func TestAuditHostileNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if code != 0 || controls(strings.ReplaceAll(out, "\n", "")) > 0 || !strings.Contains(out, `<script>alert(1)<\x1b[31m\x0a\xe2\x80\xae`) {
+	if code != 0 || observe.Controls(strings.ReplaceAll(out, "\n", "")) > 0 || !strings.Contains(out, `<script>alert(1)<\x1b[31m\x0a\xe2\x80\xae`) {
 		t.Errorf("code %d: %q", code, out)
 	}
 	if bytes.Contains(html, []byte("<script")) || bytes.ContainsAny(html, "\x1b\u202e") || !bytes.Contains(html, []byte("&lt;script&gt;alert(1)&lt;")) ||

@@ -86,10 +86,7 @@ func TestControl(t *testing.T) {
 	f.ctl(0, "resync", "www")
 	f.await(at, "a whole pass of www", limit, f.part("www").about("whole pass done"))
 	f.equal()
-	f.mu.Lock()
-	fresh := f.records[at:]
-	f.mu.Unlock()
-	for _, r := range fresh {
+	for _, r := range f.since(at) {
 		if f.part("mail").about("whole pass")(r) {
 			t.Errorf("resync www: %s", r)
 		}

@@ -44,11 +44,9 @@ func isBad(r record) bool {
 // the log, and nothing in the whole output that a terminal would obey.
 func (m *mirror) bounded(place int, since time.Time, badTargets int) {
 	m.t.Helper()
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	most := mostTries(time.Since(since))
 	count, all := map[string]int{}, 0
-	for _, r := range m.records[place:] {
+	for _, r := range m.since(place) {
 		if isBad(r) {
 			count[r.str("sync")+" "+r.str("msg")]++
 			all++
@@ -62,11 +60,12 @@ func (m *mirror) bounded(place int, since time.Time, badTargets int) {
 	if all > 4*most*badTargets {
 		m.t.Errorf("%d warnings in %v for %d bad targets, at most %d", all, time.Since(since), badTargets, 4*most*badTargets)
 	}
-	if m.control > 0 {
-		m.t.Errorf("%d control characters in the log", m.control)
+	said, control := m.log.Volume()
+	if control > 0 {
+		m.t.Errorf("%d control characters in the log", control)
 	}
-	if m.said > 1<<20 {
-		m.t.Errorf("the log has %d bytes", m.said)
+	if said > 1<<20 {
+		m.t.Errorf("the log has %d bytes", said)
 	}
 }
 

@@ -11,36 +11,27 @@ package e2e
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
-	"unicode"
 
 	"lockstep/internal/testenv"
+	"lockstep/internal/testenv/observe"
 	"lockstep/test/compare"
 )
 
 // record is one JSON log line.
 type record map[string]any
 
-func (r record) str(key string) string { s, _ := r[key].(string); return s }
-func (r record) num(key string) int64  { f, _ := r[key].(float64); return int64(f) }
-
-func (r record) String() string {
-	b, err := json.Marshal(map[string]any(r))
-	if err != nil {
-		return fmt.Sprint(map[string]any(r))
-	}
-	return string(b)
-}
+func (r record) str(key string) string { return observe.Record(r).Str(key) }
+func (r record) num(key string) int64  { return observe.Record(r).Num(key) }
+func (r record) String() string        { return observe.Record(r).String() }
 
 // mirror is one sync of a running lockstep: the only one of `lockstep mirror`,
 // or one of those of `lockstep run`.
@@ -65,12 +56,7 @@ type process struct {
 	exited chan struct{} // closed after Wait
 	code   int
 
-	mu      sync.Mutex
-	records []record      // guarded by mu
-	raw     []string      // guarded by mu; lines that were no JSON
-	news    chan struct{} // guarded by mu; closed and replaced with each line
-	said    int           // guarded by mu; bytes of its output
-	control int           // guarded by mu; control characters in it, but for line ends
+	log observe.Log
 
 	seen *witness
 }
@@ -142,10 +128,7 @@ func (m *mirror) launch(words ...string) *mirror {
 		m.t.Fatal(err)
 	}
 	m.cmd.Stdout = m.cmd.Stderr
-	m.mu.Lock()
-	m.records, m.raw, m.news = nil, nil, make(chan struct{})
-	m.said, m.control = 0, 0
-	m.mu.Unlock()
+	m.log.Clear()
 	m.exited = make(chan struct{})
 	if err := m.cmd.Start(); err != nil {
 		m.t.Fatal(err)
@@ -167,49 +150,7 @@ func (m *mirror) launch(words ...string) *mirror {
 }
 
 // read takes log lines until the pipe ends.
-func (m *process) read(r *bufio.Reader) {
-	for {
-		line, err := r.ReadString('\n')
-		if line != "" {
-			m.line(strings.TrimRight(line, "\n"))
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-func (m *process) line(text string) {
-	var rec record
-	err := json.Unmarshal([]byte(text), &rec)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.said += len(text) + 1
-	m.control += controls(text)
-	for _, v := range rec {
-		if s, ok := v.(string); ok { // JSON hides what a person would get
-			m.control += controls(s)
-		}
-	}
-	if err != nil {
-		m.raw = append(m.raw, text)
-		rec = record{"raw": text}
-	}
-	m.records = append(m.records, rec)
-	close(m.news)
-	m.news = make(chan struct{})
-}
-
-// controls counts characters that a terminal would obey.
-func controls(text string) int {
-	n := 0
-	for _, r := range text {
-		if unicode.IsControl(r) {
-			n++
-		}
-	}
-	return n
-}
+func (m *process) read(r *bufio.Reader) { m.log.Read(r) }
 
 // cleanup ends a mirror that a test left running, and shows the log of one
 // that failed.
@@ -221,7 +162,7 @@ func (m *mirror) cleanup() {
 		_ = m.cmd.Process.Kill()
 		<-m.exited
 		m.sweepWait()
-		m.seen.remove()
+		m.seen.Remove()
 	}
 	if m.t.Failed() {
 		m.dump(80)
@@ -230,13 +171,12 @@ func (m *mirror) cleanup() {
 
 // dump logs the last lines; of state records in a row only the last one.
 func (m *mirror) dump(most int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	all := m.since(0)
 	state := func(i int) bool {
-		return i < len(m.records) && strings.HasPrefix(m.records[i].str("msg"), "state: ")
+		return i < len(all) && strings.HasPrefix(all[i].str("msg"), "state: ")
 	}
 	var out []record
-	for i, r := range m.records {
+	for i, r := range all {
 		if !state(i) || !state(i+1) {
 			out = append(out, r)
 		}
@@ -247,48 +187,34 @@ func (m *mirror) dump(most int) {
 }
 
 // mark is a place in the log: what comes after it is new.
-func (m *mirror) mark() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.records)
+func (m *mirror) mark() int { return m.log.Mark() }
+
+// since are the records from a place on.
+func (m *mirror) since(place int) []record {
+	var out []record
+	for _, r := range m.log.Since(place) {
+		out = append(out, record(r))
+	}
+	return out
 }
 
 // await returns the first record from place on that want accepts.
 func (m *mirror) await(place int, what string, limit time.Duration, want func(record) bool) record {
 	m.t.Helper()
-	deadline := time.NewTimer(limit)
-	defer deadline.Stop()
-	for at := place; ; {
-		m.mu.Lock()
-		fresh, news := m.records[at:], m.news
-		m.mu.Unlock()
-		for _, r := range fresh {
-			if want(r) {
-				return r
-			}
-		}
-		at += len(fresh)
-		select {
-		case <-news:
-		case <-m.exited:
-			m.t.Fatalf("lockstep ended with code %d while waiting for %s", m.code, what)
-		case <-deadline.C:
-			m.t.Fatalf("no %s within %v", what, limit)
-		}
+	r, err := m.log.Await(place, limit, m.exited, func(r observe.Record) bool { return want(record(r)) })
+	switch {
+	case errors.Is(err, observe.ErrExited):
+		m.t.Fatalf("lockstep ended with code %d while waiting for %s", m.code, what)
+	case err != nil:
+		m.t.Fatalf("no %s within %v", what, limit)
 	}
+	return record(r)
 }
 
 // says accepts records whose message or any text holds one of the words.
 func says(words ...string) func(record) bool {
-	return func(r record) bool {
-		all := r.String()
-		for _, w := range words {
-			if strings.Contains(all, w) {
-				return true
-			}
-		}
-		return false
-	}
+	said := observe.Says(words...)
+	return func(r record) bool { return said(observe.Record(r)) }
 }
 
 // signal sends a signal to the supervisor.
@@ -333,10 +259,8 @@ func (m *mirror) once(extra ...string) int {
 
 // output is everything it has said, for tests of messages.
 func (m *mirror) output() string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	var b strings.Builder
-	for _, r := range m.records {
+	for _, r := range m.since(0) {
 		if raw, ok := r["raw"]; ok {
 			fmt.Fprintln(&b, raw)
 			continue

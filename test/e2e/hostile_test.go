@@ -67,9 +67,7 @@ func deleteOneByOne(t *testing.T, m *mirror, seed uint64, names []string, n int)
 // printable wants nothing in the log that a terminal would act upon.
 func printable(t *testing.T, m *mirror) {
 	t.Helper()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, r := range m.records {
+	for _, r := range m.since(0) {
 		for key, v := range r {
 			text := key + " " + fmt.Sprint(v)
 			bad := func(c rune) bool { return c == utf8.RuneError || !unicode.IsPrint(c) }

@@ -170,8 +170,8 @@ func TestKillSupervisor(t *testing.T) {
 	}
 	old := m.seen
 	m.start().ready()
-	for dir := range old.groups {
-		if _, err := os.Stat(dir); err == nil && !m.seen.groups[dir] {
+	for dir := range old.Groups {
+		if _, err := os.Stat(dir); err == nil && !m.seen.Groups[dir] {
 			t.Errorf("the next start left the cgroup %s", dir)
 		}
 	}

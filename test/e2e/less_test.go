@@ -227,9 +227,7 @@ func over(c chan struct{}) bool {
 
 // hasSaid says that a record of the log is one of these.
 func (m *mirror) hasSaid(want func(record) bool) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.ContainsFunc(m.records, want)
+	return slices.ContainsFunc(m.since(0), want)
 }
 
 // mirror starts a mirror, changes what it mirrors, and ends it.

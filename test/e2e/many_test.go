@@ -366,10 +366,3 @@ func TestKillOneSyncsWorker(t *testing.T) {
 	f.start().ready()
 	f.stop()
 }
-
-// since are the records from a place on.
-func (m *mirror) since(place int) []record {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Clone(m.records[place:])
-}

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"lockstep/internal/testenv/observe"
 )
 
 // proc is one process as /proc shows it.
@@ -21,63 +21,27 @@ type proc struct {
 	role      string // first word of its command line, without folder
 }
 
-// procs lists every process of the machine.
-func procs() []proc {
-	names, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		return nil
-	}
-	var all []proc
-	for _, dir := range names {
-		stat, err := os.ReadFile(dir + "/stat")
-		if err != nil {
-			continue // it has ended
-		}
-		// The name in parentheses may hold anything.
-		i := strings.LastIndexByte(string(stat), ')')
-		if i < 0 {
-			continue
-		}
-		f := strings.Fields(string(stat[i+1:]))
-		if len(f) < 20 || f[0] == "Z" {
-			continue
-		}
-		var p proc
-		p.pid, _ = strconv.Atoi(filepath.Base(dir))
-		p.ppid, _ = strconv.Atoi(f[1])
-		p.start = f[19]
-		if cmd, err := os.ReadFile(dir + "/cmdline"); err == nil {
-			first, _, _ := strings.Cut(string(cmd), "\x00")
-			p.role = filepath.Base(first)
-		}
-		all = append(all, p)
-	}
-	return all
+// seen is a process as package observe has it, and ours the same as the tests do.
+func (p proc) seen() observe.Proc {
+	return observe.Proc{PID: p.pid, PPID: p.ppid, Start: p.start, Role: p.role}
 }
 
-// family lists what descends from pid, without pid itself.
-func family(pid int) []proc {
-	all := procs()
-	in := map[int]bool{pid: true}
+func ours(all []observe.Proc) []proc {
 	var out []proc
-	for grown := true; grown; {
-		grown = false
-		for _, p := range all {
-			if !in[p.pid] && in[p.ppid] {
-				in[p.pid], grown = true, true
-				out = append(out, p)
-			}
-		}
+	for _, p := range all {
+		out = append(out, proc{p.PID, p.PPID, p.Start, p.Role})
 	}
 	return out
 }
 
-// ofTrial says that the process is of the trial of rsync, which goes on beside
-// the start of the others and has a runner and commands as they have.
-func (p proc) ofTrial() bool {
-	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", p.pid))
-	return err == nil && strings.Contains(string(groups), "/trial.")
-}
+// procs lists every process of the machine.
+func procs() []proc { return ours(observe.Procs()) }
+
+// family lists what descends from pid, without pid itself.
+func family(pid int) []proc { return ours(observe.Family(pid)) }
+
+// ofTrial says that the process is of the trial of rsync.
+func (p proc) ofTrial() bool { return p.seen().OfTrial() }
 
 // role finds the processes of one role below the supervisor, but for the
 // trial's.
@@ -149,116 +113,23 @@ func asleep(pid int) bool {
 }
 
 // witness remembers what a mirror had, to tell later that it is gone.
-type witness struct {
-	procs  map[string]proc // by pid and start
-	groups map[string]bool // cgroup directories
-	mounts []string        // of the test's own namespace, before
-}
+type witness struct{ *observe.Witness }
 
-func newWitness() *witness {
-	return &witness{procs: map[string]proc{}, groups: map[string]bool{}, mounts: mounts()}
-}
+func newWitness() *witness { return &witness{observe.NewWitness()} }
 
 // look takes down the processes and cgroups below a supervisor.
-func (w *witness) look(pid int) {
-	for _, p := range family(pid) {
-		w.procs[fmt.Sprint(p.pid, " ", p.start)] = p
-		for _, dir := range cgroups(p.pid) {
-			if strings.Contains(dir, "lockstep") {
-				w.groups[dir] = true
-			}
-		}
-	}
-}
+func (w *witness) look(pid int) { w.Look(pid) }
 
-// cgroups are the directories of a process's groups, below every hierarchy
-// that is mounted.
-func cgroups(pid int) []string {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	if err != nil {
-		return nil
-	}
-	var out []string
-	for line := range strings.Lines(string(text)) {
-		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(f) == 3 {
-			if at := hierarchy(f[1]); at != "" {
-				out = append(out, filepath.Join(at, f[2]))
-			}
-		}
-	}
-	return out
-}
+// cgroups are the directories of a process's groups.
+func cgroups(pid int) []string { return observe.Cgroups(pid) }
 
 // hierarchy is where a v1 controller ("" for v2) is mounted.
-func hierarchy(controllers string) string {
-	for _, line := range mounts() {
-		before, after, _ := strings.Cut(line, " - ")
-		b, a := strings.Fields(before), strings.Fields(after)
-		if len(b) < 5 || len(a) < 3 {
-			continue
-		}
-		if controllers == "" && a[0] == "cgroup2" {
-			return b[4]
-		}
-		if controllers != "" && a[0] == "cgroup" {
-			opts := strings.Split(a[2], ",")
-			first, _, _ := strings.Cut(controllers, ",")
-			if slices.Contains(opts, first) {
-				return b[4]
-			}
-		}
-	}
-	return ""
-}
-
-func mounts() []string {
-	text, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil
-	}
-	return strings.Split(strings.TrimSpace(string(text)), "\n")
-}
-
-// left lists what is still there of what the witness saw.
-func (w *witness) left(run string) []string {
-	var out []string
-	for _, p := range procs() {
-		if _, ok := w.procs[fmt.Sprint(p.pid, " ", p.start)]; ok {
-			out = append(out, fmt.Sprintf("process %d %s", p.pid, p.role))
-		}
-	}
-	for dir := range w.groups {
-		if _, err := os.Stat(dir); err == nil {
-			out = append(out, "cgroup "+dir)
-		}
-	}
-	if names, err := os.ReadDir(run); err == nil && len(names) > 0 {
-		out = append(out, fmt.Sprintf("runtime directory %v", names))
-	}
-	for _, m := range mounts() {
-		if !slices.Contains(w.mounts, m) && strings.Contains(m, "lockstep") {
-			out = append(out, "mount "+m)
-		}
-	}
-	return out
-}
-
-// remove takes away the control groups of a supervisor that was killed and is
-// not started again.
-func (w *witness) remove() {
-	for dir := range w.groups {
-		_ = os.Remove(dir)
-	}
-	for dir := range w.groups {
-		_ = os.Remove(filepath.Dir(dir)) // the instance's
-	}
-}
+func hierarchy(controllers string) string { return observe.Hierarchy(controllers) }
 
 // nothingLeft wants no process, mount, cgroup or runtime file of this mirror.
 func (m *mirror) nothingLeft() {
 	m.t.Helper()
-	if left := m.seen.left(m.run); len(left) > 0 {
+	if left := m.seen.Left(m.run); len(left) > 0 {
 		m.t.Errorf("left behind:\n  %s", strings.Join(left, "\n  "))
 	}
 	m.seen = newWitness()
@@ -271,10 +142,8 @@ func (m *mirror) sweepWait() {
 	defer tick.Stop()
 	for start := time.Now(); ; <-tick.C {
 		var alive []string
-		for _, p := range procs() {
-			if _, ok := m.seen.procs[fmt.Sprint(p.pid, " ", p.start)]; ok {
-				alive = append(alive, fmt.Sprintf("%d %s", p.pid, p.role))
-			}
+		for _, p := range m.seen.Alive() {
+			alive = append(alive, fmt.Sprintf("%d %s", p.PID, p.Role))
 		}
 		if len(alive) == 0 {
 			return

@@ -5,8 +5,6 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -76,24 +74,6 @@ func beside(t *testing.T) {
 	t.Parallel()
 }
 
-// alone keeps other runs of this suite on the machine from changing kernel
-// variables at the same time: each would restore what the other one has set.
-func alone(t *testing.T) (unlock func()) {
-	t.Helper()
-	f, err := os.OpenFile("/run/lockstep-e2e.lock", os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
-	return func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
 // sysctl sets a kernel variable until the test's end.
 func sysctl(t *testing.T, name, value string) {
 	t.Helper()
@@ -103,21 +83,5 @@ func sysctl(t *testing.T, name, value string) {
 // setSysctl sets a kernel variable until restore is called.
 func setSysctl(t *testing.T, name, value string) (restore func()) {
 	t.Helper()
-	testenv.NeedRoot(t)
-	unlock := alone(t)
-	path := "/proc/sys/" + strings.ReplaceAll(name, ".", "/")
-	before, err := os.ReadFile(path)
-	if err == nil {
-		err = os.WriteFile(path, []byte(value), 0o644)
-	}
-	if err != nil {
-		unlock()
-		testenv.Lacks(t, fmt.Sprintf("%s cannot be set here: %v", name, err))
-	}
-	return func() {
-		defer unlock()
-		if err := os.WriteFile(path, before, 0o644); err != nil {
-			t.Errorf("%s was not restored to %s: %v", name, strings.TrimSpace(string(before)), err)
-		}
-	}
+	return testenv.SetSysctl(t, name, value)
 }

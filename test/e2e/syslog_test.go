@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"lockstep/internal/testenv"
+	"lockstep/internal/testenv/observe"
 )
 
 // withDaemon runs what follows it where /dev/log is a link to a socket of the test's,
@@ -52,11 +53,11 @@ func logDaemon(t *testing.T, path string, m *mirror) *net.UnixConn {
 				return
 			}
 			parts := form.FindSubmatch(buf[:n])
-			if parts == nil || controls(string(buf[:n])) > 0 {
+			if parts == nil || observe.Controls(string(buf[:n])) > 0 {
 				t.Errorf("no message of syslog's: %q", buf[:n])
 				continue
 			}
-			m.line(string(parts[2]))
+			m.log.Add(string(parts[2]))
 			if level := levels[string(parts[1])]; level == "" || !strings.Contains(string(parts[2]), `"level":"`+level+`"`) {
 				t.Errorf("another level: %q", buf[:n])
 			}

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"lockstep/internal/testenv"
+	"lockstep/internal/testenv/observe"
 )
 
 // entry is a record of the audit trail, as far as tests ask.
@@ -363,7 +364,7 @@ func TestTrailSyslog(t *testing.T) {
 				return
 			}
 			parts := form.FindSubmatch(buf[:n])
-			if parts == nil || controls(string(buf[:n])) > 0 {
+			if parts == nil || observe.Controls(string(buf[:n])) > 0 {
 				t.Errorf("no record: %q", buf[:n])
 				continue
 			}

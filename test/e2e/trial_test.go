@@ -148,9 +148,7 @@ func TestTrialBesideWalk(t *testing.T) {
 	if r := m.role("lockstep-runner"); len(r) != 0 {
 		t.Errorf("runners before the end of the trial: %+v", r)
 	}
-	m.mu.Lock()
-	early := slices.ContainsFunc(m.records, isReady)
-	m.mu.Unlock()
+	early := slices.ContainsFunc(m.since(0), isReady)
 	if names, err := os.ReadDir(m.dst); err != nil || len(names) != 1 || early {
 		t.Errorf("before the end of the trial: ready %v, the target has %v (%v)", early, names, err)
 	}

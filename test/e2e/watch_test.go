@@ -73,7 +73,7 @@ func (s *spy) start(attr *syscall.SysProcAttr, program string, words []string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.news, s.fresh, s.exited = make(chan struct{}), make(chan struct{}), make(chan struct{})
+	s.fresh, s.exited = make(chan struct{}), make(chan struct{})
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
