@@ -148,6 +148,8 @@ type Sync struct {
 
 	Mode        string   // ModeRsync, or a mode of package handler
 	Handler     string   // the program; absolute and without symbolic links after Resolve
+	HandlerUser string   // USER or USER:GROUP, as whom it runs; "": root's uid, with the rights to copy
+	HandlerIDs  IDs      // of that user, after Resolve; the zero value where there is none
 	HandlerArgs []string // its words, with macros; none: the mode's own
 	Recursive   bool     // of a directory that came, and of the whole source, it is told by one call
 	ForWhole    []string // the words of such a call; none: the mode's own
@@ -164,6 +166,7 @@ type Sync struct {
 	RsyncArgs []string // words of the list in package keys
 	BWLimit   uint64   // bytes a second; 0: no limit
 	SkipEqual bool     // what an event tells of is compared before it is copied
+	BackupDir string   // name of a directory in each target, for what is replaced or deleted there; "": none
 
 	StatusFile  string // in which the state is written; "": none
 	StandbyFile string // that holds commands back while it is there; "": none
@@ -196,6 +199,18 @@ type SSH struct {
 	Identity   string // file of the private key
 	KnownHosts string
 	Port       uint16
+}
+
+// IDs are those of a process.
+type IDs struct{ UID, GID int }
+
+// LeftOut are the patterns of what is neither watched, copied nor deleted: the last one
+// that fits decides, so that none takes in the directory of backups.
+func (s Sync) LeftOut() []string {
+	if s.BackupDir == "" {
+		return s.Exclude
+	}
+	return append(slices.Clone(s.Exclude), "/"+s.BackupDir)
 }
 
 // Xattrs selects the extended attributes that are kept.

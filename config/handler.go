@@ -82,7 +82,7 @@ func (s Sync) Misfits(own func(key string) bool) []Misfit {
 	var out []Misfit
 	add := func(key, reason, advice string) { out = append(out, Misfit{key, reason, advice}) }
 	if !s.Handled() {
-		for _, key := range []string{"handler", "handler_args", "handler_recursive", "handler_recursive_args", "handler_plain_lists", "handler_changes", "ignore_exit_codes", "network", "handler_reads", "handler_writes"} {
+		for _, key := range []string{"handler", "handler_user", "handler_args", "handler_recursive", "handler_recursive_args", "handler_plain_lists", "handler_changes", "ignore_exit_codes", "network", "handler_reads", "handler_writes"} {
 			if own(key) {
 				add(key, "nothing would use it: the mode is "+ModeRsync, "remove it, or write a mode that has a handler")
 			}
@@ -96,7 +96,7 @@ func (s Sync) Misfits(own func(key string) bool) []Misfit {
 		add("handler_args", "are words for a program, and mode "+s.Mode+" calls functions", "remove it")
 	}
 	s.misfitWhole(own, add)
-	for _, key := range []string{"rsync_path", "rsync_args", "bwlimit", "skip_equal", "xattrs", "delete", "max_delete.percent", "max_delete.entries"} {
+	for _, key := range []string{"rsync_path", "rsync_args", "bwlimit", "skip_equal", "backup_dir", "xattrs", "delete", "max_delete.percent", "max_delete.entries"} {
 		if own(key) {
 			add(key, "is about lockstep's own rsync, and mode "+s.Mode+" has a handler in its place", "remove it")
 		}
@@ -157,6 +157,6 @@ func (s Sync) WithoutRsync(std Sync) Sync {
 		return s
 	}
 	s.Delete, s.MaxDeletePercent, s.MaxDeleteEntries, s.Xattrs = std.Delete, std.MaxDeletePercent, std.MaxDeleteEntries, std.Xattrs
-	s.RsyncPath, s.RsyncArgs, s.BWLimit, s.SkipEqual = "", nil, 0, false
+	s.RsyncPath, s.RsyncArgs, s.BWLimit, s.SkipEqual, s.BackupDir = "", nil, 0, false, ""
 	return s
 }

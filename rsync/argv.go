@@ -73,8 +73,11 @@ type Options struct {
 	Excludes    []string // filter rules, from Exact
 	BWLimit     string   // as --bwlimit takes it; "" is no limit
 	SkipEqual   bool     // lists leave a file as it is whose content the target has
-	DryRun      bool     // change nothing, print what would be done
-	Args        []string // rsync_args of the configuration, checked there
+	// BackupDir is the name of a directory in Target, into which what is replaced or
+	// deleted is moved; "": none. No job touches what is in it otherwise.
+	BackupDir string
+	DryRun    bool     // change nothing, print what would be done
+	Args      []string // rsync_args of the configuration, checked there
 }
 
 // Delete says which kinds of jobs delete on the target.
@@ -100,7 +103,7 @@ const (
 // JobPrune where only whole passes delete, or nothing does.
 func Argv(kind ipc.JobKind, o Options) []string {
 	// While a file is summed up, nothing is said: a large one takes long.
-	sums := kind == ipc.JobContent || o.SkipEqual && (kind == ipc.JobList || kind == ipc.JobWide)
+	sums := kind == ipc.JobContent || o.skipsEqual() && (kind == ipc.JobList || kind == ipc.JobWide)
 	if sums && o.Remote.Kind != Local {
 		o.Remote.Stall = max(o.Remote.Stall, contentStall)
 	}
@@ -187,6 +190,9 @@ func (o Options) whole() []string {
 // target also where the rules from stdin choose what to delete.
 func (o Options) rules() []string {
 	var words []string
+	if o.BackupDir != "" {
+		words = append(words, "--filter=- /"+o.BackupDir)
+	}
 	for _, rule := range o.Excludes {
 		words = append(words, "--filter="+rule)
 	}
@@ -202,8 +208,9 @@ func (o Options) listed() []string {
 		missing = "--delete-missing-args"
 	}
 	words := append(o.common(), "--files-from=-", "--from0", missing, "--force")
-	// A password file is outside the root, and would be refused as well.
-	if o.ConfineRoot && o.Remote.Kind != Daemon {
+	// A password file is outside the root, and would be refused as well; and a backup
+	// would take no older one's place: rsync 3.5.0 says nothing and loses it.
+	if o.ConfineRoot && o.Remote.Kind != Daemon && o.BackupDir == "" {
 		words = append(words, "--confine-root="+trimSlash(o.Source))
 	}
 	return words
@@ -213,7 +220,7 @@ func (o Options) listed() []string {
 // time, so a file is copied whatever they say, or its content is compared, which they
 // do not decide either.
 func (o Options) changed() []string {
-	if !o.SkipEqual {
+	if !o.skipsEqual() {
 		return append(o.listed(), "--ignore-times")
 	}
 	return append(o.listed(), "--checksum")
@@ -238,11 +245,18 @@ func (o Options) common() []string {
 	if o.BWLimit != "" {
 		words = append(words, "--bwlimit="+o.BWLimit)
 	}
+	if o.BackupDir != "" {
+		words = append(words, "--backup", "--backup-dir="+o.BackupDir)
+	}
 	if o.DryRun {
 		words = append(words, "--dry-run", "--itemize-changes")
 	}
 	return words
 }
+
+// skipsEqual says that lists are compared by content: also where there are backups, of
+// which one that equals what it was taken for would push an older version out.
+func (o Options) skipsEqual() bool { return o.SkipEqual || o.BackupDir != "" }
 
 func (o Options) devices() string {
 	if o.Devices {

@@ -71,6 +71,30 @@ func TestArgvSkipEqual(t *testing.T) {
 	}
 }
 
+// Backups are made by each command that writes, of what it replaces by other content
+// alone, in a directory that no command touches otherwise.
+func TestArgvBackups(t *testing.T) {
+	o := Options{Source: "/a", Target: "/b", BackupDir: "old", ConfineRoot: true, Excludes: []string{"+ /old"}}
+	for kind := ipc.JobInitial; kind < ipc.NumJobKinds; kind++ {
+		argv := Argv(kind, o)
+		if !slices.Contains(argv, "--backup") || !slices.Contains(argv, "--backup-dir=old") || slices.Contains(argv, "--ignore-times") ||
+			slices.Contains(argv, "--confine-root=/a") {
+			t.Errorf("kind %d: %q", kind, argv)
+		}
+		if kind == ipc.JobInitial || kind == ipc.JobPrune || kind == ipc.JobContent {
+			if kept, other := slices.Index(argv, "--filter=- /old"), slices.Index(argv, "--filter=+ /old"); kept < 0 || kept > other {
+				t.Errorf("kind %d: what is in it can be deleted: %q", kind, argv)
+			}
+		}
+	}
+	if probe := Probe(o); !slices.Contains(probe, "--filter=- /old") {
+		t.Errorf("what is in it is counted: %q", probe)
+	}
+	if o.Remote = (Remote{Kind: SSH, User: "root", Host: "h", Port: 22}); !slices.Contains(Argv(ipc.JobList, o), "--timeout=21600") {
+		t.Error("a file that is summed up is taken for a stall")
+	}
+}
+
 func TestWithMaxDelete(t *testing.T) {
 	argv := []string{"rsync", "-a", "--", "/--/", "--"}
 	got := WithMaxDelete(argv, 7)

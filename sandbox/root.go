@@ -31,7 +31,7 @@ func (s *stage) cloneSources() error {
 	// Parents before what is bound below them.
 	slices.SortStableFunc(s.spec.Binds, func(a, b Bind) int { return strings.Compare(a.Target, b.Target) })
 	for _, b := range s.spec.Binds {
-		tree, err := cloneSource(b)
+		tree, err := s.cloneSource(b)
 		if err != nil {
 			return fmt.Errorf("%s: %w", b.Source, err)
 		}
@@ -42,9 +42,13 @@ func (s *stage) cloneSources() error {
 
 // cloneSource opens a bind's source, checks that it is the object that is
 // meant, and returns a protected, detached copy of its mount.
-func cloneSource(b Bind) (int, error) {
+func (s *stage) cloneSource(b Bind) (int, error) {
 	if b.Scratch > 0 {
-		return newTmpfs(b.Scratch/os.Getpagesize(), b.Scratch/os.Getpagesize(), int(bindAttrs(b)))
+		mount, err := newTmpfs(b.Scratch/os.Getpagesize(), b.Scratch/os.Getpagesize(), int(bindAttrs(b)))
+		if err == nil && b.Writable {
+			err = unix.Fchownat(mount, "", s.spec.UID, s.spec.GID, unix.AT_EMPTY_PATH)
+		}
+		return mount, err
 	}
 	fd, err := unix.Openat2(unix.AT_FDCWD, b.Source, &unix.OpenHow{
 		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS})

@@ -5,7 +5,7 @@ import (
 	"os"
 	"syscall"
 
-	"lockstep/config/resolve"
+	"lockstep/config/whom"
 	"lockstep/seccomp"
 	"lockstep/supervise/control"
 	"lockstep/supervise/exit"
@@ -22,7 +22,7 @@ func (s *service) openControl() error {
 		return fmt.Errorf("the gate's uid: %w", err)
 	}
 	s.later(lease.Release)
-	uid, gid, err := resolve.Owner(s.set.Control.Owner)
+	uid, gid, err := whom.Owner(s.set.Control.Owner)
 	if err != nil {
 		return exit.Refuse(err)
 	}

@@ -268,6 +268,9 @@ func (c *compiler) transfer() {
 	if len(r.Args) > 0 {
 		c.put("rsync_args", c.list("--", r.Args))
 	}
+	if r.BackupDir != "" {
+		c.put("backup_dir", quoted(r.BackupDir), "--backup-dir: left out of the copy as well; a changed file is compared by content, so that no copy of the same pushes an older version out")
+	}
 	if r.BWLimit > 0 {
 		c.put("bwlimit", quoted(field.FormatSize(r.BWLimit)))
 	}

@@ -2,17 +2,13 @@ package compile
 
 import (
 	"fmt"
-	"slices"
 
+	"lockstep/clsync/user"
 	"lockstep/clsync/values"
 	"lockstep/config"
 	"lockstep/config/field"
 	"lockstep/internal/escape"
 )
-
-// The names of those who are nobody in particular: clsync's own choice.
-func nobody(v string) bool { return slices.Contains([]string{"", "nobody", "nogroup", "65534"}, v) }
-func root(v string) bool   { return v == "root" || v == "0" }
 
 // ids are the users of the processes. None has more rights than without the
 // options.
@@ -20,9 +16,9 @@ func (c *compiler) ids() {
 	o := c.o
 	switch {
 	case !c.given("uid"):
-	case nobody(o.UID):
+	case user.Nobody(o.UID):
 		c.remark("--uid: the process that decides has a uid of its own, never nobody's")
-	case root(o.UID):
+	case user.Root(o.UID):
 		c.fail("uid", "the process that decides is never root", "take it out, or name a user of its own")
 	case !config.IsUser(o.UID) || values.Digits(o.UID):
 		c.fail("uid", escape.Name(o.UID)+" is no name of a user", "write the name, or take it out: there is a uid of its own")
@@ -31,16 +27,16 @@ func (c *compiler) ids() {
 	}
 	if c.given("gid") {
 		switch {
-		case root(o.GID):
+		case user.Root(o.GID):
 			c.fail("gid", "the process that decides is never in root's group", "take it out")
-		case !nobody(o.GID):
+		case !user.Nobody(o.GID):
 			c.warn("gid", "has no effect here: the process that decides has the group of its uid, and no other", "take it out")
 		default:
 			c.remark("--gid: the process that decides has the group of its uid, and no other")
 		}
 	}
 	for _, one := range []struct{ name, value string }{{"privileged-uid", o.PrivilegedUID}, {"privileged-gid", o.PrivilegedGID}} {
-		if c.given(one.name) && !root(one.value) {
+		if c.given(one.name) && !user.Root(one.value) {
 			c.fail(one.name, "the helper that watches has root's ids and CAP_DAC_READ_SEARCH alone; others are not built yet", "take it out")
 		}
 	}
@@ -50,24 +46,19 @@ func (c *compiler) ids() {
 	c.handlerIDs()
 }
 
+// handlerIDs are as whom the handler runs, or rsync.
 func (c *compiler) handlerIDs() {
-	o := c.o
-	if o.HandlerUID == "" || root(o.HandlerUID) {
-		if root(o.HandlerUID) && c.target.Remote() {
-			c.fail("sync-handler-uid", "rsync to another host is never root here", "take it out, or name a user")
-		}
-	} else {
-		switch {
-		case !c.target.Remote():
-			c.fail("sync-handler-uid", "the command to a directory of this host has root's uid, to keep owners, in a jail; another is not built yet", "take it out")
-		case !config.IsUser(o.HandlerUID) || values.Digits(o.HandlerUID) || nobody(o.HandlerUID):
-			c.fail("sync-handler-uid", escape.Name(o.HandlerUID)+" is no name of a user of its own", "write one, or take it out: then it is a free uid")
-		default:
-			c.put("run_as", quoted(o.HandlerUID))
-		}
+	key, remark := "run_as", ""
+	name, refused := user.OfRsync(c.o.HandlerUID, c.o.HandlerGID, c.target.Remote())
+	if byHandler(c.o) {
+		key, remark = "handler_user", "--sync-handler-uid, --sync-handler-gid: without a group the user's own; no capability, and no other group"
+		name, refused = user.Of(c.o.HandlerUID, c.o.HandlerGID)
 	}
-	if g := o.HandlerGID; g != "" && !root(g) || root(g) && c.target.Remote() {
-		c.fail("sync-handler-gid", "a group of its own is not built yet: rsync has that of its user", "take it out")
+	for _, r := range refused {
+		c.fail(r.Option, r.Reason, r.Advice)
+	}
+	if name != "" {
+		c.put(key, quoted(name), remark)
 	}
 }
 

@@ -37,6 +37,7 @@ type Asked struct {
 	SSH       SSH
 	Password  string   // a file
 	Mute      []string // words that only change what is shown
+	BackupDir string   // a name in the target; "": none
 	Target    string   // without a slash at its end
 }
 
@@ -54,7 +55,9 @@ type reader struct {
 	kept     map[string]bool // what -a stands for, and others that are on or off
 	lists    bool            // rsync was to be given clsync's lists
 	operands []string
-	faults   []Fault
+
+	badBackups bool // that there are none was told
+	faults     []Fault
 }
 
 // word is one with its names of the run left in it.
@@ -71,7 +74,7 @@ func letters() map[byte]string {
 		'a': "archive", 'H': "hard-links", 'A': "acls", 'X': "xattrs", 'r': "recursive", 'l': "links", 'p': "perms", 't': "times",
 		'g': "group", 'o': "owner", 'D': "D", 'x': "one-file-system", 's': "secluded-args", 'v': "verbose", 'q': "quiet", 'h': "human-readable",
 		'i': "itemize-changes", 'z': "compress", 'W': "whole-file", 'c': "checksum", 'S': "sparse", 'e': "rsh", 'n': "dry-run", 'u': "update",
-		'P': "partial", 'f': "filter",
+		'P': "partial", 'f': "filter", 'b': "backup",
 	}
 }
 
@@ -253,6 +256,10 @@ func (r *reader) take(name, value string, has bool) {
 		if !slices.Contains(r.Mute, name) {
 			r.Mute = append(r.Mute, name)
 		}
+	case "backup", "no-backup":
+		r.kept["backup"] = name == "backup"
+	case "backup-dir":
+		r.backups(value)
 	case "exclude":
 		r.exclude(value)
 	case "include-from", "exclude-from":
@@ -320,6 +327,12 @@ func (r *reader) finish() {
 	}
 	if len(lacks) > 0 {
 		r.fail("", "there is no "+strings.Join(lacks, " ")+", and lockstep always keeps these", "write -a")
+	}
+	switch has := r.kept["backup"]; {
+	case !has:
+		r.BackupDir = "" // which does nothing alone
+	case r.BackupDir == "" && !r.badBackups:
+		r.fail("--backup", "without --backup-dir leaves old files beside new ones in the target, which would not be what its source is any more", adviseBackups)
 	}
 	r.HardLinks, r.ACLs, r.Xattrs = r.kept["hard-links"], r.kept["acls"], r.kept["xattrs"]
 	r.Devices = (r.kept["D"] || r.kept["devices"]) && !r.kept["no-devices"]

@@ -21,6 +21,10 @@ func TestRead(t *testing.T) {
 		"-aHAXx --del --no-delete --no-acls --include-from=%INCLUDE-LIST-PATH% /w/ /d/":            {HardLinks: true, Devices: true, Xattrs: true, OneFileSystem: true, Target: "/d"},
 		"--exclude=x%%y %RSYNC-ARGS% --zc=zstd --cc md5 --no-W -vvq /w/ /d/": {HardLinks: true, Deletes: true, Devices: true, Excludes: []string{"x%y"},
 			Args: []string{"--compress-choice=zstd", "--checksum-choice=md5", "--no-whole-file"}, Mute: []string{"verbose", "quiet"}, Target: "/d"},
+		"%RSYNC-ARGS% --backup --backup-dir=./decrement/ /w/ /d/":    {HardLinks: true, Deletes: true, Devices: true, BackupDir: "decrement", Target: "/d"},
+		"%RSYNC-ARGS% -b --backup-dir decrement /w/ /d/":             {HardLinks: true, Deletes: true, Devices: true, BackupDir: "decrement", Target: "/d"},
+		"%RSYNC-ARGS% -b --no-backup --backup-dir decrement /w/ /d/": {HardLinks: true, Deletes: true, Devices: true, Target: "/d"},
+		"%RSYNC-ARGS% --backup-dir decrement /w/ /d/":                {HardLinks: true, Deletes: true, Devices: true, Target: "/d"},
 	} {
 		got, faults := Read(strings.Fields(words), "/w", true, noFile)
 		if !reflect.DeepEqual(got, want) || len(faults) > 0 {

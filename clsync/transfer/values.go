@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"lockstep/clsync/words"
+	"lockstep/config"
+	"lockstep/config/field"
 )
 
 // exclude takes a pattern of rsync's that means the same to gitignore.
@@ -119,6 +121,20 @@ func (r *reader) sshOption(letter byte, value string) {
 	default:
 		r.fail("-e ssh -o "+value, "is not what lockstep's own ssh is told: a key that is named, and a host key that is known", "take it out")
 	}
+}
+
+const adviseBackups = "write --backup --backup-dir=NAME: a directory in the target, that is kept"
+
+// backups is a directory for what is replaced or deleted: a name in the target, which
+// the jail of a copy has, and not a place beside it, which it has not.
+func (r *reader) backups(name string) {
+	name = strings.TrimRight(strings.TrimPrefix(name, "./"), "/")
+	if err := field.ReadBackupDir(&config.Config{}, name); err != nil {
+		r.badBackups = true
+		r.fail("--backup-dir="+name, "is no name of a directory in the target itself, and nothing else can be written to", adviseBackups)
+		return
+	}
+	r.BackupDir = name
 }
 
 // IsRsync takes rsync, rsync3, rsync-3.4.1.

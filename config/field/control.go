@@ -50,3 +50,27 @@ func ReadControlOwner(c *config.Config, v string) error {
 	c.Control.Owner = v
 	return nil
 }
+
+// ReadHandlerUser takes USER or USER:GROUP, by their names; who they are, only the host
+// knows.
+func ReadHandlerUser(c *config.Config, v string) error {
+	user, group, both := strings.Cut(v, ":")
+	ok := func(name string) bool {
+		return config.IsUser(name) && strings.Trim(name, "0123456789") != "" && name != "root" && name != "nobody" && name != "nogroup"
+	}
+	if !ok(user) || both && !ok(group) {
+		return fmt.Errorf("%q cannot be the user of a handler", v)
+	}
+	c.HandlerUser = v
+	return nil
+}
+
+// ReadBackupDir takes one name of letters that mean themselves in each pattern.
+func ReadBackupDir(c *config.Config, v string) error {
+	const longest = 64
+	if v == "" || len(v) > longest || v[0] == '-' || strings.Trim(v, ".") == "" || !config.Only(v, "._-") {
+		return fmt.Errorf("%q is not one name of at most %d letters, digits and . _ -, not beginning with a dash", v, longest)
+	}
+	c.BackupDir = v
+	return nil
+}

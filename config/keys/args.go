@@ -43,6 +43,8 @@ func refusedArgs() map[string]string {
 		"--partial-dir":     "names a directory",
 		"--delay-updates":   "makes directories of its own in the target",
 		"--bwlimit":         "has a key of its own, bwlimit",
+		"--backup":          "is said by a key of its own, backup_dir",
+		"--backup-dir":      "has a key of its own, backup_dir",
 		"--timeout":         "has a key of its own, timeout",
 		"--port":            "is part of the target, rsync://HOST:PORT/MODULE",
 		"--password-file":   "has a key of its own, password_file",

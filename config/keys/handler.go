@@ -16,6 +16,8 @@ func handlerKeys() []Key {
 			Help: "who keeps the targets in step: lockstep's own rsync, or a handler that is told what has changed as clsync tells it: by a call for each path, by names, by a list of lines, by rsync's lists, or by calls of functions in a shared object", field: field.Text(readMode, func(c *config.Config) *string { return &c.Mode })},
 		{Name: "handler", Group: GroupHandler, Unit: "FILE", Advice: "name the program by its absolute path",
 			Help: "the program of such a mode, or the shared object of so and rsyncso; root's alone to write", field: field.Absolute(func(c *config.Config) *string { return &c.Handler })},
+		{Name: "handler_user", Group: GroupHandler, Unit: "USER[:GROUP]", Advice: "name a user of this host that is neither root nor nobody, and a group of it if another than the user's own is meant",
+			Help: "the user and group that the handler and the hooks of its sync run as, with no capability (default: root's uid, with the rights to copy)", field: field.Text(field.ReadHandlerUser, func(c *config.Config) *string { return &c.HandlerUser })},
 		{Name: "handler_args", Group: GroupHandler, Unit: "WORD", List: true, Advice: "write each word in quotes of its own",
 			Help: "its words, with clsync's macros, such as %INCLUDE-LIST-PATH% (default: those that clsync's mode has)", field: field.List(readWord(func(c *config.Config) *[]string { return &c.HandlerArgs }), func(c *config.Config) *[]string { return &c.HandlerArgs })},
 		{Name: "handler_recursive", Group: GroupHandler,

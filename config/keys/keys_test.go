@@ -50,7 +50,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 		"stop_timeout": "3s", "allow_missing": "cgroup-memory,cgroup-pids", "name": "n",
 		"full_sync_every": "24h", "first_pass": "skip", "verify_every": "1h", "unwatched_every": "2m", "busy_rate": "0", "rsync_args": "--compress", "delete": "never", "ssh.identity": "/i", "ssh.known_hosts": "/k",
 		"ssh.port": "2222", "password_file": "/p", "run_as": "u", "max_jobs": "1", "max_jobs_per_host": "1", "poll_every": "3s", "monitor_rules": "fs nfs* poll",
-		"mode": "shell", "handler": "/h", "handler_args": "%label%", "ignore_exit_codes": "23", "handler_changes": "uid", "handler_recursive_args": "%label%", "handler_reads": "/hr", "handler_writes": "/hw", "status_file": "/f", "standby_file": "/g", "pid_file": "/h",
+		"mode": "shell", "handler": "/h", "handler_user": "u:g", "backup_dir": "decrement", "handler_args": "%label%", "ignore_exit_codes": "23", "handler_changes": "uid", "handler_recursive_args": "%label%", "handler_reads": "/hr", "handler_writes": "/hw", "status_file": "/f", "standby_file": "/g", "pid_file": "/h",
 		"hooks.pre_exit": "/p", "hooks.exit": "/e", "hooks.timeout": "1m", "max_iterations": "7",
 		"control_socket": "/c", "control_mode": "0660", "control_owner": "u:g",
 		"audit": "strict", "audit_dir": "/a", "audit_size": "1MiB", "audit_to": "journal"}
@@ -87,7 +87,8 @@ func TestEveryKeyIsRead(t *testing.T) {
 			t.Errorf("%s lacks help or advice", k.Name)
 		}
 	}
-	if got, all := len(changed), len(fields(reflect.ValueOf(config.Config{}))); got != all {
+	const found = 2 // Resolve looks up a handler's ids
+	if got, all := len(changed), len(fields(reflect.ValueOf(config.Config{})))-found; got != all {
 		t.Errorf("%d of %d fields have a key", got, all)
 	}
 }

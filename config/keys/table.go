@@ -178,6 +178,8 @@ func copyKeys() []Key {
 		{Name: "skip_equal", Group: GroupCopy,
 			Help:  "compare the content of a changed file with the target's, and leave that as it is where both are the same (else what changed is copied)",
 			field: field.Bool(func(c *config.Config) *bool { return &c.SkipEqual })},
+		{Name: "backup_dir", Group: GroupCopy, Unit: "NAME", Advice: "write one name, such as decrement",
+			Help: "the name of a directory in each target, into which what is replaced or deleted there is moved, at its own path; the last version alone is kept, and nobody clears it up", field: field.Text(field.ReadBackupDir, func(c *config.Config) *string { return &c.BackupDir })},
 
 		{Name: "delete", Group: GroupDelete, Unit: "always|start|never", Default: "always", Advice: "use always, start or never",
 			Help: "when to delete what the source lacks: always; in the first whole pass after a start only; or never", field: field.Field{Read: field.ReadDelete, Write: func(c *config.Config) []string { return []string{c.Delete.String()} }}},

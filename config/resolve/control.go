@@ -2,15 +2,12 @@ package resolve
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"lockstep/config"
+	"lockstep/config/whom"
 )
 
 // maxSocketPath is the longest name of a socket (struct sockaddr_un), with which
@@ -32,7 +29,7 @@ func (r *resolver) control() {
 	if n := len(c.Socket); n > maxSocketPath {
 		r.add("control_socket", problem(r.say("control_socket")+" "+show(c.Socket), fmt.Sprintf("has %d bytes, and the name of a socket has %d at most", n, maxSocketPath), "name one with a shorter path, or none"))
 	}
-	uid, gid, err := Owner(c.Owner)
+	uid, gid, err := whom.Owner(c.Owner)
 	if err != nil {
 		r.add("control_owner", problem(r.say("control_owner")+" "+show(c.Owner), err.Error(), "name a user and a group of this host, as for chown"))
 		return
@@ -56,47 +53,4 @@ func ControlSocket(s config.Set) string {
 		return filepath.Join(cmp.Or(s.RuntimeDir, runtimeDir), "control")
 	}
 	return s.Control.Socket
-}
-
-// Owner reads USER, USER:GROUP or :GROUP, names or numbers of this host; nothing is
-// root's. A user alone has the group of root.
-func Owner(text string) (uid, gid int, err error) {
-	name, group, _ := strings.Cut(text, ":")
-	if name != "" {
-		if uid, err = number(name, func() (string, error) {
-			u, err := user.Lookup(name)
-			if err != nil {
-				return "", err
-			}
-			return u.Uid, nil
-		}); err != nil {
-			return 0, 0, fmt.Errorf("there is no user %q", name)
-		}
-	}
-	if group != "" {
-		if gid, err = number(group, func() (string, error) {
-			g, err := user.LookupGroup(group)
-			if err != nil {
-				return "", err
-			}
-			return g.Gid, nil
-		}); err != nil {
-			return 0, 0, fmt.Errorf("there is no group %q", group)
-		}
-	}
-	return uid, gid, nil
-}
-
-// number is an id that is written as one, or looked up.
-func number(text string, look func() (string, error)) (int, error) {
-	const last = 1<<32 - 2 // the one above means none, for chown(2)
-	found, err := look()
-	if err == nil {
-		text = found
-	}
-	n, err := strconv.ParseUint(text, 10, 32)
-	if err != nil || n > last {
-		return 0, errors.New("no id")
-	}
-	return int(n), nil
 }

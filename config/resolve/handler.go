@@ -18,6 +18,7 @@ func (r *resolver) handler(s *config.Sync) {
 	}
 	trees := r.local(s)
 	r.allApart(trees)
+	r.handlerUser(s)
 	defer r.beside(s)
 	if s.Handler == "" {
 		return // told already

@@ -79,7 +79,7 @@ func monitor(word string) settings.Monitor {
 func Worker(cfg config.Config, o rsync.Options, roots rootid.Roots, c choose.Choice, unsure uint64) settings.Worker {
 	sync := settings.Sync{
 		Root:    theRoot,
-		Exclude: cfg.Exclude, Devices: o.Devices,
+		Exclude: cfg.LeftOut(), Devices: o.Devices,
 		Delay: cfg.Delay, MaxDelay: cfg.MaxDelay,
 		BigSize: cfg.BigSize, BigDelay: cfg.BigDelay,
 		RetryMin: cfg.RetryInitial, RetryMax: cfg.RetryMax,
@@ -208,7 +208,7 @@ func Options(cfg config.Config, t config.Target, o rsync.Options) rsync.Options 
 		o.Source, o.Remote = jail.Source, Remote(t)
 	}
 	o.Excludes = rsync.Exact(cfg.Exclude)
-	o.DryRun, o.SkipEqual = cfg.DryRun, cfg.SkipEqual
+	o.DryRun, o.SkipEqual, o.BackupDir = cfg.DryRun, cfg.SkipEqual, cfg.BackupDir
 	if cfg.BWLimit > 0 {
 		o.BWLimit = strconv.FormatUint(cfg.BWLimit, 10) + "b" // bytes; rsync's own default is KiB
 	}
@@ -239,7 +239,7 @@ func Runner(cfg config.Config, t config.Target, o rsync.Options, c host.Command,
 	}
 	r.MaxDeletePercent, r.MaxDeleteEntries = cfg.MaxDeletePercent, cfg.MaxDeleteEntries
 	r.Split, r.Compare = split(cfg, t), compare(cfg, t, o)
-	r.Fold = len(cfg.Exclude) == 0 && len(cfg.Rules) == 0 && !cfg.DryRun
+	r.Fold = len(cfg.LeftOut()) == 0 && len(cfg.Rules) == 0 && !cfg.DryRun
 	r.Accept = accept || cfg.DryRun // a dry run deletes nothing
 	r.ShowOutput = cfg.DryRun
 	return r

@@ -30,7 +30,7 @@ type Decider struct {
 
 // New compiles them.
 func New(s config.Sync) (*Decider, error) {
-	patterns, err := rules.New(s.Exclude)
+	patterns, err := rules.New(s.LeftOut())
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (d *Decider) step(b *strings.Builder, at ordered.Step, dir bool) (out strin
 		if excluded {
 			verdict, out = "left out by", "excluded: "+place(at.Path)
 		}
-		fmt.Fprintf(b, "  %-8s %s: %s exclude pattern %s\n", "exclude", place(at.Path), verdict, escape.Name(d.sync.Exclude[i]))
+		fmt.Fprintf(b, "  %-8s %s: %s exclude pattern %s\n", "exclude", place(at.Path), verdict, escape.Name(d.sync.LeftOut()[i]))
 	}
 	if d.ordered.Len() == 0 || out != "" {
 		return out

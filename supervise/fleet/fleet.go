@@ -115,7 +115,7 @@ func Inspect(set config.Set) (map[string]host.Command, error) {
 			if *hook == "" {
 				continue
 			}
-			if _, err := host.InspectHook(*hook); err != nil {
+			if _, err := host.InspectHook(*hook, one.HandlerIDs); err != nil {
 				return nil, err
 			}
 		}

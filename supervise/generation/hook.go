@@ -28,7 +28,7 @@ type HookPlan struct {
 // kernel, which may still write. It belongs to no generation; m is a copy, so that nobody else waits for the runner's end.
 func (m Maker) Hook(ctx context.Context, cfg config.Config, plan HookPlan) (out ipc.RunExited, hung *proc.Process, err error) {
 	// As it is now: a script that a person has edited is no upgrade to be told of.
-	h, err := host.InspectHook(plan.Program)
+	h, err := host.InspectHook(plan.Program, cfg.HandlerIDs)
 	if err == nil {
 		err = m.Starter.Trail.Refuses()
 	}

@@ -25,6 +25,9 @@ func (m *Maker) outfit(cfg config.Config, plan RunnerPlan) (settings.Runner, san
 			filter = seccomp.HandlerNetwork
 			m.Log.Warn("network: the handler has this host's network, and can reach all that this host can; what it is told of, and may read, it can send anywhere")
 		}
+		if h.IDs.UID != 0 {
+			m.Log.Info("the handler runs as "+cfg.HandlerUser+", with the rights of that user alone", "uid", h.IDs.UID, "gid", h.IDs.GID)
+		}
 		return told, jail.HandlerRunner(m.Machine, plan.Source, plan.Tree, h, plan.Rights), filter, nil
 	}
 	told := brief.Runner(cfg, plan.Target, plan.Options, plan.Command, plan.Accept, plan.Passed)

@@ -27,6 +27,7 @@ type Handler struct {
 	Links    map[string]string // symbolic links, path to text: merged /usr
 	Files    []string          // what programs read at their start
 	Devices  []string
+	IDs      config.IDs // as whom it runs; the zero value: root's uid, with the rights to copy
 
 	what    string  // it is, in messages
 	Network bool    // it has the host's
@@ -45,7 +46,7 @@ type Module struct {
 // InspectHandler looks at a sync's as it is now. It and its interpreter must be
 // root's alone to write, and so must the directories that its jail shows.
 func InspectHandler(s config.Sync) (Handler, error) {
-	h := Handler{Links: map[string]string{}, what: "handler"}
+	h := Handler{Links: map[string]string{}, IDs: s.HandlerIDs, what: "handler"}
 	look := h.program
 	if s.CallsModule() {
 		look = h.module
@@ -90,8 +91,8 @@ func (h *Handler) has(path string) bool {
 }
 
 // InspectHook looks at a program that is called when a sync ends, as at a handler.
-func InspectHook(path string) (Handler, error) {
-	h := Handler{Links: map[string]string{}, what: "hook"}
+func InspectHook(path string, as config.IDs) (Handler, error) {
+	h := Handler{Links: map[string]string{}, IDs: as, what: "hook"}
 	if err := errors.Join(h.program(path), h.dirs()); err != nil {
 		return Handler{}, err
 	}

@@ -68,11 +68,11 @@ func TestInspectHandler(t *testing.T) {
 		if _, err := InspectHandler(config.Sync{Mode: "shell", Handler: path}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", path, err)
 		}
-		if _, err := InspectHook(path); err == nil || !strings.Contains(err.Error(), want) || strings.HasPrefix(err.Error(), "handler") {
+		if _, err := InspectHook(path, config.IDs{}); err == nil || !strings.Contains(err.Error(), want) || strings.HasPrefix(err.Error(), "handler") {
 			t.Errorf("as a hook: %s: %v", path, err)
 		}
 	}
-	if hook, err := InspectHook(good); err != nil || hook.Program != h.Program || hook.Ino != h.Ino || !slices.Equal(hook.Dirs, h.Dirs) || !slices.Equal(hook.Files, h.Files) {
+	if hook, err := InspectHook(good, config.IDs{}); err != nil || hook.Program != h.Program || hook.Ino != h.Ino || !slices.Equal(hook.Dirs, h.Dirs) || !slices.Equal(hook.Files, h.Files) {
 		t.Errorf("a hook: %+v, %v", hook, err)
 	}
 }

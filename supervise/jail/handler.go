@@ -3,6 +3,7 @@ package jail
 import (
 	"golang.org/x/sys/unix"
 
+	"lockstep/config"
 	"lockstep/sandbox"
 	"lockstep/sandbox/landlock"
 	"lockstep/supervise/host"
@@ -20,7 +21,8 @@ const (
 // a local copy, with the same rights; programs and libraries of the host, which can
 // be executed, and a directory of its own that it can write to. Nothing that it can
 // write to can be executed. Where there is no target it has no right but to read, beside
-// that directory. It has no network unless a person says so, no /proc, and of /etc a few files.
+// that directory, and where it has a user of its own, none but that user's. It has no
+// network unless a person says so, no /proc, and of /etc a few files.
 func HandlerRunner(m Machine, source, target Tree, h host.Handler, r Rights) sandbox.Spec {
 	s := copier(m, r)
 	reads(&s, source)
@@ -48,8 +50,12 @@ func Hook(m Machine, source *Tree, targets []Tree, h host.Handler, r Rights) san
 	return s
 }
 
-// programs shows a person's program, and what it may start.
+// programs shows a person's program, and what it may start. One that has a user of its
+// own has that user's rights and no other, and so has what starts it.
 func programs(s *sandbox.Spec, h host.Handler) {
+	if h.IDs != (config.IDs{}) {
+		s.UID, s.GID, s.Caps = h.IDs.UID, h.IDs.GID, 0
+	}
 	for _, dir := range h.Dirs {
 		s.Binds = append(s.Binds, sandbox.Bind{Source: dir, Target: dir, Exec: true})
 		s.Landlock = append(s.Landlock, sandbox.Rule{Path: dir, Access: readFile | readDir | execute})

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/config"
 	"lockstep/sandbox"
 	"lockstep/sandbox/landlock"
 	"lockstep/supervise/host"
@@ -73,6 +74,29 @@ func TestHookJail(t *testing.T) {
 	for _, b := range both.Binds {
 		if want := b.Target == "/t" || b.Target == "/u" || b.Target == Scratch; b.Writable != want {
 			t.Errorf("%s: writable %v", b.Target, b.Writable)
+		}
+	}
+}
+
+// With a user of its own a handler has that user's ids, no capability, and else the
+// same jail; so has a hook.
+func TestHandlerUserJail(t *testing.T) {
+	source, target := Tree{Host: "/s", Path: "/s", Dev: 1, Ino: 3}, Tree{Host: "/t", Path: "/t", Dev: 1, Ino: 4}
+	for _, r := range []Rights{{}, {Devices: true, FileCaps: true}} {
+		h := testHandler()
+		plain, bare := HandlerRunner(Machine{}, source, target, h, r), HandlerRunner(Machine{}, source, Tree{}, h, r)
+		h.IDs = config.IDs{UID: 33, GID: 34}
+		for own, other := range map[*sandbox.Spec]sandbox.Spec{
+			new(HandlerRunner(Machine{}, source, target, h, r)): plain,
+			new(HandlerRunner(Machine{}, source, Tree{}, h, r)): bare,
+			new(Hook(Machine{}, &source, []Tree{target}, h, r)): plain,
+		} {
+			if own.UID != 33 || own.GID != 34 || own.Caps != 0 || other.Caps == 0 {
+				t.Errorf("uid %d, gid %d, capabilities %#x", own.UID, own.GID, own.Caps)
+			}
+			if own.UID, own.GID, own.Caps = 0, 0, other.Caps; !reflect.DeepEqual(*own, other) {
+				t.Errorf("%+v\nand without a user: %+v", own, other)
+			}
 		}
 	}
 }

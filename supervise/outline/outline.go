@@ -280,7 +280,7 @@ func Programs(set config.Set) config.Problems {
 			if *path == "" {
 				continue
 			}
-			if _, err := host.InspectHook(*path); err != nil {
+			if _, err := host.InspectHook(*path, s.HandlerIDs); err != nil {
 				p = append(p, config.Problem{Pos: set.Places.Find(config.Section(i), key), Thing: key, Reason: err.Error()})
 			}
 		}

@@ -220,18 +220,18 @@ func golden(t *testing.T, path string, want []byte) {
 	}
 }
 
-// later is an example of clsync's that lockstep cannot run yet.
+// later is an example of clsync's that lockstep does not run as it stands.
 type later struct {
 	about string
 	words []string // corrected: no more than what clsync needs to start
 	says  string   // of the refusal
-	until string   // what can be done meanwhile
+	until string   // what does the job
 }
 
 func notYet() []later {
 	return []later{
 		{"chown(1) for what belongs to root in the tree of a web server", []string{"-M", "direct", "-S", "chown", "-W", "/srv/www", "-w3", "-t3", "-T3", "--modification-signature", "uid,gid", "--", "--from=root", "www-data:www-data", "%INCLUDE-LIST%"},
-			"--sync-handler: chown is not looked for in PATH", "a service of its own: the source is read-only for a handler"},
+			"--sync-handler: chown is not looked for in PATH", "refused for good: a link in a tree that others write to has any file of root's given away, as clsync does (`TestChownOfTheSource` in test/e2e), so that the source is read-only for each handler (ADR 0035). [`owner`](../examples/handlers/owner.toml) keeps a mirror in which what is root's is www-data's; `chmod g+s` and a default ACL have new files come out right"},
 		{"cp(1) for each authorized_keys", []string{"-M", "direct", "-S", "cp", "-W", "/mnt/master/home", "-D", "/home", "--", "-Pfp", "--parents", "%INCLUDE-LIST%", "%destination-dir%"},
 			"--sync-handler: cp is not looked for in PATH", "examples/clsync/authorized_keys.sh"},
 		{"echo(1) in the place of rsync, to see its words", least("-S", "echo"), "--sync-handler: echo is not called rsync", "examples/clsync/show.sh"},

@@ -136,7 +136,8 @@ func samples() map[string][][]string {
 		"rules-file":             {{"-R", "/same"}, {"-R", "/other"}},
 		"destination-dir":        {{"-D", "/backup/other"}},
 		"uid":                    {{"-u", "sync"}},
-		"sync-handler-uid":       {{"-D", "rsync://nas/www", "--sync-handler-uid", "sync"}},
+		"sync-handler-uid":       {{"-D", "rsync://nas/www", "--sync-handler-uid", "sync"}, {"-M", "shell", "-S", "/h", "--sync-handler-uid", "lab"}},
+		"sync-handler-gid":       {{"-M", "shell", "-S", "/h", "--sync-handler-uid", "lab", "--sync-handler-gid", "lab"}},
 		"one-file-system":        {{"--one-file-system"}},
 		"exclude-mount-points":   {{"-X"}},
 		"timeout-sync":           {{"-k", "90"}},
@@ -165,7 +166,7 @@ func samples() map[string][][]string {
 		"socket":                 {{"-s", "/run/www.control"}},
 		"socket-mod":             {{"-s", "/run/www.control", "--socket-mod", "660"}},
 		"socket-own":             {{"-s", "/run/www.control", "--socket-own", ":adm"}},
-		"--": {words("-X", "--no-devices", "--no-delete"), words("--max-delete=5", "--exclude=*.o", "-z", "--bwlimit=5m"),
+		"--": {words("-X", "--no-devices", "--no-delete"), words("--max-delete=5", "--exclude=*.o", "-z", "--bwlimit=5m", "-b", "--backup-dir=old"),
 			append([]string{"-D", "me@web2:/srv/www"}, words("-e", "ssh -i /etc/id -o UserKnownHostsFile=/etc/known")...),
 			append([]string{"-D", "rsync://nas/www"}, words("--password-file=/etc/secret")...)},
 	}
@@ -173,7 +174,7 @@ func samples() map[string][][]string {
 
 // keyless are options that lockstep takes, and that no key is for.
 func keyless() []string {
-	return []string{"mode", "config-file", "config-block", "config-block-inherits", "custom-signals", "gid", "privileged-uid", "privileged-gid", "sync-handler-gid", "help", "version", "lenient", "print-config", "full-initialsync", table.Recursive}
+	return []string{"mode", "config-file", "config-block", "config-block-inherits", "custom-signals", "gid", "privileged-uid", "privileged-gid", "help", "version", "lenient", "print-config", "full-initialsync", table.Recursive}
 }
 
 // becomes are the keys that an option sets, as compile does it.
@@ -277,7 +278,7 @@ func examplesTable(t *testing.T) string {
 }
 
 func laterTable() string {
-	text := header("clsync's", "refused by", "meanwhile")
+	text := header("clsync's", "refused by", "instead")
 	for _, l := range notYet() {
 		option, _, _ := strings.Cut(l.says, ":")
 		if mode, ok := strings.CutPrefix(l.says, "--mode: mode "); ok {

@@ -233,7 +233,7 @@ func (s maker) hooks() ([]Policy, error) {
 		if one.program == "" {
 			continue
 		}
-		h, err := host.InspectHook(one.program)
+		h, err := host.InspectHook(one.program, s.cfg.HandlerIDs)
 		if err != nil {
 			return nil, err
 		}
