@@ -1,0 +1,71 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"lockstep/internal/testenv"
+)
+
+// The examples with lockstep's own rsync on this host do what they say: each brings the
+// tree over as its rules have it, leaves what it says that it leaves, and ends with 0.
+func TestExamplesOfMirrors(t *testing.T) {
+	testenv.NeedRoot(t)
+	for _, c := range []struct {
+		name  string
+		paths []string // in place of SRC and DST
+		rules string
+		ends  bool     // by itself
+		there []string // on the target at last
+		gone  []string
+	}{
+		{name: "mirror.sh", paths: []string{"/srv/www", "SRC", "/backup/www", "DST"}, there: []string{"alice/.ssh/authorized_keys", "dontSync/f"}, gone: []string{"old"}},
+		{name: "mirror-faster.sh", paths: []string{"/srv/www", "SRC", "/backup/www", "DST"}, there: []string{"alice/.ssh/authorized_keys"}, gone: []string{"old"}},
+		{name: "mirror-at-once.sh", paths: []string{"/srv/www", "SRC", "/backup/www", "DST"}, there: []string{"alice/.ssh/authorized_keys"}, gone: []string{"old"}},
+		{name: "sample.sh", paths: []string{"mkdir -p testdir/from testdir/to", ":", "testdir/from", "SRC", "testdir/to", "DST", "rules/sample", "RULES"}, rules: "sample",
+			there: []string{"alice/.ssh/authorized_keys"}, gone: []string{"old", "dontSync"}},
+		{name: "authorized_keys.sh", paths: []string{"/mnt/master/home", "SRC", "/etc/clsync/rules/authorized_keys", "RULES", "/home", "DST"}, rules: "authorized_keys",
+			there: []string{"alice/.ssh/authorized_keys", "old"}, gone: []string{"alice/.bashrc", "dontSync/f"}},
+		{name: "atomic.sh", paths: []string{"/var/www_new", "SRC", "/var/www", "DST"}, ends: true, there: []string{"alice/.ssh/authorized_keys", "alice/.bashrc"}, gone: []string{"old"}},
+		{name: "show.sh", paths: []string{"/srv/www", "SRC", "/backup/www", "DST"}, ends: true, there: []string{"old"}, gone: []string{"alice"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := newMirror(t)
+			mkdir(t, m.src+"/alice", m.src+"/alice/.ssh", m.src+"/dontSync")
+			for _, path := range []string{m.src + "/alice/.ssh/authorized_keys", m.src + "/alice/.bashrc", m.src + "/dontSync/f", m.dst + "/old"} {
+				write(t, path, "x")
+			}
+			own := map[string]string{"SRC": m.src, "DST": m.dst, "RULES": filepath.Join(t.TempDir(), "rules")}
+			if c.rules != "" {
+				write(t, own["RULES"], example(t, "clsync/rules/"+c.rules))
+			}
+			var paths []string
+			for _, p := range c.paths {
+				if there, ok := own[p]; ok {
+					p = there
+				}
+				paths = append(paths, p)
+			}
+			run, more := clsync(t, words(t, c.name, paths...)...), []string{"--only-initialsync"}
+			if c.ends {
+				more = nil
+			}
+			if out, err := run(more...).CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			for _, path := range c.there {
+				if _, err := os.Lstat(m.dst + "/" + path); err != nil {
+					t.Error(err)
+				}
+			}
+			for _, path := range c.gone {
+				if _, err := os.Lstat(m.dst + "/" + path); err == nil {
+					t.Errorf("%s is there", path)
+				}
+			}
+		})
+	}
+}
