@@ -5,6 +5,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"lockstep/internal/testenv"
@@ -15,21 +16,22 @@ import (
 func TestExamplesOfMirrors(t *testing.T) {
 	testenv.NeedRoot(t)
 	for _, c := range []struct {
-		name  string
-		paths []string // in place of SRC and DST
-		rules string
-		ends  bool     // by itself
-		there []string // on the target at last
-		gone  []string
+		name    string
+		paths   []string // in place of SRC and DST
+		rules   string
+		ends    bool     // by itself
+		there   []string // on the target at last
+		gone    []string // not there
+		deleted []string // which was there before
 	}{
-		{name: "mirror.sh", paths: []string{"/srv/www", "SRC", "/backup/www", "DST"}, there: []string{"alice/.ssh/authorized_keys", "dontSync/f"}, gone: []string{"old"}},
-		{name: "mirror-faster.sh", paths: []string{"/srv/www", "SRC", "/backup/www", "DST"}, there: []string{"alice/.ssh/authorized_keys"}, gone: []string{"old"}},
-		{name: "mirror-at-once.sh", paths: []string{"/srv/www", "SRC", "/backup/www", "DST"}, there: []string{"alice/.ssh/authorized_keys"}, gone: []string{"old"}},
+		{name: "mirror.sh", paths: []string{"/srv/www", "SRC", "/backup/www", "DST"}, there: []string{"alice/.ssh/authorized_keys", "dontSync/f"}, deleted: []string{"old"}},
+		{name: "mirror-faster.sh", paths: []string{"/srv/www", "SRC", "/backup/www", "DST"}, there: []string{"alice/.ssh/authorized_keys"}, deleted: []string{"old"}},
+		{name: "mirror-at-once.sh", paths: []string{"/srv/www", "SRC", "/backup/www", "DST"}, there: []string{"alice/.ssh/authorized_keys"}, deleted: []string{"old"}},
 		{name: "sample.sh", paths: []string{"mkdir -p testdir/from testdir/to", ":", "testdir/from", "SRC", "testdir/to", "DST", "rules/sample", "RULES"}, rules: "sample",
-			there: []string{"alice/.ssh/authorized_keys"}, gone: []string{"old", "dontSync"}},
+			there: []string{"alice/.ssh/authorized_keys"}, deleted: []string{"old"}, gone: []string{"dontSync"}},
 		{name: "authorized_keys.sh", paths: []string{"/mnt/master/home", "SRC", "/etc/clsync/rules/authorized_keys", "RULES", "/home", "DST"}, rules: "authorized_keys",
 			there: []string{"alice/.ssh/authorized_keys", "old"}, gone: []string{"alice/.bashrc", "dontSync/f"}},
-		{name: "atomic.sh", paths: []string{"/var/www_new", "SRC", "/var/www", "DST"}, ends: true, there: []string{"alice/.ssh/authorized_keys", "alice/.bashrc"}, gone: []string{"old"}},
+		{name: "atomic.sh", paths: []string{"/var/www_new", "SRC", "/var/www", "DST"}, ends: true, there: []string{"alice/.ssh/authorized_keys", "alice/.bashrc"}, deleted: []string{"old"}},
 		{name: "show.sh", paths: []string{"/srv/www", "SRC", "/backup/www", "DST"}, ends: true, there: []string{"old"}, gone: []string{"alice"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -49,19 +51,32 @@ func TestExamplesOfMirrors(t *testing.T) {
 				}
 				paths = append(paths, p)
 			}
-			run, more := clsync(t, words(t, c.name, paths...)...), []string{"--only-initialsync"}
+			run := clsync(t, words(t, c.name, paths...)...)
 			if c.ends {
-				more = nil
-			}
-			if out, err := run(more...).CombinedOutput(); err != nil {
-				t.Fatalf("%v\n%s", err, out)
+				if out, err := run().CombinedOutput(); err != nil {
+					t.Fatalf("%v\n%s", err, out)
+				}
+			} else {
+				until(t, run(), m, "the first pass", func() bool {
+					for _, path := range c.there {
+						if _, err := os.Lstat(m.dst + "/" + path); err != nil {
+							return false
+						}
+					}
+					for _, path := range c.deleted {
+						if _, err := os.Lstat(m.dst + "/" + path); err == nil {
+							return false
+						}
+					}
+					return true
+				})
 			}
 			for _, path := range c.there {
 				if _, err := os.Lstat(m.dst + "/" + path); err != nil {
 					t.Error(err)
 				}
 			}
-			for _, path := range c.gone {
+			for _, path := range slices.Concat(c.gone, c.deleted) {
 				if _, err := os.Lstat(m.dst + "/" + path); err == nil {
 					t.Errorf("%s is there", path)
 				}
