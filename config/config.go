@@ -154,6 +154,7 @@ type Sync struct {
 	Recursive   bool     // of a directory that came, and of the whole source, it is told by one call
 	ForWhole    []string // the words of such a call; none: the mode's own
 	PlainLists  bool     // mode shell: lines of lists are paths alone
+	KeepLists   bool     // copies of its lists stay, for a person who looks for a fault
 	Changes     []string // fields of a file of which one must have changed for it to be told; none: it is told
 	IgnoreExit  []uint8  // its exit codes that are no failure
 	Network     bool     // it has the host's network

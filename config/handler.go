@@ -82,7 +82,7 @@ func (s Sync) Misfits(own func(key string) bool) []Misfit {
 	var out []Misfit
 	add := func(key, reason, advice string) { out = append(out, Misfit{key, reason, advice}) }
 	if !s.Handled() {
-		for _, key := range []string{"handler", "handler_user", "handler_args", "handler_recursive", "handler_recursive_args", "handler_plain_lists", "handler_changes", "ignore_exit_codes", "network", "handler_reads", "handler_writes"} {
+		for _, key := range []string{"handler", "handler_user", "handler_args", "handler_recursive", "handler_recursive_args", "handler_plain_lists", "handler_keep_lists", "handler_changes", "ignore_exit_codes", "network", "handler_reads", "handler_writes"} {
 			if own(key) {
 				add(key, "nothing would use it: the mode is "+ModeRsync, "remove it, or write a mode that has a handler")
 			}
@@ -132,6 +132,9 @@ func (s Sync) misfitWhole(own func(string) bool, add func(key, reason, advice st
 	}
 	if s.PlainLists && s.Mode != "shell" {
 		add("handler_plain_lists", "is about the lists of mode shell", "remove it")
+	}
+	if s.KeepLists && s.Mode == "so" {
+		add("handler_keep_lists", "is about files with lists, and mode so has none", "remove it")
 	}
 }
 

@@ -27,6 +27,7 @@ import (
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
 	"lockstep/runner/gate"
+	"lockstep/runner/keep"
 	"lockstep/runner/module"
 	"lockstep/runner/procs"
 	"lockstep/runner/same"
@@ -101,6 +102,14 @@ func (r *Runner) OwnNamespace() { r.procs.Alone = true }
 func (r *Runner) Gate(conn *os.File) {
 	r.gate.Witness = r.cfg.Witness
 	r.gate.Open(conn)
+}
+
+// Keep has copies of the lists that a handler gets stay in files.
+// Precondition: Serve has not been called.
+func (r *Runner) Keep(files []*os.File) {
+	if r.teller != nil {
+		r.teller.Kept = keep.New(files)
+	}
 }
 
 // Serve runs jobs until the helper closes the socket, then kills what still

@@ -99,6 +99,10 @@ func TestHandlerSockets(t *testing.T) {
 		{"listen", attack{"listen", []uint64{1, 1}}, false, false},
 		{"accept", attack{"accept4", []uint64{1, 0, 0, 0}}, false, false},
 		{"other options", attack{"setsockopt", []uint64{1, unix.IPPROTO_TCP, unix.TCP_ULP, 0, 0}}, false, false},
+		{"an interface's number", attack{"ioctl", []uint64{1, unix.SIOCGIFINDEX, 0}}, true, false},
+		{"all interfaces", attack{"ioctl", []uint64{1, unix.SIOCGIFCONF, 0}}, false, false},
+		{"an interface's address", attack{"ioctl", []uint64{1, unix.SIOCSIFADDR, 0}}, false, false},
+		{"an interface up or down", attack{"ioctl", []uint64{1, unix.SIOCSIFFLAGS, 0}}, false, false},
 		{"filters", attack{"setsockopt", []uint64{1, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, 0, 0}}, false, false},
 	} {
 		o := run(t, Table(HandlerNetwork, runtime.GOARCH), nil, v.confined, c.attempt.words(t)...)

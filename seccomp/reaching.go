@@ -26,6 +26,7 @@ func reaching() Set {
 		{Name: "sendmmsg", Who: "asks a name server for addresses of both kinds"},
 		{Name: "ioctl", If: when(eq(1, unix.TIOCINQ)), Who: "how long an answer is"},
 		{Name: "ioctl", If: when(eq(1, fionbio)), Who: "sockets that do not block"},
+		{Name: "ioctl", If: when(eq(1, unix.SIOCGIFINDEX)), Who: "the number of an interface by its name (if_nametoindex(3)): uftp, for each that this host has"},
 		{Name: "socket", If: when(eq(0, unix.AF_NETLINK), eq(2, unix.NETLINK_ROUTE)), Who: "which addresses this host has; to change them takes a right that it has not"},
 	}
 	for _, family := range []uint32{unix.AF_INET, unix.AF_INET6} {

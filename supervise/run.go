@@ -36,6 +36,7 @@ import (
 	"lockstep/supervise/fleet"
 	"lockstep/supervise/host"
 	"lockstep/supervise/jail"
+	"lockstep/supervise/kept"
 	"lockstep/supervise/mark"
 	"lockstep/supervise/proc"
 	"lockstep/supervise/reload"
@@ -267,7 +268,7 @@ func (s *service) lockRuntime() error {
 		return exit.Refuse(err)
 	}
 	s.later(lock.Release)
-	return nil
+	return kept.Clear(s.set.RuntimeDir)
 }
 
 func (s *service) checkKernel() error {
@@ -381,7 +382,7 @@ func (s *service) sealPrograms() error {
 		},
 	}
 	m := &s.host.Maker
-	m.Programs, m.Machine, m.Profile = programs, s.machine(), s.profile
+	m.Programs, m.Machine, m.Profile, m.RuntimeDir = programs, s.machine(), s.profile, s.set.RuntimeDir
 	m.Slots = slots.New(slots.Limits{
 		All: int(s.set.MaxJobs), PerHost: int(s.set.MaxJobsPerHost),
 		Passes:   runtime.NumCPU(), // a whole pass keeps a processor and the disks busy

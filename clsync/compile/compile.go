@@ -46,6 +46,7 @@ func Compile(o *options.Options, readFile func(path string) ([]byte, error)) (Re
 			c.words()
 			c.places()
 		}
+		c.keeps()
 		c.signature()
 		c.ids()
 		c.times()

@@ -107,7 +107,7 @@ func TestGolden(t *testing.T) {
 		"so":      "-H /NULL/ -W /srv/www -D /backup/www -M so -S /usr/local/lib/x.so -l lab -x 3",
 		"rsyncso": "-H /NULL/ -W /srv/www -D /backup/www -M rsyncso -S /usr/local/lib/x.so -R /etc/same.rules -- unused",
 		"simple":  "-H /NULL/ -W /srv/www -D /backup/www -M simple -S /bin/echo",
-		"whole":   "-H /NULL/ -W /srv/src -M shell -S /usr/local/lib/h.sh -l lab --have-recursive-sync --synclist-simplify -L /run/lists",
+		"whole":   "-H /NULL/ -W /srv/src -M shell -S /usr/local/lib/h.sh -l lab --have-recursive-sync --synclist-simplify -L /run/lists -U",
 		"equal":   "-H /NULL/ --modification-signature dev,ino,mode,uid,gid,rdev,size,atime,mtime " + least,
 		"alone":   "-H /NULL/ -W /srv/www -M shell -S /usr/local/lib/h.sh -l lab --modification-signature uid,gid",
 		"direct":  "-H /NULL/ -W /srv/www -D /backup/www -M direct -S /bin/cp --only-initialsync -- -a %INCLUDE-LIST% %destination-dir%/",
@@ -315,7 +315,6 @@ func TestRefused(t *testing.T) {
 		"-- %RSYNC-ARGS% -b --backup-dir=../old" + end:                   "--backup-dir=../old is no name of a directory in the target itself",
 		"-- %RSYNC-ARGS% -b --backup-dir /mnt/old" + end:                 "--backup-dir=/mnt/old is no name of a directory in the target itself",
 		"-- %RSYNC-ARGS% -b --suffix=.old" + end:                         `"--suffix=.old" is not on the list`,
-		"-M shell -S /h -U":                                              "--dont-unlink-lists: asks for lists that are kept",
 	} {
 		f["/blocks"] = "[default]\n[a]\n"
 		r, err := Compile(read(t, append(shell(least), shell(args)...), f), f.read)
@@ -355,6 +354,7 @@ func TestWarnings(t *testing.T) {
 		"-w 60 -t 1":         "--delay-sync: is the pause after a failure only",
 		"-w 1 -t 1":          "",
 		"-L /x":              "--lists-dir: has no effect here",
+		"-U":                 "--dont-unlink-lists: has no effect here: the lists of lockstep's rsync",
 		"-l 'a b'":           "--label: \"a b\" cannot be the name of a sync",
 		"-g staff":           "--gid: has no effect here",
 		"-Y stdout":          "--output: messages go to the standard error",

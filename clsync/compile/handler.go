@@ -123,6 +123,20 @@ func (c *compiler) wholes() {
 	}
 }
 
+// keeps has lists stay where a person finds them.
+func (c *compiler) keeps() {
+	const name = "dont-unlink-lists"
+	switch {
+	case !c.o.KeepLists:
+	case !byHandler(c.o):
+		c.warn(name, "has no effect here: the lists of lockstep's rsync go through pipes, and none is a file", "take it out")
+	case c.o.Mode == options.SO:
+		c.remark("--" + name + ": asks for nothing here: mode so has no lists")
+	default:
+		c.put("handler_keep_lists", "true", "copies of the newest 16 lists, in the directory lists of the runtime_dir above, until the next start; clsync kept all")
+	}
+}
+
 // ignored are the exit codes that are no failure.
 func (c *compiler) ignored() {
 	var codes []string

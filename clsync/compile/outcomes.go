@@ -107,7 +107,7 @@ func Outcomes() []Outcome {
 		{"ignore-exitcode", Useless, "no exit code ends lockstep; paths that failed are tried again", "take it out", func(x *options.Options) bool {
 			return !byHandler(x) && (len(x.IgnoreExitCodes) > 1 || len(x.IgnoreExitCodes) == 1 && x.IgnoreExitCodes[0] != 24)
 		}},
-		{"dont-unlink-lists", Refused, "lists that are kept as files", "take it out: a handler's lists are in the memory of its jail alone, and rsync's are no files; a handler can copy its list to a directory of handler_writes", func(x *options.Options) bool { return x.KeepLists }},
+		{"dont-unlink-lists", Mapped, "copies of a handler's newest lists stay, below lockstep's own directory", "", nil},
 		{"fts-experimental-optimization", Told, "", "", nil},
 		{"full-initialsync", Mapped, "a first pass over the whole tree, as without it; what the rules leave out is left out of it", "", nil},
 		{"only-initialsync", Mapped, "end when the target is in step", "", nil},

@@ -1,9 +1,7 @@
 package compile
 
 import (
-	"fmt"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"lockstep/clsync/toml"
@@ -32,27 +30,7 @@ func (c *compiler) quote(name, text string) string {
 	return quoted(text)
 }
 
-// quoted is a text in quotes: in plain ones where it has backslashes.
-func quoted(text string) string {
-	if strings.Contains(text, `\`) && !strings.ContainsFunc(text, func(r rune) bool { return r == '\'' || unicode.IsControl(r) }) {
-		return "'" + text + "'"
-	}
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range text {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case unicode.IsControl(r):
-			fmt.Fprintf(&b, `\u%04X`, r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
-}
+func quoted(text string) string { return toml.Quoted(text) }
 
 // write puts the text together.
 func (c *compiler) write() []byte {

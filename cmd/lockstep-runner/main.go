@@ -7,7 +7,10 @@
 package main
 
 import (
+	"maps"
 	"os"
+	"slices"
+	"strings"
 
 	"lockstep/internal/calm"
 	"lockstep/ipc"
@@ -48,10 +51,25 @@ func main() {
 		r.Gate(gate)
 	}
 
+	if lists := kept(fds); len(lists) > 0 {
+		r.Keep(lists)
+	}
+
 	if err := lock.Enter(fds["filter"]); err != nil {
 		lock.Fail("filter", err)
 	}
 	os.Exit(r.Serve())
+}
+
+// kept are the files for lists of a handler, in the order of their names.
+func kept(fds map[string]int) []*os.File {
+	var files []*os.File
+	for _, name := range slices.Sorted(maps.Keys(fds)) {
+		if strings.HasPrefix(name, "list-") {
+			files = append(files, os.NewFile(uintptr(fds[name]), name))
+		}
+	}
+	return files
 }
 
 // working says while jobs are under way.

@@ -26,6 +26,8 @@ func handlerKeys() []Key {
 			Help: "the words of such a call, with the same macros (default: those that clsync's mode has)", field: field.List(readWord(func(c *config.Config) *[]string { return &c.ForWhole }), func(c *config.Config) *[]string { return &c.ForWhole })},
 		{Name: "handler_plain_lists", Group: GroupHandler,
 			Help: "mode shell: lines of lists are paths alone", field: field.Bool(func(c *config.Config) *bool { return &c.PlainLists })},
+		{Name: "handler_keep_lists", Group: GroupHandler,
+			Help: "for a person who looks for a fault: leave copies of the handler's lists, the newest 16 of each target, in the directory lists of the runtime directory until the next start", field: field.Bool(func(c *config.Config) *bool { return &c.KeepLists })},
 		{Name: "handler_changes", Group: GroupHandler, Unit: "FIELD", List: true, Advice: "use words of lstat(2): " + either(config.ChangeFields()),
 			Help: "modes simple, direct, shell and so: a path that was told is told again only when one of these fields is another: whatever else changes is not followed", field: field.List(readChange, func(c *config.Config) *[]string { return &c.Changes })},
 		{Name: "ignore_exit_codes", Group: GroupHandler, Unit: "CODE", List: true, Advice: `write numbers from 1 to 255 in quotes: ["23"]`,

@@ -58,6 +58,10 @@ func (t *Teller) Job(kind ipc.JobKind, from io.Reader, h Host) (ipc.RunExited, e
 	left, err := t.Tell(kind, list, h.Over, d)
 	tellLeft(h, left)
 	t.tellUnsaid(h, before)
+	if t.unkept != nil {
+		h.Logf("<4>%v", t.unkept)
+		t.unkept = nil
+	}
 	switch {
 	case errors.Is(err, ErrEnded):
 		return d.all, nil

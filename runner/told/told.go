@@ -26,6 +26,7 @@ import (
 	"lockstep/ipc"
 	"lockstep/ipc/settings"
 	"lockstep/plugin/frame"
+	"lockstep/runner/keep"
 	"lockstep/runner/signature"
 )
 
@@ -78,6 +79,7 @@ func Options(c settings.Handler, program, source string) (handler.Options, error
 // Teller makes calls, of one job at a time: Turn has room for it.
 type Teller struct {
 	Turn chan struct{}
+	Kept *keep.Ring // where copies of lists stay; nil: nowhere. Precondition: set before the first job
 
 	c      settings.Handler
 	mode   handler.Mode
@@ -86,6 +88,7 @@ type Teller struct {
 	round  uint64 // jobs so far: CLSYNC_ITERATION
 	passed bool   // a whole pass was made
 	files  uint64
+	unkept error // of a list of which there is no copy; told once
 
 	memory *signature.Memory // nil: all is told
 	unsaid uint64            // paths that were not told, for what they look like
@@ -293,8 +296,7 @@ func (j *telling) one(r handler.Run) (err error) {
 		}
 	}()
 	for _, l := range r.Lists {
-		j.files++
-		path := filepath.Join(j.c.Lists, "list-"+strconv.FormatUint(j.files, 10))
+		path := filepath.Join(j.c.Lists, j.name(l.Content))
 		if err := write(path, l.Content); err != nil {
 			return j.caller.Lost(fmt.Errorf("a list for the handler: %w", err))
 		}
@@ -308,6 +310,19 @@ func (j *telling) one(r handler.Run) (err error) {
 		}
 	}
 	return j.caller.Call(c)
+}
+
+// name is that of a list for one call, and of its copy where one is kept.
+func (j *telling) name(content []byte) string {
+	if j.Kept != nil {
+		name, err := j.Kept.Put(content)
+		if err != nil {
+			j.unkept = err
+		}
+		return name
+	}
+	j.files++
+	return "list-" + strconv.FormatUint(j.files, 10)
 }
 
 // write makes a file that was not there: a name that another put in its place is

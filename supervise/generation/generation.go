@@ -61,6 +61,8 @@ type Maker struct {
 	Standby  *standby.File
 	Log      *slog.Logger
 	Calm     *calm.Collector // of this process
+
+	RuntimeDir string // where lists of handlers are kept; "": nowhere
 }
 
 // Plan is what one generation is for.
@@ -327,7 +329,11 @@ func (m *Maker) Runner(g *Generation, cfg config.Config, plan RunnerPlan) (p *pr
 	}
 	place := files.Take(g.places[plan.ID], nil)
 	delete(g.places, plan.ID)
-	p, err = m.runner(spec, plan.Label, told, filter, plan.Rights, place, proc.Donate("gate", theirs))
+	more, err := m.lists(cfg, plan, &files)
+	if err != nil {
+		return nil, errors.Join(err, gate.Close())
+	}
+	p, err = m.runner(spec, plan.Label, told, filter, plan.Rights, place, append(more, proc.Donate("gate", theirs))...)
 	if err != nil {
 		return p, errors.Join(err, gate.Close())
 	}

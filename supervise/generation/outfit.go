@@ -8,7 +8,26 @@ import (
 	"lockstep/supervise/brief"
 	"lockstep/supervise/host"
 	"lockstep/supervise/jail"
+	"lockstep/supervise/kept"
+	"lockstep/supervise/proc"
 )
+
+// lists are the files in which a runner keeps those of its handler, if that was asked
+// for; files closes them.
+func (m *Maker) lists(cfg config.Config, plan RunnerPlan, files *proc.Files) ([]sandbox.Donation, error) {
+	if !cfg.KeepLists {
+		return nil, nil
+	}
+	open, err := kept.Open(m.RuntimeDir, cfg.Name, int(plan.ID))
+	if err != nil {
+		return nil, err
+	}
+	var all []sandbox.Donation
+	for i, name := range kept.Names() {
+		all = append(all, proc.Donate(name, files.Take(open[i], nil)))
+	}
+	return all, nil
+}
 
 // outfit is what a runner is told, its jail and its filter.
 func (m *Maker) outfit(cfg config.Config, plan RunnerPlan) (settings.Runner, sandbox.Spec, seccomp.Role, error) {

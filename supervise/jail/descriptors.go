@@ -2,8 +2,10 @@ package jail
 
 import (
 	"fmt"
+	"slices"
 
 	"lockstep/ipc"
+	"lockstep/supervise/kept"
 )
 
 // Origin says how a process comes by a descriptor.
@@ -22,7 +24,8 @@ type Descriptor struct {
 	Name   string
 	Origin Origin
 	// Kinds are what it can be, as /proc shows it: socket, pipe, memfd, inotify,
-	// eventpoll and the like; file (of the jail; a directory as well); or a device's path.
+	// eventpoll and the like; file (of the jail; a directory as well); kept (of package kept, not
+	// of the jail); or a device's path.
 	Kinds     []string
 	PerTarget int    // so many for each target; 0: one in all
 	Any       bool   // as many as there is work
@@ -36,6 +39,7 @@ const (
 	WhenWatch    = "watch"    // of lockstep watch
 	WhenMirror   = "mirror"   // of any other command
 	WhenModule   = "module"   // a module is called
+	WhenKept     = "kept"     // lists of its handler are kept
 	WhenFanotify = "fanotify" // what hears of changes
 	WhenDnotify  = "dnotify"
 )
@@ -46,6 +50,7 @@ const (
 	KindPipe   = "pipe"
 	KindMemfd  = "memfd"
 	KindFile   = "file"
+	KindKept   = "kept"
 	kindPoll   = "eventpoll"
 	kindEvent  = "eventfd"
 )
@@ -62,7 +67,18 @@ func Descriptors(role string) []Descriptor {
 		{Name: "poller", Origin: Made, Kinds: []string{kindPoll}},
 		{Name: "wake-up of the poller", Origin: Made, Kinds: []string{kindEvent}},
 	}
-	return append(every, ofRole(role)...)
+	return slices.Concat(every, ofRole(role), lists(role))
+}
+
+// lists are what the runner of a handler keeps its lists in.
+func lists(role string) []Descriptor {
+	var all []Descriptor
+	if role == "runner" {
+		for _, name := range kept.Names() {
+			all = append(all, Descriptor{Name: name, Kinds: []string{KindKept}, When: WhenKept})
+		}
+	}
+	return all
 }
 
 func ofRole(role string) []Descriptor {

@@ -9,13 +9,13 @@ import (
 func TestDonates(t *testing.T) {
 	for role, names := range map[string]string{
 		"helper": "control config inotify filter root1", "worker": "helper status inotify filter rules output resolver",
-		"resolver": "fanotify worker filter root1 crossed1", "runner": "helper config filter gate", "gate": "clients supervisor config filter",
+		"resolver": "fanotify worker filter root1 crossed1", "runner": "helper config filter gate list-01 list-16", "gate": "clients supervisor config filter",
 	} {
 		if err := Donates(role, strings.Fields(names)...); err != nil {
 			t.Error(err)
 		}
 	}
-	for role, name := range map[string]string{"helper": "worker", "worker": "control", "resolver": "inotify", "runner": "lists", "nobody": "config"} {
+	for role, name := range map[string]string{"helper": "worker", "worker": "control", "resolver": "inotify", "runner": "lists", "helper ": "list-01", "nobody": "config"} {
 		if err := Donates(role, name); err == nil {
 			t.Errorf("%s is given %s", role, name)
 		}

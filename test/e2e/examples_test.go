@@ -4,7 +4,9 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -198,4 +200,64 @@ func TestExamplesForOtherHosts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The example with uftp brings files to a receiver, each under its path, at the start and
+// when they change. (By the address of one host: not every machine of a test has a way for
+// multicast.)
+func TestExampleOfUftp(t *testing.T) {
+	beside(t)
+	testenv.NeedTool(t, "uftp")
+	m := newMirror(t)
+	dir := t.TempDir()
+	port := udpPort(t)
+	receiver := exec.Command(testenv.NeedTool(t, "uftpd"), "-d", "-I", "lo", "-M", "239.255.20.1", "-p", port, "-D", m.dst, "-T", dir, "-x", "1")
+	var said bytes.Buffer
+	receiver.Stderr = &said
+	if err := receiver.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = receiver.Process.Kill()
+		_ = receiver.Wait()
+		if t.Failed() {
+			t.Logf("uftpd: %s", said.String())
+		}
+	})
+	if err := os.WriteFile(dir+"/h.sh", []byte(example(t, "handlers/uftp.sh", "-M 239.255.20.1", "-I lo -p "+port+" -M 127.0.0.1")), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	text := example(t, "handlers/uftp.toml", "/opt/global", m.src, "/usr/local/lib/lockstep/uftp.sh", dir+"/h.sh", "\"1s\"", "\"100ms\"", "\"5s\"", "\"100ms\"")
+	write(t, dir+"/x.toml", "[service]\nruntime_dir = \""+m.run+"\"\nstate_dir = \""+m.state+"\"\nlog_format = \"json\"\n"+text)
+	m.name = "global"
+	mkdir(t, m.src+"/d")
+	write(t, m.src+"/d/f", "x")
+	has := func(name, text string) func() bool {
+		return func() bool {
+			data, err := os.ReadFile(m.dst + "/" + name)
+			return err == nil && string(data) == text
+		}
+	}
+	m.launch("run", "-c", dir+"/x.toml")
+	m.await(0, "readiness", limit, m.isReady)
+	m.eventually("the file of the first pass", has("d/f", "x"))
+	write(t, m.src+"/d/f", "changed")
+	write(t, m.src+"/new name", "y")
+	m.eventually("the change", has("d/f", "changed"))
+	m.eventually("what came", has("new name", "y"))
+	m.stop()
+}
+
+// udpPort is a port of UDP that nobody has.
+func udpPort(t *testing.T) string {
+	t.Helper()
+	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, err := net.SplitHostPort(c.LocalAddr().String())
+	if err = errors.Join(err, c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return port
 }

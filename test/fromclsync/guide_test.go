@@ -162,6 +162,7 @@ func samples() map[string][][]string {
 		"quiet":                  {{"-q"}},
 		"have-recursive-sync":    {{"-M", "shell", "-S", "/h", "--have-recursive-sync"}},
 		"synclist-simplify":      {{"-M", "shell", "-S", "/h", "--synclist-simplify", "-L", "/l"}},
+		"dont-unlink-lists":      {{"-M", "shell", "-S", "/h", "-U"}},
 		"modification-signature": {{"--modification-signature", "*"}, {"-M", "shell", "-S", "/h", "--modification-signature", "uid,gid"}},
 		"socket":                 {{"-s", "/run/www.control"}},
 		"socket-mod":             {{"-s", "/run/www.control", "--socket-mod", "660"}},

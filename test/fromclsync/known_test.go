@@ -77,7 +77,7 @@ func defects() []defect {
 		{number: 31, was: "when its privileged half dies clsync goes on, copies nothing and cannot be stopped",
 			is: "a process that dies is started afresh, with those that depend on it, and nothing that it had is forgotten",
 			by: []string{"test/e2e TestKillAtRandom", "test/e2e TestKillSupervisor", "test/e2e TestKillOneSyncsWorker", "privileged TestWorkerGone"}},
-		{number: 32, was: "lists are files whose names can be guessed", is: "lists go through pipes and sealed memory; those of a handler are files that nobody outside its jail sees", shown: noListFiles, by: []string{"test/e2e TestSideBySide"}},
+		{number: 32, was: "lists are files whose names can be guessed", is: "lists go through pipes and sealed memory; those of a handler are files that nobody outside its jail sees, and copies of them (handler_keep_lists) root alone", shown: noListFiles, by: []string{"test/e2e TestSideBySide"}},
 		{number: 33, was: "blocks that inherit each other in a circle make it spin for ever", is: "the circle is told, with its line", shown: circlesAreTold,
 			by: []string{"clsync/options TestCycles"}},
 		{number: 34, was: "at its end children get SIGKILL without time to end",

@@ -410,12 +410,15 @@ func capacity(is policy.Policy) (rows []jail.Descriptor, any map[string]bool) {
 }
 
 // kind is what a descriptor is, where a name below the jail's mounts is a file.
-func kind(to string, s sandbox.Spec) string {
+func kind(to string, is policy.Policy) string {
 	k := strings.TrimSuffix(facts.Kind(to), " (deleted)")
 	if !strings.HasPrefix(k, "/") || strings.HasPrefix(k, "/dev/") {
 		return k
 	}
-	for _, b := range s.Binds {
+	if is.Kept != "" && strings.HasPrefix(k, is.Kept+"/") {
+		return jail.KindKept
+	}
+	for _, b := range is.Spec.Binds {
 		if k == b.Target || strings.HasPrefix(k, b.Target+"/") {
 			return jail.KindFile
 		}
@@ -427,7 +430,7 @@ func descriptors(p facts.Process, is policy.Policy, _ Around) Result {
 	rows, any := capacity(is)
 	var wrong []string
 	for _, to := range p.Holds {
-		k := kind(to, is.Spec)
+		k := kind(to, is)
 		at := slices.IndexFunc(rows, func(d jail.Descriptor) bool { return slices.Contains(d.Kinds, k) })
 		if at >= 0 {
 			rows = slices.Delete(rows, at, at+1)
@@ -447,7 +450,7 @@ func commandDescriptors(p facts.Process, is policy.Policy, _ Around) Result {
 	}
 	var wrong []string
 	for _, to := range p.Holds {
-		if k := kind(to, is.Spec); !slices.Contains(own, k) && k != "/" {
+		if k := kind(to, is); !slices.Contains(own, k) && k != "/" {
 			wrong = append(wrong, fmt.Sprintf("a descriptor beyond those declared: %s", escape.Name(short(to))))
 		}
 	}

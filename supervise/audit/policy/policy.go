@@ -24,6 +24,7 @@ import (
 	"lockstep/supervise/hook"
 	"lockstep/supervise/host"
 	"lockstep/supervise/jail"
+	"lockstep/supervise/kept"
 )
 
 // Policy is what one process is declared to be.
@@ -46,6 +47,7 @@ type Policy struct {
 	Held  bool // any of Trees may be missing: it is shown what is not held
 	// Trial is how the paths of both trees begin, when they are not known.
 	Trial string
+	Kept  string // directory of the files for a handler's lists; "": none are kept
 
 	// Of a runner: what its commands may be, and below which directories more.
 	Programs []string
@@ -191,8 +193,11 @@ func (s maker) runner(t config.Target) (Policy, error) {
 		if err != nil {
 			return p, err
 		}
-		when[jail.WhenModule] = s.cfg.CallsModule()
+		when[jail.WhenModule], when[jail.WhenKept] = s.cfg.CallsModule(), s.cfg.KeepLists
 		p = s.make(jail.HandlerRunner(s.machine, source, tree, h, rights), 1, when)
+		if s.cfg.KeepLists {
+			p.Kept = kept.Dir(s.cfg.RuntimeDir, s.cfg.Name)
+		}
 		p.Dirs, p.Programs = h.Dirs, []string{h.Program, jail.PluginPath}
 	case t.Remote():
 		kind := brief.Remote(t).Kind

@@ -52,7 +52,7 @@ func TestOf(t *testing.T) {
 	for _, p := range all {
 		names = append(names, p.String()+" in "+p.Prefix+p.Spec.Role)
 		for _, d := range p.Descriptors {
-			if d.When == jail.WhenFanotify || d.When == jail.WhenWatch || d.When == jail.WhenRules || d.When == jail.WhenModule {
+			if d.When == jail.WhenFanotify || d.When == jail.WhenWatch || d.When == jail.WhenRules || d.When == jail.WhenModule || d.When == jail.WhenKept {
 				t.Errorf("%s can have %s, which is of %s", p, d.Name, d.When)
 			}
 		}
