@@ -20,7 +20,13 @@ import (
 // in the directories of the host goes at the end: they have no option.
 func clsync(t *testing.T, words ...string) func(more ...string) *exec.Cmd {
 	t.Helper()
-	link := filepath.Join(t.TempDir(), "clsync")
+	return called(t, "clsync", words...)
+}
+
+// called is the same by another name of the program.
+func called(t *testing.T, name string, words ...string) func(more ...string) *exec.Cmd {
+	t.Helper()
+	link := filepath.Join(t.TempDir(), name)
 	if err := os.Symlink(program(t, "lockstep"), link); err != nil {
 		t.Fatal(err)
 	}
@@ -39,11 +45,14 @@ func clsync(t *testing.T, words ...string) func(more ...string) *exec.Cmd {
 	if found == nil {
 		t.Fatalf("no directory of its own:\n%s", text)
 	}
+	source := regexp.MustCompile(`(?m)^source = "(.*)"$`).FindSubmatch(text)
+	if source == nil {
+		t.Fatalf("no source:\n%s", text)
+	}
 	t.Cleanup(func() {
-		source := words[slices.Index(words, "-W")+1]
 		states, _ := filepath.Glob("/var/lib/lockstep/*.json") // of a handler without a target, by another name
 		for _, path := range states {
-			if text, err := os.ReadFile(path); err == nil && bytes.Contains(text, []byte(source+`"`)) {
+			if text, err := os.ReadFile(path); err == nil && bytes.Contains(text, append(slices.Clip(source[1]), '"')) {
 				_ = os.Remove(path)
 			}
 		}

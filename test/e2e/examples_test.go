@@ -36,19 +36,38 @@ func example(t *testing.T, name string, paths ...string) string {
 // words are those with which an example of examples/clsync calls lockstep clsync.
 func words(t *testing.T, name string, paths ...string) []string {
 	t.Helper()
+	calls := calls(t, name, paths...)
+	if len(calls) != 1 || calls[0][0] != "clsync" {
+		t.Fatalf("%s calls %q", name, calls)
+	}
+	return calls[0][1:]
+}
+
+// calls are the words of each call of lockstep, from clsync or the like on.
+func calls(t *testing.T, name string, paths ...string) (calls [][]string) {
+	t.Helper()
 	dir := t.TempDir()
 	write(t, dir+"/script", example(t, "clsync/"+name, paths...))
-	if err := os.WriteFile(dir+"/lockstep", []byte("#!/bin/sh\nprintf '%s\\n' \"$@\"\n"), 0o755); err != nil {
+	if err := os.WriteFile(dir+"/lockstep", []byte("#!/bin/sh\nprintf '%s\\n' \"$@\" >"+dir+"/call.$$\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "/bin/sh", dir+"/script")
 	cmd.Env = []string{"PATH=" + dir}
-	out, err := cmd.CombinedOutput()
-	lines := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
-	if err != nil || lines[0] != "clsync" {
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	return lines[1:]
+	files, err := filepath.Glob(dir + "/call.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		calls = append(calls, strings.Split(strings.TrimSuffix(string(text), "\n"), "\n"))
+	}
+	return calls
 }
 
 // until has an example's lockstep run until something is so.
