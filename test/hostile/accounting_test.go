@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/internal/testenv"
-	"lockstep/internal/testenv/daemon"
+	"lockstep/internal/testenv/observe"
 	"lockstep/test/churn"
 	"lockstep/test/compare"
 )
@@ -137,7 +137,7 @@ func accounting(t *testing.T, how mode, n, narrow int) {
 	if code := m.once(); (code == 0) != (sum.sockets+sum.long+sum.cannot == 0) {
 		t.Errorf("--once ends with %d though %s", code, sum)
 	}
-	_, control := m.log.Said()
+	_, control := m.log.Volume()
 	if control != 0 {
 		t.Errorf("%d control characters in the log", control)
 	}
@@ -155,7 +155,7 @@ func (a account) String() string {
 }
 
 // reported wants the state to count what was left out, exactly.
-func (a account) reported(state daemon.Record) error {
+func (a account) reported(state observe.Record) error {
 	if got, want := state.Num("skipped"), int64(a.sockets+a.cannot); got != want {
 		return fmt.Errorf("the state says %d skipped, want %d: %s", got, want, state)
 	}
@@ -270,7 +270,7 @@ func TestAccountNotices(t *testing.T) {
 			t.Errorf("%s is not noticed", what)
 		}
 	}
-	for _, state := range []daemon.Record{{"skipped": 0.0}, {"skipped": 2.0}, {"skipped": 1.0, "too_long": 1.0}} {
+	for _, state := range []observe.Record{{"skipped": 0.0}, {"skipped": 2.0}, {"skipped": 1.0, "too_long": 1.0}} {
 		if a.reported(state) == nil {
 			t.Errorf("%v is taken", state)
 		}

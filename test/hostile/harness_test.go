@@ -15,6 +15,7 @@
 package hostile
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"os"
@@ -28,7 +29,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/internal/testenv"
-	"lockstep/internal/testenv/daemon"
+	"lockstep/internal/testenv/observe"
 	"lockstep/test/compare"
 )
 
@@ -72,7 +73,7 @@ type mirror struct {
 	flags          []string
 	skip           func(rel string, kind uint32) bool
 
-	log   daemon.Log
+	log   observe.Log
 	cmd   *exec.Cmd
 	ended chan struct{} // closed after Wait
 	code  int
@@ -117,7 +118,7 @@ func (m *mirror) start(extra ...string) *mirror {
 		m.t.Fatalf("%v; run: make build", err)
 	}
 	go func() {
-		m.log.Follow(out)
+		m.log.Read(bufio.NewReaderSize(out, 1<<20))
 		_ = cmd.Wait() // its code says it
 		m.code = cmd.ProcessState.ExitCode()
 		close(ended)
@@ -174,10 +175,10 @@ func (m *mirror) once(extra ...string) int {
 }
 
 // await waits for a record.
-func (m *mirror) await(place int, what string, want func(daemon.Record) bool) daemon.Record {
+func (m *mirror) await(place int, what string, want func(observe.Record) bool) observe.Record {
 	m.t.Helper()
 	r, err := m.log.Await(place, limit, m.ended, want)
-	if errors.Is(err, daemon.ErrEnded) {
+	if errors.Is(err, observe.ErrExited) {
 		m.t.Fatalf("lockstep ended with code %d before %s", m.code, what)
 	}
 	if err != nil {
@@ -187,33 +188,23 @@ func (m *mirror) await(place int, what string, want func(daemon.Record) bool) da
 }
 
 // says accepts records that hold one of the words.
-func says(words ...string) func(daemon.Record) bool {
-	return func(r daemon.Record) bool {
-		text := r.String()
-		for _, w := range words {
-			if strings.Contains(text, w) {
-				return true
-			}
-		}
-		return false
-	}
-}
+func says(words ...string) func(observe.Record) bool { return observe.Says(words...) }
 
 // ready waits for the first pass.
 func (m *mirror) ready() *mirror {
 	m.t.Helper()
-	m.await(0, "readiness", func(r daemon.Record) bool { return strings.HasPrefix(r.Str("msg"), "ready: ") })
+	m.await(0, "readiness", func(r observe.Record) bool { return strings.HasPrefix(r.Str("msg"), "ready: ") })
 	m.equal()
 	return m
 }
 
 // report asks for the state.
-func (m *mirror) report() daemon.Record {
+func (m *mirror) report() observe.Record {
 	m.t.Helper()
 	for begin := time.Now(); ; {
 		at := m.log.Mark()
 		must(m.t, m.cmd.Process.Signal(syscall.SIGUSR1))
-		r := m.await(at, "state", func(r daemon.Record) bool { return strings.HasPrefix(r.Str("msg"), "state: ") })
+		r := m.await(at, "state", func(r observe.Record) bool { return strings.HasPrefix(r.Str("msg"), "state: ") })
 		if _, ok := r["verified"]; ok || time.Since(begin) > limit {
 			return r
 		}
@@ -223,7 +214,7 @@ func (m *mirror) report() daemon.Record {
 
 // inStep waits until it says that nothing is under way, and wants its verification to
 // have found nothing.
-func (m *mirror) inStep() daemon.Record {
+func (m *mirror) inStep() observe.Record {
 	m.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -243,7 +234,7 @@ func (m *mirror) inStep() daemon.Record {
 
 // equal waits until both trees are the same and it says that all is done; then they
 // still must be.
-func (m *mirror) equal() daemon.Record {
+func (m *mirror) equal() observe.Record {
 	m.t.Helper()
 	m.eventually("both trees are the same", func() error {
 		diff, err := m.differ()
@@ -286,9 +277,9 @@ func (m *mirror) eventually(what string, ok func() error) {
 }
 
 // role are the processes of a role, but for the trial's.
-func (m *mirror) role(name string) []daemon.Proc {
-	var out []daemon.Proc
-	for _, p := range daemon.Family(m.cmd.Process.Pid) {
+func (m *mirror) role(name string) []observe.Proc {
+	var out []observe.Proc
+	for _, p := range observe.Family(m.cmd.Process.Pid) {
 		if p.Role == name && !p.OfTrial() {
 			out = append(out, p)
 		}

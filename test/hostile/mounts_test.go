@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"lockstep/internal/testenv/daemon"
+	"lockstep/internal/testenv/observe"
 )
 
 // filled is a running mirror with something in it that could be deleted.
@@ -205,7 +205,7 @@ func TestDeletionsOfMost(t *testing.T) {
 	}
 	m.asNobody(gone...)
 	m.start()
-	m.await(0, "word of the deletions", func(r daemon.Record) bool { return says("accept-root", "held")(r) })
+	m.await(0, "word of the deletions", func(r observe.Record) bool { return says("accept-root", "held")(r) })
 	m.nothingGone(was)
 	m.stop()
 	if code := m.once("--max-delete-percent", "95"); code != 0 {

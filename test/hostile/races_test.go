@@ -21,7 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"lockstep/internal/testenv/daemon"
+	"lockstep/internal/testenv/observe"
 )
 
 // sentinel is what the secret holds, and the mirror never may.
@@ -197,7 +197,7 @@ func (w *waits) run(ctx context.Context, pid int) {
 	defer tick.Stop()
 	for since := map[int]time.Time{}; ctx.Err() == nil; <-tick.C {
 		now, waiting := time.Now(), map[int]time.Time{}
-		for _, p := range daemon.Family(pid) {
+		for _, p := range observe.Family(pid) {
 			if !waitsForPartner(p.PID) {
 				continue
 			}
