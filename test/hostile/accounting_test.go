@@ -108,15 +108,11 @@ func accounting(t *testing.T, how mode, n, narrow int) {
 	begin := time.Now()
 	all := m.created(seed, n, deep, narrow)
 	took := time.Since(begin)
-	var sum account
-	var why error
-	m.eventually("every name is accounted for", func() error {
-		sum, why = m.account(all, how)
-		return why
-	})
+	m.settles(all, how)
 	after := m.inStep()
-	if sum, why = m.account(all, how); why != nil {
-		t.Fatalf("when all is said to be done: %v", why)
+	sum, err := m.account(all, how)
+	if err != nil {
+		t.Fatalf("when all is said to be done: %v", err)
 	}
 	if err := sum.reported(after); err != nil {
 		t.Error(err)
@@ -143,8 +139,33 @@ func accounting(t *testing.T, how mode, n, narrow int) {
 	}
 }
 
+// settles waits until the account is right, as long as it changes.
+func (m *mirror) settles(all []made, how mode) {
+	m.t.Helper()
+	const patience = 30 * time.Second
+	for last, since := "", time.Now(); ; {
+		at := time.Now()
+		sum, err := m.account(all, how)
+		if err == nil {
+			return
+		}
+		if now := fmt.Sprint(sum.there, err); now != last {
+			last, since = now, at
+		}
+		if time.Since(since) > patience {
+			m.t.Fatalf("%d names are on the target, and nothing has changed for %v: %v", sum.there, patience, err)
+		}
+		select {
+		case <-m.ended:
+			m.t.Fatalf("lockstep ended with code %d: %v", m.code, err)
+		case <-time.After(20*time.Millisecond + 2*time.Since(at)): // reading must not be the load
+		}
+	}
+}
+
 // account is where the names that were made have gone.
 type account struct {
+	there                   int // entries of the target
 	synced, sockets, cannot int
 	long                    int // paths that are too long, told each
 	below                   int // what lies below one of those
@@ -193,7 +214,7 @@ func (m *mirror) account(all []made, how mode) (account, error) {
 
 // settle is the account itself.
 func settle(all []made, src, dst compare.Tree, how mode, told map[string]int) (account, error) {
-	var a account
+	a := account{there: len(dst)}
 	if len(src) != len(all) {
 		return a, fmt.Errorf("%d names are in the source, %d were made", len(src), len(all))
 	}
@@ -254,7 +275,7 @@ func TestAccountNotices(t *testing.T) {
 	how := modes()[0]
 	good := func() compare.Tree { return compare.Tree{"a": src["a"], "b": src["b"], "l": src["l"]} }
 	a, err := settle(all, src, good(), how, nil)
-	if want := (account{synced: 3, sockets: 1}); err != nil || a != want {
+	if want := (account{there: 3, synced: 3, sockets: 1}); err != nil || a != want {
 		t.Fatalf("%v, %v", a, err)
 	}
 	for what, spoil := range map[string]func(compare.Tree){
