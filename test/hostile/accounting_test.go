@@ -40,6 +40,7 @@ func modes() []mode {
 LC_ALL=C
 while IFS= read -r line; do
 	path=${line#sync * * }
+	[ ! -S "./$path" ] || continue # it is told of as what was there having gone
 	if [ -d "./$path" ] && [ ! -L "./$path" ]; then
 		mkdir -p "DST/$path" || exit 1
 	elif [ -e "./$path" ] || [ -L "./$path" ]; then
@@ -50,6 +51,7 @@ done <"$3"
 		{"simple", `#!/bin/bash
 LC_ALL=C
 path=${4#SRC}
+[ ! -S "$4" ] || exit 0
 if [ -d "$4" ] && [ ! -L "$4" ]; then
 	exec mkdir -p "DST/$path"
 elif [ -e "$4" ] || [ -L "$4" ]; then
