@@ -110,11 +110,17 @@ func holds(dir string) (n int, err error) {
 		return 0, err
 	}
 	defer root.Close()
-	return n, fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
+	top, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(top)
+	err = fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return nil // it has gone: the next look sees what is there then
 		}
-		fd, err := unix.Open(filepath.Join(dir, path), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		// A link may have taken the place of a directory above it, on the target as well.
+		fd, err := unix.Openat2(top, path, &unix.OpenHow{Flags: unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS})
 		if err != nil {
 			return nil
 		}
@@ -127,6 +133,7 @@ func holds(dir string) (n int, err error) {
 		}
 		return nil
 	})
+	return n, err
 }
 
 // twin is what a plain program gets that does the same beside lockstep: it looks at
