@@ -71,7 +71,7 @@ func TestAccounting(t *testing.T) {
 		return
 	}
 	for range 2 {
-		accounting(t, modes()[0], 10_000, 2500)
+		accounting(t, modes()[0], 10_000, 200)
 	}
 }
 
