@@ -75,7 +75,7 @@ test: test-deps build ## unit tests with the race detector, and a small share of
 	@echo "what a decision of rules about one path costs:"
 	@$(GO) test -run '^$$' -bench '^BenchmarkCost$$' -benchtime 100x ./rules/ordered | grep '^Benchmark'
 	LOCKSTEP_SCALE=small $(GO) test -count=1 -timeout 10m -tags escape ./test/escape
-	LOCKSTEP_SCALE=small $(GO) test -count=1 -timeout 10m -tags hostile -parallel $(BESIDE) ./test/hostile -run 'TestAccount|TestCanary|TestExchanges|TestBind|TestSpecial'
+	LOCKSTEP_SCALE=small $(GO) test -count=1 -timeout 10m -tags hostile -parallel $(BESIDE) ./test/hostile -run 'TestAccount|TestCanary|TestSecret|TestExchanges|TestBind|TestSpecial'
 	LOCKSTEP_SCALE=small $(GO) test -count=1 -p 1 -parallel $(BESIDE) -timeout 40m -tags e2e ./test/e2e ./test/unit
 
 test-long: test-deps build ## the whole end-to-end list, with the full numbers

@@ -378,3 +378,19 @@ func (a *arena) linksAreLinks() {
 		a.t.Errorf("%d links that stay, want 6", n)
 	}
 }
+
+// TestSecretIsNoticed: a file that holds the secret is found, at any depth, and one
+// behind a link is not.
+func TestSecretIsNoticed(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	must(t, os.MkdirAll(dir+"/a/b", 0o755))
+	for _, path := range []string{dir + "/f", dir + "/a/b/f", outside + "/f"} {
+		must(t, os.WriteFile(path, []byte(sentinel), 0o600))
+	}
+	must(t, os.WriteFile(dir+"/own", []byte("own"), 0o600))
+	must(t, os.Symlink(outside, dir+"/link"))
+	must(t, os.Symlink(outside+"/f", dir+"/a/link"))
+	if n, err := holds(dir); err != nil || n != 2 {
+		t.Errorf("%d files hold the secret (%v), want 2", n, err)
+	}
+}
