@@ -191,7 +191,7 @@ func (j *job) wait(pid int, end <-chan procs.Status) (procs.Status, ipc.End) {
 		defer timer.Stop()
 		deadline = timer.C
 	}
-	begin, nudges := time.Now(), nudge.Next(j.kind, 0)
+	begin, used, nudges := time.Now(), procs.Used(pid), nudge.Next(j.kind, 0)
 	if j.r.teller != nil {
 		nudges = nil // a handler is no rsync
 	}
@@ -209,8 +209,11 @@ func (j *job) wait(pid int, end <-chan procs.Status) (procs.Status, ipc.End) {
 		case s := <-end:
 			return s, why
 		case <-nudges:
-			j.send(pid, syscall.SIGCHLD)
-			nudges = nudge.Next(j.kind, time.Since(begin))
+			before, ran := used, time.Since(begin)
+			if used = procs.Used(pid); nudge.Due(j.kind, ran, used-before) {
+				j.send(pid, syscall.SIGCHLD)
+			}
+			nudges = nudge.Next(j.kind, ran)
 		case <-deadline:
 			ask(ipc.EndTimeout)
 		case <-stopped:

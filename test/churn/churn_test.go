@@ -119,3 +119,26 @@ func TestStress(t *testing.T) {
 		t.Errorf("%d directories, want %d: %v", len(seen), stressDirs, seen)
 	}
 }
+
+// Names are what is asked for: so many, no two the same, each one that a file can have.
+func TestNames(t *testing.T) {
+	for _, n := range []int{300, 4000} {
+		all := Names(7, n)
+		had, bytes := map[string]bool{}, map[byte]bool{}
+		for _, name := range all {
+			if had[name] || name == "" || name == "." || name == ".." || len(name) > 255 || strings.ContainsAny(name, "/\x00") {
+				t.Errorf("%+q", name)
+			}
+			had[name] = true
+			for i := range len(name) {
+				bytes[name[i]] = true
+			}
+		}
+		if len(all) != n || n > 2000 && len(bytes) != 254 {
+			t.Errorf("%d names of %d bytes, want %d of 254", len(all), len(bytes), n)
+		}
+	}
+	if got := len(orders("*?[]\\")); got != 5+20+60+120+120 {
+		t.Errorf("%d orders", got)
+	}
+}

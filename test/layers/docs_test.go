@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -139,6 +140,39 @@ func TestReadmeTargetsExist(t *testing.T) {
 	for _, m := range regexp.MustCompile(`\bmake ([a-z-]+)\b`).FindAllStringSubmatch(strings.ReplaceAll(read(t, "README.md"), "make sure", ""), -1) {
 		if !regexp.MustCompile(`(?m)^` + m[1] + `:.*## `).MatchString(makefile) {
 			t.Errorf("README.md says make %s, which does not exist", m[1])
+		}
+	}
+}
+
+// Every check of a hostile tree has a test, each test that is named exists, and each of
+// the suite's is named.
+func TestHostileTreeIsShown(t *testing.T) {
+	_, tests := names(t)
+	text := read(t, "docs/security/hostile.md")
+	row := regexp.MustCompile(`(?m)^\| (\d+) \|[^|]*\|([^|]*)\|([^|]*)\|$`)
+	var checks []string
+	for _, m := range row.FindAllStringSubmatch(text, -1) {
+		checks = append(checks, m[1])
+		if strings.TrimSpace(m[3]) == "" {
+			t.Errorf("check %s: nothing was seen", m[1])
+		}
+		for _, name := range regexp.MustCompile(`\bTest\w+`).FindAllString(m[2], -1) {
+			if !tests[name] {
+				t.Errorf("check %s names %s, which does not exist", m[1], name)
+			}
+		}
+	}
+	for i := 51; i <= 72; i++ {
+		if !slices.Contains(checks, strconv.Itoa(i)) {
+			t.Errorf("check %d has no row", i)
+		}
+	}
+	_, files := sources(t)
+	for _, f := range files {
+		for _, d := range f.ast.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && under(f.path, "test/hostile") && regexp.MustCompile(`^Test[A-Z][a-z]`).MatchString(fn.Name.Name) && fn.Name.Name != "TestMain" && !strings.Contains(text, fn.Name.Name) {
+				t.Errorf("docs/security/hostile.md does not name %s", fn.Name.Name)
+			}
 		}
 	}
 }

@@ -97,7 +97,7 @@ func TestProductLinksNoTestCode(t *testing.T) {
 // The comparer, the generators and the benchmark share no code with what they
 // test.
 func TestProofIsIndependent(t *testing.T) {
-	for _, p := range list(t, []string{"GOFLAGS=-tags=e2e"}, "./test/compare", "./test/churn", "./test/sidebyside", "./test/e2e", "./bench/...") {
+	for _, p := range list(t, []string{"GOFLAGS=-tags=e2e,hostile"}, "./test/compare", "./test/churn", "./test/sidebyside", "./test/e2e", "./test/hostile", "./internal/testenv/observe", "./bench/...") {
 		for _, dep := range slices.Concat(p.Deps, p.TestImports, p.XTestImports) {
 			if d, ours := own(dep); ours && !under(d, "test", "bench", "internal/testenv") {
 				t.Errorf("%s uses %s of the product", p.ImportPath, d)

@@ -126,10 +126,16 @@ var errBuild, errNone = errors.New("build"), errors.New("no tests")
 func tests(t *testing.T, dir string, m Mutant) (string, error) {
 	t.Helper()
 	binary := filepath.Join(dir, "mutant.test")
-	build := exec.Command("go", "test", "-vet=off", "-tags", "escape", "-c", "-o", binary, m.Package)
-	build.Dir = dir
-	if out, err := build.CombinedOutput(); err != nil {
-		return string(out), errBuild
+	builds := [][]string{{"go", "test", "-vet=off", "-tags", "escape,hostile", "-c", "-o", binary, m.Package}}
+	if m.Package == "./test/hostile" { // which runs what is installed
+		builds = append(builds, []string{"make", "build"})
+	}
+	for _, words := range builds {
+		build := exec.Command(words[0], words[1:]...)
+		build.Dir = dir
+		if out, err := build.CombinedOutput(); err != nil {
+			return string(out), errBuild
+		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*limit) // what hears of no time-out is killed
 	defer cancel()
