@@ -88,7 +88,7 @@ test-long: test-deps build ## the whole end-to-end list, with the full numbers
 escape: test-deps ## an attacker inside each confined program, act by act, against docs/security/escape-matrix.md (root)
 	LOCKSTEP_SCALE=full $(GO) test -count=1 -timeout 30m -v -tags escape ./test/escape
 
-faults: test-deps build ## 1,000 random kills, and more than twenty kinds of trouble, under a real lockstep (root, 20 minutes)
+faults: test-deps build ## 1,000 random kills, and more than twenty kinds of trouble, under a real lockstep (root, 10 minutes)
 	LOCKSTEP_SCALE=full $(GO) test -count=1 -timeout 60m -parallel $(BESIDE) -v -tags faults ./test/faults
 
 mutants: test-deps ## plant bugs, one at a time, and see that a test notices each (root, 5 minutes)

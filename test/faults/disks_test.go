@@ -3,6 +3,7 @@
 package faults
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -77,8 +78,8 @@ func disks() []fault {
 		{name: "audit trail's disk full, strict", flags: []string{"--audit", "strict"},
 			prepare: func(s *scene) { s.trail() },
 			happen: func(s *scene) string {
-				s.ballast(s.base + "/trail/ballast")
-				shown := s.changed("meanwhile", "no command is begun")
+				shown := s.fill("no command is begun")
+				s.put("meanwhile", "x")
 				if !strings.HasPrefix(s.report().Str("msg"), "state: ") || s.there("meanwhile") {
 					s.t.Error("a change was copied without a record")
 				}
@@ -88,9 +89,9 @@ func disks() []fault {
 		{name: "audit trail's disk full, best-effort", long: true, flags: []string{"--audit", "best-effort"},
 			prepare: func(s *scene) { s.trail() },
 			happen: func(s *scene) string {
-				s.ballast(s.base + "/trail/ballast")
-				shown := s.changed("meanwhile", "the audit trail cannot be written")
-				s.arrives("meanwhile", "made during the fault")
+				shown := s.fill("the audit trail cannot be written")
+				s.put("meanwhile", "x")
+				s.arrives("meanwhile", "x")
 				return shown
 			},
 			mend: func(s *scene) { s.gap() }},
@@ -144,6 +145,20 @@ func (s *scene) back() {
 func (s *scene) trail() {
 	s.small(s.base+"/trail", "size=256k,mode=700")
 	s.words = append(s.words, "--audit-dir", s.base+"/trail")
+}
+
+// fill has the disk of the trail full, and changes recorded until nothing fits any
+// more: a last record or two have room in what the trail's file has already.
+func (s *scene) fill(word string) string {
+	s.t.Helper()
+	at := s.Mark()
+	s.ballast(s.base + "/trail/ballast")
+	for i := 0; !s.hasSaid(at, word); i++ {
+		name := fmt.Sprintf("filling%03d", i)
+		s.put(name, "x")
+		s.until("a copy, or a full trail", func() bool { return s.there(name) || s.hasSaid(at, word) })
+	}
+	return s.said(at, word)
 }
 
 // gap makes room for the trail, and wants it to tell that something is missing.

@@ -20,7 +20,7 @@ import (
 // limits: what the kernel gives no more of.
 func limits() []fault {
 	return []fault{
-		{name: "too few inotify watches", alone: true, long: true, flags: []string{"--unwatched-every", "500ms"},
+		{name: "too few inotify watches", alone: true, long: true, flags: []string{"--unwatched-every", "1s"},
 			prepare: func(s *scene) { s.sysctl("fs.inotify.max_user_watches", "3") },
 			happen: func(s *scene) string {
 				shown := s.said(0, "max_user_watches")

@@ -113,7 +113,7 @@ func sick() []fault {
 			}},
 		{name: "a disk that hangs altogether", prepare: onDisk, mend: well, long: true,
 			happen: func(s *scene) string {
-				d := s.disk()
+				d, at := s.disk(), s.Mark()
 				d.Set(func(sickfs.Op, string) syscall.Errno {
 					d.failed.Add(1)
 					<-d.gate
@@ -121,7 +121,7 @@ func sick() []fault {
 				})
 				s.put("late", "x")
 				s.hit("is not answered")
-				return s.said(0, "did not answer", "does not answer", "timeout", "deadline", "took too long", "hangs")
+				return s.said(at, "does not answer", "did not answer")
 			}},
 	}
 }
