@@ -21,12 +21,16 @@ import (
 func limits() []fault {
 	return []fault{
 		{name: "too few inotify watches", alone: true, long: true, flags: []string{"--unwatched-every", "1s"},
-			prepare: func(s *scene) { s.sysctl("fs.inotify.max_user_watches", "3") },
 			happen: func(s *scene) string {
-				shown := s.said(0, "max_user_watches")
+				s.sysctl("fs.inotify.max_user_watches", "3")
+				at := s.Mark()
 				for i := range 5 {
-					s.put(fmt.Sprintf("d%02d/meanwhile", i), "x")
-					s.arrives(fmt.Sprintf("d%02d/meanwhile", i), "x")
+					must(s.t, os.Mkdir(fmt.Sprintf("%s/new%d", s.src, i), 0o755))
+				}
+				shown := s.said(at, "max_user_watches")
+				for i := range 5 {
+					s.put(fmt.Sprintf("new%d/meanwhile", i), "x")
+					s.arrives(fmt.Sprintf("new%d/meanwhile", i), "x")
 				}
 				return shown
 			},
