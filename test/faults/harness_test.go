@@ -4,10 +4,12 @@ package faults
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -41,6 +43,27 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(m.Run())
 	}
+	os.Exit(outside(inside))
+}
+
+// outside runs all of it in another process, and puts back the kernel's variables
+// however that one ends: a test that runs into its time does not.
+func outside(inside string) int {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT) // who is asked to end does so after the other one
+	before := map[string][]byte{}
+	names, _ := filepath.Glob("/proc/sys/fs/inotify/*")
+	for _, name := range names {
+		if value, err := os.ReadFile(name); err == nil {
+			before[name] = value
+		}
+	}
+	defer func() {
+		for name, value := range before {
+			if now, err := os.ReadFile(name); err == nil && !bytes.Equal(now, value) {
+				fmt.Fprintln(os.Stderr, "faults: put back", name, os.WriteFile(name, value, 0o644))
+			}
+		}
+	}()
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Env = append(os.Environ(), inside+"=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -49,11 +72,12 @@ func TestMain(m *testing.M) {
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit):
-		os.Exit(max(1, exit.ExitCode()))
+		return max(1, exit.ExitCode())
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "faults:", err)
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }
 
 // lockstep is a running one, and what it keeps in step.

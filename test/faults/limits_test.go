@@ -20,21 +20,6 @@ import (
 // limits: what the kernel gives no more of.
 func limits() []fault {
 	return []fault{
-		{name: "too few inotify watches", alone: true, long: true, flags: []string{"--unwatched-every", "1s"},
-			happen: func(s *scene) string {
-				s.sysctl("fs.inotify.max_user_watches", "3")
-				at := s.Mark()
-				for i := range 5 {
-					must(s.t, os.Mkdir(fmt.Sprintf("%s/new%d", s.src, i), 0o755))
-				}
-				shown := s.said(at, "max_user_watches")
-				for i := range 5 {
-					s.put(fmt.Sprintf("new%d/meanwhile", i), "x")
-					s.arrives(fmt.Sprintf("new%d/meanwhile", i), "x")
-				}
-				return shown
-			},
-			mend: undo},
 		{name: "no inotify instance", alone: true, flags: []string{"--poll-every", "300ms"},
 			prepare: func(s *scene) { s.sysctl("fs.inotify.max_user_instances", "0") },
 			happen: func(s *scene) string {
