@@ -76,6 +76,7 @@ test: test-deps build ## unit tests with the race detector, and a small share of
 	@$(GO) test -run '^$$' -bench '^BenchmarkCost$$' -benchtime 100x ./rules/ordered | grep '^Benchmark'
 	LOCKSTEP_SCALE=small $(GO) test -count=1 -timeout 10m -tags escape ./test/escape
 	LOCKSTEP_SCALE=small $(GO) test -count=1 -timeout 10m -tags hostile -parallel $(BESIDE) ./test/hostile -run 'TestAccount|TestCanary|TestSecret|TestExchanges|TestBind|TestSpecial'
+	LOCKSTEP_SCALE=small $(GO) test -count=1 -timeout 10m -parallel $(BESIDE) -tags faults -v ./test/faults
 	LOCKSTEP_SCALE=small $(GO) test -count=1 -p 1 -parallel $(BESIDE) -timeout 40m -tags e2e ./test/e2e ./test/unit
 
 test-long: test-deps build ## the whole end-to-end list, with the full numbers
@@ -83,13 +84,16 @@ test-long: test-deps build ## the whole end-to-end list, with the full numbers
 	LOCKSTEP_SCALE=full $(GO) test -count=1 -p 1 -parallel $(BESIDE) -timeout 180m -tags e2e -v ./test/e2e ./test/unit
 	LOCKSTEP_SCALE=full $(GO) test -count=1 -timeout 60m -v ./test/adversary
 	LOCKSTEP_SCALE=full $(GO) test -count=1 -timeout 10m -v -run TestMillionInputs ./seccomp
-	$(MAKE) escape hostile mutants reproduce
+	$(MAKE) escape mutants reproduce
 
 escape: test-deps ## an attacker inside each confined program, act by act, against docs/security/escape-matrix.md (root)
 	LOCKSTEP_SCALE=full $(GO) test -count=1 -timeout 30m -v -tags escape ./test/escape
 
 hostile: test-deps build ## an unprivileged user races the daemon in his own tree: 10,000 names twice, ten minutes of exchanges, mounts (root, 20 minutes)
 	LOCKSTEP_SCALE=full $(GO) test -count=1 -timeout 60m -parallel 1 -v -tags hostile ./test/hostile
+
+faults: test-deps build ## 1,000 random kills, and more than twenty kinds of trouble, under a real lockstep (root, 10 minutes)
+	LOCKSTEP_SCALE=full $(GO) test -count=1 -timeout 60m -parallel $(BESIDE) -v -tags faults ./test/faults
 
 mutants: test-deps ## plant bugs, one at a time, and see that a test notices each (root, 5 minutes)
 	$(GO) test -count=1 -timeout 60m -v -tags mutants -run TestScore ./test/mutants
@@ -115,7 +119,7 @@ bench-monitors: bench-deps build ## decoders and a million watched directories a
 lint: deps ## gofmt, go vet, staticcheck, and the rules of layers and sizes
 	@bad=$$(gofmt -l $$(find . -name .git -prune -o -name '*.go' -print)); [ -z "$$bad" ] || { echo "gofmt:"; echo "$$bad"; exit 1; }
 	$(GO) vet ./...
-	$(GO) vet -tags e2e,reproduce,mutants,escape,hostile ./test/...
+	$(GO) vet -tags e2e,reproduce,mutants,escape,hostile,faults ./test/...
 	CGO_ENABLED=0 $(GO) vet -tags unsplit ./bench/unsplit ./bench/decode
 	$(GO) vet -tags unsplit ./bench/...
 	$(GO) vet -tags tinybuffer ./monitor/... ./worker/pump/... ./resolver/...
@@ -125,7 +129,7 @@ lint: deps ## gofmt, go vet, staticcheck, and the rules of layers and sizes
 	$(GO) vet -tags twin ./sandbox/... ./seccomp/...
 	CGO_ENABLED=0 GOARCH=arm64 $(GO) vet ./cmd/lockstep-helper ./cmd/lockstep-worker ./cmd/lockstep-runner ./cmd/lockstep-resolver ./cmd/lockstep-gate
 	$(GO) run $(STATICCHECK) ./...
-	$(GO) run $(STATICCHECK) -tags e2e,reproduce,mutants,escape,hostile ./test/...
+	$(GO) run $(STATICCHECK) -tags e2e,reproduce,mutants,escape,hostile,faults ./test/...
 	$(GO) run $(STATICCHECK) -tags unsplit ./bench/...
 	$(GO) test ./test/layers
 
@@ -135,4 +139,4 @@ tcb: deps ## lines, requests and system calls of what is trusted, against their 
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help check-go deps test-deps build install unit sbom reproduce vuln unsplit run test test-long escape hostile mutants race fuzz bench-deps bench bench-monitors lint tcb clean
+.PHONY: help check-go deps test-deps build install unit sbom reproduce vuln unsplit run test test-long escape hostile faults mutants race fuzz bench-deps bench bench-monitors lint tcb clean

@@ -41,7 +41,7 @@ func TestRejected(t *testing.T) {
 	if got, err := Rejected(nil); err != nil || len(got) > 0 {
 		t.Errorf("no rules: %q %v", got, err)
 	}
-	if got, err := Rejected(rule("- /")); err != nil || !slices.Equal(got, []string{""}) {
+	if got, err := Rejected(rule("- /*")); err != nil || !slices.Equal(got, []string{""}) {
 		t.Errorf("all: %q %v", got, err)
 	}
 	for _, bad := range []string{"- *", "P /x", "- /a/**", "- /a*", "- x", "H /", "+ /x"} {

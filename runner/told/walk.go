@@ -28,7 +28,7 @@ func Rejected(rules []byte) ([]string, error) {
 				return nil, errors.New("an empty rule")
 			}
 			continue
-		case text == rsync.Exclude+"/":
+		case text == rsync.Exclude+rsync.Children:
 			out = append(out, "") // all: see package omit
 			continue
 		case strings.HasPrefix(text, rsync.Include+"/") && strings.HasSuffix(text, rsync.ItselfBelow):

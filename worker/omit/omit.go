@@ -29,7 +29,7 @@ type List struct {
 func (l *List) Leave(rel string, rules ...string) {
 	for slices.Contains(rules, "") && rel != "" {
 		rel = rel[:max(strings.LastIndexByte(rel, '/'), 0)]
-		rules = []string{rsync.Rule(rsync.Exclude, rel, rsync.Itself)}
+		rules = []string{whole(rel)}
 	}
 	for _, rule := range rules {
 		if rule == l.last && rule != "" {
@@ -44,7 +44,16 @@ func (l *List) Leave(rel string, rules ...string) {
 }
 
 // All leaves out the name itself with all that is below it.
-func (l *List) All(rel string) { l.Leave(rel, rsync.Rule(rsync.Exclude, rel, rsync.Itself)) }
+func (l *List) All(rel string) { l.Leave(rel, whole(rel)) }
+
+// whole leaves out a name with all that is below it; of the root itself, which no rule
+// can name, all that is in it.
+func whole(rel string) string {
+	if rel == "" {
+		return rsync.Exclude + rsync.Children
+	}
+	return rsync.Rule(rsync.Exclude, rel, rsync.Itself)
+}
 
 // Hide treats the name as missing in the source: it is deleted on the target.
 func (l *List) Hide(rel string) { l.Leave(rel, rsync.Rule(rsync.Hide, rel, rsync.Itself)) }
