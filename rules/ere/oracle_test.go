@@ -9,15 +9,18 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"lockstep/internal/testenv"
 )
 
 // library is regcomp(3) and regexec(3) of this machine, in a process of its own.
 type library struct {
-	t   *testing.T
-	in  *bufio.Writer
-	out *bufio.Reader
+	t    *testing.T
+	prog string
+	cmd  *exec.Cmd
+	in   *bufio.Writer
+	out  *bufio.Reader
 }
 
 func newLibrary(t *testing.T) *library {
@@ -27,26 +30,43 @@ func newLibrary(t *testing.T) *library {
 	if out, err := exec.Command(cc, "-O1", "-o", prog, "testdata/regcomp.c").CombinedOutput(); err != nil {
 		t.Fatalf("cc: %v: %s", err, out)
 	}
-	cmd := exec.Command(prog)
+	l := &library{t: t, prog: prog}
+	l.start()
+	t.Cleanup(func() { l.stop() })
+	return l
+}
+
+func (l *library) start() {
+	l.t.Helper()
+	cmd := exec.Command(l.prog)
 	cmd.Env = []string{"LC_ALL=C"}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
-		t.Fatal(err)
+		l.t.Fatal(err)
 	}
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		l.t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		l.t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = stdin.Close(); _ = cmd.Wait() })
-	return &library{t, bufio.NewWriter(stdin), bufio.NewReader(stdout)}
+	l.cmd, l.in, l.out = cmd, bufio.NewWriter(stdin), bufio.NewReader(stdout)
 }
+
+func (l *library) stop() {
+	_ = l.cmd.Process.Kill()
+	_ = l.cmd.Wait() // it was killed
+}
+
+// endless is the refusal of a question that the library does not answer: glibc goes
+// back and forth without end in some expressions, such as "([]a])?*{1,}(\\1)?".
+const endless = "no answer in time"
 
 // ask returns a 0 or 1 for each name, or the reason of a refusal.
 func (l *library) ask(expr string, names []string) (verdict, refusal string) {
 	l.t.Helper()
+	late := time.AfterFunc(10*time.Second, func() { _ = l.cmd.Process.Kill() })
 	all := append([]string{expr, strconv.Itoa(len(names))}, names...)
 	_, err := l.in.WriteString(strings.Join(all, "\x00") + "\x00")
 	if err == nil {
@@ -56,6 +76,11 @@ func (l *library) ask(expr string, names []string) (verdict, refusal string) {
 		l.t.Fatal(err)
 	}
 	line, err := l.out.ReadString('\n')
+	if !late.Stop() {
+		l.stop()
+		l.start()
+		return "", endless
+	}
 	if err != nil {
 		l.t.Fatalf("%q: the C library's process: %v", expr, err)
 	}
@@ -151,7 +176,7 @@ func TestAgainstLibrary(t *testing.T) {
 	seed := testenv.Number(t, "LOCKSTEP_SEED", rand.Uint64())
 	t.Logf("LOCKSTEP_SEED=%d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
-	both, refused, only := 0, 0, 0
+	both, refused, only, unanswered := 0, 0, 0, 0
 	for range rounds(8000) {
 		expr := randomExpr(r)
 		names := randomNames(r, 60)
@@ -163,6 +188,9 @@ func TestAgainstLibrary(t *testing.T) {
 		want, why := l.ask(expr, names)
 		x, err := Compile(expr)
 		switch {
+		case why == endless:
+			unanswered++
+			t.Logf("%q: %s", expr, why)
 		case why != "" && err == nil:
 			t.Fatalf("%q is accepted, the C library refuses it: %s", expr, why)
 		case why != "":
@@ -184,7 +212,7 @@ func TestAgainstLibrary(t *testing.T) {
 		}
 	}
 	t.Logf("%d accepted by both, %d refused by both, %d refused by us alone", both, refused, only)
-	if both == 0 || refused == 0 || only == 0 {
+	if both == 0 || refused == 0 || only == 0 || unanswered > 3 {
 		t.Error("the test has lost its force")
 	}
 }
