@@ -229,8 +229,13 @@ func TestSkipFirstPassChangedInTheWalk(t *testing.T) {
 func TestSkipFirstPassTellsWhatWaited(t *testing.T) {
 	m := newMirror(t)
 	m.skipping("--delay", "30m", "--max-delay", "1h")
-	write(t, m.src+"/waits", "x")
-	m.eventually("the change is heard of", func() bool { return m.report().num("queue") > 0 })
+	waits := ""
+	m.eventually("a change waits", func() bool { // one that comes as the walk ends is copied with what came in it
+		waits = fmt.Sprint("waits", m.mark())
+		write(t, m.src+"/"+waits, "x")
+		r := m.report()
+		return r.num("queue") > 0 && r.num("in_flight") == 0
+	})
 	m.signal(syscall.SIGTERM)
 	if code := m.wait(limit); code != 0 {
 		t.Errorf("exit code %d", code)
@@ -238,7 +243,7 @@ func TestSkipFirstPassTellsWhatWaited(t *testing.T) {
 	m.await(0, "the warning", limit, func(r record) bool {
 		return waiting.MatchString(r.String()) && says("which has no first pass: ask for a whole pass")(r)
 	})
-	if m.has("waits", "x") {
+	if m.has(waits, "x") {
 		t.Error("it was copied all the same: this shows nothing")
 	}
 }
