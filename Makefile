@@ -70,7 +70,7 @@ unsplit: deps ## the same engine in one process, to measure what the separation 
 run: build ## show the main job on a sample tree; make run SRC=… DST=… mirrors your own
 	@scripts/run
 
-test: test-deps build ## unit tests with the race detector, and a small share of the end-to-end suite (≤ 25 minutes)
+test: test-deps build ## unit tests with the race detector, and a small share of the end-to-end suite (≤ 20 minutes)
 	LOCKSTEP_SCALE=small $(GO) test -race -p $(BESIDE) -timeout 15m ./...
 	@echo "what a decision of rules about one path costs:"
 	@$(GO) test -run '^$$' -bench '^BenchmarkCost$$' -benchtime 100x ./rules/ordered | grep '^Benchmark'
