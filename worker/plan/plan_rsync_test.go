@@ -343,7 +343,7 @@ func TestRsync(t *testing.T) {
 func TestCollapse(t *testing.T) {
 	excludes := map[string][]string{"none": nil, "exact": {"*.tmp", "/cache/", "e/f"}}
 	for name, patterns := range excludes {
-		t.Run(name, func(t *testing.T) { randomChanges(t, rand.Uint64(), patterns, 4) })
+		t.Run(name, func(t *testing.T) { randomChanges(t, testenv.Number(t, "LOCKSTEP_SEED", rand.Uint64()), patterns, 4) })
 	}
 }
 
