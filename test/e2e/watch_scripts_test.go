@@ -257,10 +257,6 @@ func (s *watchScript) compared(t *testing.T, w *spy, monitor string, shell func(
 		shell(step)
 		thaw()
 		settled()
-		// What came with a tree is walked after its root, and may be later than the
-		// marks: another change of it then would be told as one with its coming.
-		pause(250 * time.Millisecond)
-		settled()
 	}
 	want := s.want(monitor)
 	heard := func(lines []string) []string {

@@ -140,6 +140,9 @@ func (p *Poller) Has(rel string) (entries int, listed bool) {
 	return 0, false
 }
 
+// Arriving says whether part of a directory's listing has come, and the rest has not.
+func (p *Poller) Arriving(rel string) bool { return p.parts && p.rel == rel }
+
 // Self says whether a directory's own time is to be told with its listing.
 func (p *Poller) Self(rel string) bool { return rel == "" || p.cfg.Own }
 

@@ -9,10 +9,10 @@ func (t *Tracker) Busy(rel string) bool {
 }
 
 // Again has a directory that is known already, with all below it, listed and
-// marked as if it were new.
-func (t *Tracker) Again(rel string) {
+// marked as if it were new: if it was listed, which no watch shows where there are none.
+func (t *Tracker) Again(rel string, listed bool) {
 	id := t.tree.Find(rel)
-	if t.kids = t.tree.Children(t.kids[:0], id); t.tree.WD(id) >= 0 || len(t.kids) > 0 {
+	if t.kids = t.tree.Children(t.kids[:0], id); listed || t.tree.WD(id) >= 0 || len(t.kids) > 0 {
 		t.request(id, wantDirty|wantDeep)
 		t.finish()
 	}
