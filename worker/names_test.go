@@ -57,7 +57,7 @@ var leavings = []struct {
 		}
 	}},
 	{"in a sweep", func(r *root, names []string) {
-		r.links.Walk()
+		r.links.Walk(true)
 		r.links.Set(names[0], 7, 2)
 		r.links.Sweep()
 	}},

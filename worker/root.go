@@ -322,7 +322,7 @@ func (r *root) beginPasses() bool {
 
 func (r *root) beginWalk() {
 	r.walking, r.walked = true, 0
-	r.links.Walk()
+	r.links.Walk(!slices.ContainsFunc(r.targets, func(t *deliver.Target) bool { return t.Pass != deliver.PassWaiting }))
 	r.special.Clear()
 	for _, rel := range slices.Concat(r.cfg.Mounts, r.unnamed()) {
 		r.omit.All(rel)

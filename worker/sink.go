@@ -14,6 +14,7 @@ import (
 	"lockstep/worker/account"
 	"lockstep/worker/deliver"
 	"lockstep/worker/doubt"
+	"lockstep/worker/links"
 	"lockstep/worker/phrase"
 	"lockstep/worker/plan"
 	"lockstep/worker/queue"
@@ -33,9 +34,7 @@ func (s *sink) Dirty(rel string, c track.Change, e *track.Entry) {
 		return // an event: the next whole pass copies it. What a listing marks it may not.
 	}
 	r.links.Changed(rel, queue.Change(c))
-	for _, t := range r.targets {
-		t.Queue.Add(rel, queue.Change(c), r.e.now)
-	}
+	links.Add(r.waiting, rel, queue.Change(c), r.e.now)
 }
 
 // Suspect is a directory below which a target may hold what was never there.
@@ -78,10 +77,11 @@ func (s *sink) Seen(rel string, e track.Entry, excluded bool) {
 	case walking && r.skips(kind):
 		r.omit.Hide(rel)
 	}
-	if ino, ok := r.links.Shared(rel); ok && ino != e.Ino && r.walking && kind != ipc.KindFile && kind != ipc.KindDir {
-		for _, t := range r.targets { // the pass that follows does not split it there
-			t.Queue.Add(rel, queue.Content, r.e.now)
-		}
+	if r.walking && kind >= ipc.KindLink && r.links.Parted(rel, e.Ino) {
+		// It is deleted, then made anew: else the pass would give what it was a name
+		// of, and so the others, its attributes.
+		r.omit.Hide(rel)
+		links.Add(r.waiting, rel, queue.Content, r.e.now)
 	}
 	r.learn(rel, &e)
 }

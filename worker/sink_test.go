@@ -3,6 +3,7 @@ package worker
 import (
 	"testing"
 
+	"lockstep/ipc"
 	"lockstep/rules/ordered"
 	"lockstep/worker/queue"
 	"lockstep/worker/track"
@@ -22,6 +23,29 @@ func TestUnheard(t *testing.T) {
 	dirty("a/listed", track.Content, &track.Entry{})
 	dirty("c/told", track.Content, nil)
 	for rel, want := range map[string]queue.Change{"a/told": 0, "a/listed": queue.Content, "c/told": queue.Content} {
+		if got := s.targets[0].Queue.Pending(rel); got != want {
+			t.Errorf("%s: %v waits, want %v", rel, got, want)
+		}
+	}
+}
+
+// Of names that shared an inode, one that left it unheard is deleted by the pass, and
+// made anew after it: so that the others keep their attributes.
+func TestPartsNames(t *testing.T) {
+	s, _ := newWorld(t)
+	for _, rel := range []string{"a", "b"} {
+		s.links.Share(rel, 7)
+	}
+	s.walking = true
+	s.links.Walk(true)
+	seen := (*sink)(s.root).Seen
+	link := func(ino uint64) track.Entry { return track.Entry{Kind: uint8(ipc.KindLink), Nlink: 1, Ino: ino} }
+	seen("a", link(8), false)
+	seen("b", link(7), false)
+	if rules, over := s.omit.Rules(); string(rules) != "H /a\x00" || over {
+		t.Errorf("the rules %q", rules)
+	}
+	for rel, want := range map[string]queue.Change{"a": queue.Content, "b": 0} {
 		if got := s.targets[0].Queue.Pending(rel); got != want {
 			t.Errorf("%s: %v waits, want %v", rel, got, want)
 		}

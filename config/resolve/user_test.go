@@ -1,8 +1,6 @@
 package resolve_test
 
 import (
-	"os/user"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -17,17 +15,7 @@ import (
 func TestResolveHandlerUser(t *testing.T) {
 	testenv.NeedRoot(t)
 	dir := resolve.Place(t)
-	daemon, err := user.Lookup("daemon")
-	if err != nil {
-		testenv.Lacks(t, "a user called daemon")
-	}
-	tty, err := user.LookupGroup("tty")
-	if err != nil {
-		testenv.Lacks(t, "a group called tty")
-	}
-	uid, _ := strconv.Atoi(daemon.Uid)
-	gid, _ := strconv.Atoi(daemon.Gid)
-	other, _ := strconv.Atoi(tty.Gid)
+	uid, gid, other := testenv.IDs(t, "daemon", "tty")
 	for _, c := range []struct {
 		text, worker, target, want string
 		ids                        config.IDs

@@ -4,9 +4,8 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"os"
-	"os/user"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -19,16 +18,7 @@ import (
 func TestHandlerUser(t *testing.T) {
 	beside(t)
 	testenv.NeedRoot(t)
-	daemon, err := user.Lookup("daemon")
-	if err != nil {
-		testenv.Lacks(t, "a user called daemon")
-	}
-	tty, err := user.LookupGroup("tty")
-	if err != nil {
-		testenv.Lacks(t, "a group called tty")
-	}
-	uid, _ := strconv.Atoi(daemon.Uid)
-	gid, _ := strconv.Atoi(tty.Gid)
+	uid, _, gid := testenv.IDs(t, "daemon", "tty")
 	can := map[string]bool{"read-source": true, "write-target": true, "scratch": true, "read-secret": false, "list-hidden": false, "write-roots": false, "chown": false, "chmod-roots": false}
 	for name, as := range map[string][]string{"user": {"--sync-handler-uid", "daemon", "--sync-handler-gid", "tty"}, "twin": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -87,7 +77,7 @@ cp --no-preserve=all ./f DST/f || exit 1
 			}
 			ids := "ids 0 0 0"
 			if as != nil {
-				ids = "ids " + daemon.Uid + " " + tty.Gid + " " + tty.Gid
+				ids = fmt.Sprintf("ids %d %d %d", uid, gid, gid)
 			}
 			m.await(0, ids, limit, says(ids))
 			clean(t, m.run, map[string]int{"supervisor": 1, "runner": 1, "unknown": 0})

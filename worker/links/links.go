@@ -31,6 +31,7 @@ type Index struct {
 
 	root   node
 	walk   uint32 // counts walks
+	all    bool   // it is for all targets
 	inos   map[uint64]*inode
 	names  int
 	shared map[string]uint64 // see Share
@@ -64,8 +65,9 @@ type node struct {
 // New makes an empty index.
 func New() *Index { return &Index{inos: map[uint64]*inode{}, shared: map[string]uint64{}} }
 
-// Walk begins a walk that shows all names again by Set. See Sweep.
-func (x *Index) Walk() { x.walk++ }
+// Walk begins a walk that shows all names again by Set, for all targets or some. See
+// Sweep and Parted.
+func (x *Index) Walk(all bool) { x.walk, x.all = x.walk+1, all }
 
 // Sweep ends the walk: names that were not set since it began are gone.
 func (x *Index) Sweep() {
@@ -106,11 +108,21 @@ func (x *Index) Share(rel string, ino uint64) {
 // maxShared bounds the memory of names that were shared.
 const maxShared = 1 << 16
 
-// Shared says whether a target may have rel as one of several names of an
-// inode, and which inode of the source that last was (0: not known).
-func (x *Index) Shared(rel string) (ino uint64, ok bool) {
-	ino, ok = x.shared[rel]
-	return ino, ok || x.full
+// Shared says whether a target may have rel as one of several names of an inode.
+func (x *Index) Shared(rel string) bool {
+	_, ok := x.shared[rel]
+	return ok || x.full
+}
+
+// Parted says whether a target may have rel, which is a name of inode ino, as one of
+// another inode, as far as that is remembered: if it is made anew on all targets, it
+// is not said again.
+func (x *Index) Parted(rel string, ino uint64) bool {
+	was, ok := x.shared[rel]
+	if ok = ok && was != ino; ok && x.all {
+		x.shared[rel] = ino
+	}
+	return ok
 }
 
 // Set notes that rel is a name of inode ino, which has nlink links. With fewer

@@ -16,6 +16,13 @@ type Waiting interface {
 	Add(rel string, c queue.Change, now time.Time)
 }
 
+// Add has the targets wait for a change.
+func Add(targets []Waiting, rel string, c queue.Change, now time.Time) {
+	for _, q := range targets {
+		q.Add(rel, c, now)
+	}
+}
+
 // share is one target's part in what is spread of an inode.
 type share struct {
 	ino    uint64

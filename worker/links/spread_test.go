@@ -121,7 +121,7 @@ func TestSpread(t *testing.T) {
 		case 9:
 			x.ForgetTree(rel[:1])
 		case 10:
-			x.Walk()
+			x.Walk(true)
 			for _, ino := range []uint64{1, 2, 3} {
 				for _, rel := range x.Names(ino) {
 					if r.IntN(4) > 0 {

@@ -22,7 +22,7 @@ func TestSweep(t *testing.T) {
 		}
 		told = append(told, fmt.Sprint(x.Names(ino)))
 	}
-	x.Walk()
+	x.Walk(true)
 	x.Set("b/1", 7, 2) // still there
 	x.Set("d/1", 7, 2) // new
 	x.Sweep()
@@ -37,9 +37,31 @@ func TestSweep(t *testing.T) {
 	if len(x.root.kids) != 2 {
 		t.Error("ways to nothing are left")
 	}
-	x.Walk()
+	x.Walk(true)
 	x.Sweep()
 	if x.Len() != 0 || len(x.inos) != 0 || x.root.kids != nil {
 		t.Error("not empty")
+	}
+}
+
+// A name that has left an inode is told of once, if that is for all targets; of one
+// that was never shared nothing is known.
+func TestParted(t *testing.T) {
+	x := New()
+	x.Share("a", 1)
+	x.Share("b", 1)
+	for i, step := range []struct {
+		all  bool
+		rel  string
+		ino  uint64
+		want bool
+	}{{true, "a", 1, false}, {false, "a", 2, true}, {true, "a", 2, true}, {true, "a", 2, false}, {true, "b", 1, false}, {true, "c", 3, false}} {
+		x.Walk(step.all)
+		if got := x.Parted(step.rel, step.ino); got != step.want {
+			t.Errorf("step %d: %+v: %v", i, step, got)
+		}
+		if step.rel != "c" && !x.Shared(step.rel) {
+			t.Errorf("step %d: %s is forgotten", i, step.rel)
+		}
 	}
 }

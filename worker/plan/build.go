@@ -220,7 +220,7 @@ func (p *Plan) split(w where, change queue.Change, entries []queue.Entry) {
 	if w.stat.Kind == ipc.KindFile || !forced(change) || p.opt.Keep {
 		return
 	}
-	if _, shared := p.idx.Shared(w.rel); !shared {
+	if !p.idx.Shared(w.rel) {
 		return
 	}
 	pr := addPrune(p.draft.clears, w.rel, entries)

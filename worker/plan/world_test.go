@@ -267,8 +267,12 @@ func (w *world) pass() {
 	w.wholes++
 	var list []byte
 	contents := w.q.Contents()
-	w.idx.Walk()
+	w.idx.Walk(true)
 	w.walk(func(rel string, st ipc.PathStat, excluded bool) {
+		if !excluded && st.Kind >= ipc.KindLink && w.idx.Parted(rel, st.Ino) {
+			list = append(list, rsync.Rule(rsync.Hide, rel, rsync.Itself)+"\x00"...)
+			w.q.Add(rel, queue.Content, w.now)
+		}
 		if !excluded && st.Kind != ipc.KindDir && st.Nlink > 1 {
 			w.idx.Set(rel, st.Ino, st.Nlink)
 			if st.Kind != ipc.KindFile {

@@ -140,8 +140,12 @@ func (p *Poller) Has(rel string) (entries int, listed bool) {
 	return 0, false
 }
 
-// Arriving says whether part of a directory's listing has come, and the rest has not.
-func (p *Poller) Arriving(rel string) bool { return p.parts && p.rel == rel }
+// Shown says whether (part of) a listing of a directory has come that nobody asks for
+// again; coming says that one is asked for or under way. Dnotify tells of a directory
+// before the one above it is compared, which tells that it is there.
+func (p *Poller) Shown(rel string, coming bool) bool {
+	return p.parts && p.rel == rel || p.dirs[rel] != nil && !coming
+}
 
 // Self says whether a directory's own time is to be told with its listing.
 func (p *Poller) Self(rel string) bool { return rel == "" || p.cfg.Own }

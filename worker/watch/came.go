@@ -49,7 +49,7 @@ func (r *Root) wants(rel string) {
 	case r.arrivals != nil:
 		r.arrivals.Want(rel)
 	default:
-		r.track.Again(rel, r.listedBefore(rel))
+		r.track.Again(rel, r.poll != nil && r.poll.Shown(rel, r.track.Busy(rel)))
 	}
 }
 

@@ -29,16 +29,5 @@ func (r *Root) startPoll() {
 // dirs lists every directory of the tree as it is now.
 func (r *Root) dirs() []string { return r.track.Tree().Paths(ipc.MaxRel - 1) }
 
-// listedBefore says whether (part of) a listing of a directory has come, and none is
-// under way that is still to begin. Dnotify tells that something changed in a
-// directory before the one above it is compared, which tells that it is there.
-func (r *Root) listedBefore(rel string) bool {
-	if r.poll == nil {
-		return false
-	}
-	_, listed := r.poll.Has(rel)
-	return r.poll.Arriving(rel) || listed && !r.track.Busy(rel)
-}
-
 // polls says whether rounds have begun; the walks come first.
 func (r *Root) polls() bool { return r.poll != nil && r.ready && len(r.asks.List) == 0 }
