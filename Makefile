@@ -84,7 +84,7 @@ test-long: test-deps build ## the whole end-to-end list, with the full numbers
 	LOCKSTEP_SCALE=full $(GO) test -count=1 -p 1 -parallel $(BESIDE) -timeout 180m -tags e2e -v ./test/e2e ./test/unit
 	LOCKSTEP_SCALE=full $(GO) test -count=1 -timeout 60m -v ./test/adversary
 	LOCKSTEP_SCALE=full $(GO) test -count=1 -timeout 10m -v -run TestMillionInputs ./seccomp
-	$(MAKE) escape mutants reproduce
+	$(MAKE) escape mutants reproduce hostile faults
 
 escape: test-deps ## an attacker inside each confined program, act by act, against docs/security/escape-matrix.md (root)
 	LOCKSTEP_SCALE=full $(GO) test -count=1 -timeout 30m -v -tags escape ./test/escape
