@@ -26,15 +26,15 @@ func Checks() []Check {
 		{"26, 27", "memory and threads without end", []string{"TestWorkerExhausts"}, "that the supervisor goes on is seen where it is killed at random (TestKillOneSyncsWorker)"},
 		{"28", "a worker that spins and does not read", nil, "nobody ends it: it holds up its own sync alone (TestOneSyncHeldOthersGoOn)"},
 		{"29", "filter against table, call by call", []string{"TestFilterEqualsTable"}, "random arguments go to a simulation of the kernel's machine, not to the kernel"},
-		{"30", "each rule of the tables is needed", []string{"TestEachRuleIsNeeded"}, "runners"},
+		{"30", "each rule of the tables is needed", []string{"TestEachRuleIsNeeded", "TestEachCallIsNeeded", "TestHelperNeedsEachRule", "TestEachNetworkRuleIsNeeded"}, "what handlers have beside a runner, which is for programs that nobody knows"},
 		{"49", "the helper's own list", []string{"TestHelperEscapes"}, ""},
 		{"50", "the helper's capabilities", []string{"TestCapabilities", "TestEveryThreadIsConfined"}, ""},
 		{"66, 67, 73, 75", "the jail of rsync", []string{"TestRunnerEscapes", "TestCommandIsConfined", "TestOnlyProgramAndLoaderAreExecutable", "TestRaceNeverLeaks"}, "58 of the list is a race: the latter"},
 		{"75, 83", "the jail of rsync and ssh; ssh's words", []string{"TestRemoteEscapes", "TestRemoteCommandIsConfined", "TestSSHHoldsNothing", "TestSSHOptions", "TestRemoteIgnoresUsersConfig"}, ""},
 		{"74, 76, 78", "arguments, environment, descriptors of the command", []string{"TestEnvironmentAndDirectory", "TestDescriptors"}, ""},
 		{"77", "what the supervisor's environment may hold", nil, "each variable of the list by itself: commands get an environment that is made from nothing (TestEnvironmentAndDirectory)"},
-		{"79–82", "a peer that lies, stalls, floods or ends in all ways", []string{"TestStalledPeerEnds", "TestOutputIsBounded", "TestRealFaults", "TestSSHRefuses"}, "79: no collection of packets against old faults of rsync's"},
+		{"79–82", "a peer that lies, stalls, floods or ends in all ways", []string{"TestStalledPeerEnds", "TestOutputIsBounded", "TestRealFaults", "TestSSHRefuses", "TestTwentyFaults"}, "79: rsync sends only, so that it reads no list of files, no filter and no attribute of a peer's"},
 		{"84", "a program that is exchanged", []string{"TestInspectRsync", "TestUpgradeWhileRunning"}, ""},
-		{"–", "handlers, modules, resolvers, gate", []string{"TestHandlerEscapes", "TestModuleEscapes", "TestModuleIsConfined", "TestResolverEscapes", "TestDnotifyEscapes", "TestGateEscapes"}, ""},
+		{"–", "handlers, modules, resolvers, gate", []string{"TestHandlerEscapes", "TestNetworkEscapes", "TestModuleEscapes", "TestModuleIsConfined", "TestResolverEscapes", "TestDnotifyEscapes", "TestGateEscapes"}, ""},
 	}
 }

@@ -33,6 +33,7 @@ func TestHelperEscapes(t *testing.T)   { attack(t, "helper", helper) }
 func TestRunnerEscapes(t *testing.T)   { attack(t, "runner", runner) }
 func TestRemoteEscapes(t *testing.T)   { attack(t, "remote", remote) }
 func TestHandlerEscapes(t *testing.T)  { attack(t, "command", command) }
+func TestNetworkEscapes(t *testing.T)  { attack(t, "networked", networked) }
 func TestModuleEscapes(t *testing.T)   { attack(t, "module", module) }
 func TestResolverEscapes(t *testing.T) { attack(t, "resolver", resolver) }
 func TestDnotifyEscapes(t *testing.T)  { attack(t, "dnotify", dnotify) }

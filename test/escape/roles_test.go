@@ -110,14 +110,23 @@ func remote(t *testing.T) *jailed {
 // command is a handler, a person's program, which makes the acts: the runner becomes
 // it, under its filter.
 func command(t *testing.T) *jailed {
+	return handler(t, config.Sync{Mode: "shell"}, seccomp.Handler)
+}
+
+// networked is one that has the host's network.
+func networked(t *testing.T) *jailed {
+	return handler(t, config.Sync{Mode: "shell", Network: true}, seccomp.HandlerNetwork)
+}
+
+func handler(t *testing.T, s config.Sync, table seccomp.Role) *jailed {
 	t.Helper()
-	body := build(t, "lockstep/test/escape/body")
-	h, err := host.InspectHandler(config.Sync{Mode: "shell", Handler: body})
+	s.Handler = build(t, "lockstep/test/escape/body")
+	h, err := host.InspectHandler(s)
 	must(t, err)
 	source, target := tree(t, planted(t)), tree(t, planted(t))
 	j := &jailed{spec: jail.HandlerRunner(jail.Machine{}, source, target, h, jail.Rights{}), become: h.Program}
 	j.world.Source, j.world.Target = source.Path, target.Path
-	return j.ran(t, settings.Runner{Program: h.Program, ProgDev: h.Dev, ProgIno: h.Ino, Source: source.Path, Target: target.Path}, seccomp.Handler)
+	return j.ran(t, settings.Runner{Program: h.Program, ProgDev: h.Dev, ProgIno: h.Ino, Source: source.Path, Target: target.Path}, table)
 }
 
 // module is the process in which a module's functions are called.

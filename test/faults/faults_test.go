@@ -58,7 +58,7 @@ type table struct {
 // table that is printed has a line for each.
 func TestTwentyFaults(t *testing.T) {
 	testenv.NeedRoot(t)
-	all, seen := slices.Concat(disks(), sick(), limits(), still(), remote(), clocks()), &table{}
+	all, seen := slices.Concat(disks(), sick(), limits(), still(), remote(), spoiled(), clocks()), &table{}
 	began := time.Now()
 	wanted := 0
 	t.Run("all", func(t *testing.T) {

@@ -21,6 +21,7 @@ type Relay struct {
 	listener net.Listener   // guarded by mu; nil while cut
 	conns    []*net.TCPConn // guarded by mu; both ends of each connection
 	accepted int            // guarded by mu
+	spoil    func() Spoiler // guarded by mu; nil: nothing is changed
 
 	all sync.WaitGroup // goroutines
 }
@@ -109,6 +110,16 @@ func (r *Relay) Hold() {
 	r.held = true
 }
 
+// Spoiler changes what comes from the far end of one connection, piece by piece.
+type Spoiler func([]byte) []byte
+
+// Spoil has a Spoiler of its own for each connection that comes from now on.
+func (r *Relay) Spoil(each func() Spoiler) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.spoil = each
+}
+
 // Restore ends Cut and Hold.
 func (r *Relay) Restore(t testing.TB) {
 	t.Helper()
@@ -171,8 +182,8 @@ func (r *Relay) lead(l net.Listener, client *net.TCPConn) {
 	}
 	server := far.(*net.TCPConn)
 	var both sync.WaitGroup
-	both.Go(func() { r.copy(server, client) })
-	both.Go(func() { r.copy(client, server) })
+	both.Go(func() { r.copy(server, client, nil) })
+	both.Go(func() { r.copy(client, server, r.spoiler()) })
 	both.Wait()
 	r.drop(client)
 	r.drop(server)
@@ -188,16 +199,30 @@ func (r *Relay) pass() (to string, ok bool) {
 	return r.to, !r.closed
 }
 
+// spoiler is that of a new connection, if there is one.
+func (r *Relay) spoiler() Spoiler {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.spoil == nil {
+		return nil
+	}
+	return r.spoil()
+}
+
 // copy copies one way, and passes the end on.
-func (r *Relay) copy(to, from *net.TCPConn) {
+func (r *Relay) copy(to, from *net.TCPConn, spoil Spoiler) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
 		if _, ok := r.pass(); !ok {
 			return
 		}
+		piece := buf[:n]
+		if n > 0 && spoil != nil {
+			piece = spoil(piece)
+		}
 		if n > 0 {
-			if _, err := to.Write(buf[:n]); err != nil {
+			if _, err := to.Write(piece); err != nil {
 				reset(from)
 				return
 			}
