@@ -45,7 +45,7 @@ func commandProcess() []Call {
 		{Name: "socketpair", If: when(eq(0, unix.AF_UNIX), stream(1)), Who: "connects sender and receiver; datagram sockets could be connected again, elsewhere"},
 		{Name: "dup2", Arch: AMD64, Who: "puts a socket at descriptor 0 or 1"},
 		{Name: "dup3", Arch: ARM64, Who: "puts a socket at descriptor 0 or 1"},
-		{Name: "dup", Who: "directory streams"},
+		{Name: "dup", Fallback: true, Who: "directory streams: other versions, and programs of handlers"},
 		{Name: "ioctl", If: when(eq(1, unix.TCGETS)), Fallback: true, Who: "whether a descriptor is a terminal: builds that ask although none is"},
 	}
 }
@@ -84,7 +84,7 @@ func commandFiles() []Call {
 func commandAttrs() []Call {
 	return []Call{
 		{Name: "fchmod", Who: "mode"},
-		{Name: "fchmodat", Who: "mode"},
+		{Name: "fchmodat", Fallback: true, Who: "mode, by a name: other versions, and programs of handlers"},
 		{Name: "fchown", Fallback: true, Who: "owner, of a file that is open: other versions"},
 		{Name: "fchownat", Who: "owner"},
 		{Name: "utimensat", Who: "times to the nanosecond"},
