@@ -36,8 +36,11 @@ func (r *root) startPoll() {
 }
 
 // listsAll says whether every entry of a directory is of interest: to leave out
-// what is excluded, or to compare it later.
-func (r *root) listsAll() bool { return r.poll != nil || !r.rules.Empty() }
+// what is excluded, to compare it later, or to know how much there is: where nobody can
+// count what a handler has, that tells a source that was emptied from one that was empty.
+func (r *root) listsAll() bool {
+	return r.poll != nil || !r.rules.Empty() || r.cfg.Tell != settings.TellNothing
+}
 
 // told applies an event that names its directory by its path.
 func (r *root) told(e monitor.PathEvent) {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"lockstep/ipc"
+	"lockstep/ipc/settings"
 	"lockstep/rules/ordered"
 	"lockstep/worker/queue"
 	"lockstep/worker/track"
@@ -49,5 +50,18 @@ func TestPartsNames(t *testing.T) {
 		if got := s.targets[0].Queue.Pending(rel); got != want {
 			t.Errorf("%s: %v waits, want %v", rel, got, want)
 		}
+	}
+}
+
+// Of what a handler has nobody can count: how much there is in the source must be known,
+// or one that was emptied looks like one that always was.
+func TestHandlersSourceIsCounted(t *testing.T) {
+	s, _ := newWorld(t)
+	if s.listsAll() {
+		t.Error("of a tree that rsync copies all is listed")
+	}
+	s.cfg.Tell = settings.TellPaths
+	if !s.listsAll() {
+		t.Error("of a handler's source not all is listed")
 	}
 }

@@ -283,6 +283,7 @@ func TestMaxIterationsTellsWhatWaits(t *testing.T) {
 	write(t, m.dst+"/go", "")
 	m.start("--max-iterations", "2", "--delay", "0", "--max-delay", "0")
 	m.eventually("a first pass", func() bool { _, err := os.Stat(m.dst + "/go"); return m.has("f", "1") && err != nil })
+	m.await(0, "word of the first call", limit, says("begun"))
 	at := m.mark()
 	write(t, m.src+"/f", "2")
 	m.await(at, "the second call", limit, says("begun"))
