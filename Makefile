@@ -79,12 +79,8 @@ test: test-deps build ## unit tests with the race detector, and a small share of
 	LOCKSTEP_SCALE=small $(GO) test -count=1 -timeout 10m -parallel $(BESIDE) -tags faults -v ./test/faults
 	LOCKSTEP_SCALE=small $(GO) test -count=1 -p 1 -parallel $(BESIDE) -timeout 40m -tags e2e ./test/e2e ./test/unit
 
-test-long: test-deps build ## the whole end-to-end list, with the full numbers
-	SIM_SEEDS=0:8000 $(GO) test -race -count=1 -p $(BESIDE) -timeout 30m ./...
-	LOCKSTEP_SCALE=full $(GO) test -count=1 -p 1 -parallel $(BESIDE) -timeout 180m -tags e2e -v ./test/e2e ./test/unit
-	LOCKSTEP_SCALE=full $(GO) test -count=1 -timeout 60m -v ./test/adversary
-	LOCKSTEP_SCALE=full $(GO) test -count=1 -timeout 10m -v -run TestMillionInputs ./seccomp
-	$(MAKE) escape mutants reproduce hostile faults
+test-long: test-deps build ## all tests with the full numbers, and how long each part took; LONG="hostile faults" takes some parts (two hours)
+	@GO=$(GO) BESIDE=$(BESIDE) scripts/long
 
 escape: test-deps ## an attacker inside each confined program, act by act, against docs/security/escape-matrix.md (root)
 	LOCKSTEP_SCALE=full $(GO) test -count=1 -timeout 30m -v -tags escape ./test/escape
