@@ -11,6 +11,16 @@ func Within(path, dir string) bool {
 	return len(path) >= len(dir) && path[:len(dir)] == dir && (len(path) == len(dir) || path[len(dir)] == '/')
 }
 
+// Covers says whether a path, or a directory above it, is among those of a map.
+func Covers[T any](m map[string]T, rel string) bool {
+	for at := range m {
+		if Within(rel, at) {
+			return true
+		}
+	}
+	return false
+}
+
 // Cut removes a path and all below it.
 func Cut[T any](m map[string]T, rel string) {
 	for at := range m {

@@ -196,6 +196,9 @@ func (r *Root) arrived(rel string, kind uint8, cookie uint32) {
 			defer r.swapped(r.untold.rel, rel)
 		}
 		r.landed = rel
+		if kind == listing.KindDir && below.Covers(r.doubted, rel) {
+			r.gone(rel, kind) // what it replaces was empty, which not every line before it says
+		}
 		r.appeared(rel, kind, true)
 		return
 	}

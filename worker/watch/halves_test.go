@@ -109,3 +109,29 @@ func TestReplacedThenRemoved(t *testing.T) {
 	r.settle(5 * time.Second)
 	r.want(at, "delete f", "delete g")
 }
+
+// A directory loses a name between the halves of its rename, and then another one comes
+// in its place: that the first one has gone is told before, with what it was said to have.
+func TestReplacedAfterItChangedBetweenTheHalves(t *testing.T) {
+	r := newRig(t, 1, inotify())
+	outside := t.TempDir()
+	if err := os.MkdirAll(outside+"/d/y", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r.mkdir("a")
+	r.write("a/x", "")
+	r.start()
+	at := r.want(0)
+	r.rename("a", "b")
+	r.remove("b/x")
+	if err := unix.Rename(outside+"/d", r.path("b")); err != nil { // os.Rename replaces no directory
+		t.Fatal(err)
+	}
+	r.shuffle(func(all []monitor.Event) []monitor.Event {
+		gone := func(e monitor.Event) bool { return string(e.Name) == "x" }
+		i := slices.IndexFunc(all, gone)
+		return slices.Insert(slices.DeleteFunc(slices.Clone(all), gone), 1, all[i])
+	})
+	r.settle(time.Second)
+	r.want(at, "move b a", "delete b", "create b", "create b/y", "rescan b")
+}
