@@ -44,7 +44,7 @@ while IFS= read -r line; do
 	if [ -d "./$path" ] && [ ! -L "./$path" ]; then
 		mkdir -p "DST/$path" || exit 1
 	elif [ -e "./$path" ] || [ -L "./$path" ]; then
-		cp -a "./$path" "DST/$path" || exit 1
+		cp -aT --remove-destination "./$path" "DST/$path" || exit 1
 	fi
 done <"$3"
 `, 10, func(rel string) bool { return strings.Contains(rel, "\n") }},
@@ -55,7 +55,7 @@ path=${4#SRC}
 if [ -d "$4" ] && [ ! -L "$4" ]; then
 	exec mkdir -p "DST/$path"
 elif [ -e "$4" ] || [ -L "$4" ]; then
-	exec cp -a "$4" "DST/$path"
+	exec cp -aT --remove-destination "$4" "DST/$path"
 fi
 `, 20, never},
 	}
