@@ -2,6 +2,7 @@ package plan
 
 import (
 	"slices"
+	"strings"
 
 	"lockstep/ipc"
 	"lockstep/worker/queue"
@@ -93,6 +94,12 @@ func (p *Plan) build() {
 	p.pack()
 }
 
+// maxDirs is how many directories a path in a list may have above it: rsync 3.5.0 takes
+// no more than 64 where it confines a list to the source (--confine-root).
+const maxDirs = 60
+
+func tooDeep(rel string) bool { return strings.Count(rel, "/") > maxDirs }
+
 // place decides what one entry needs. own says that it is the batch's: else it
 // is a name that went along, and nobody waits for it.
 func (p *Plan) place(e queue.Entry, own bool) {
@@ -136,6 +143,8 @@ func (p *Plan) place(e queue.Entry, own bool) {
 	switch {
 	case p.opt.Tell != TellNothing:
 		p.tell(e, w, change, entries)
+	case tooDeep(w.rel):
+		d.whole = true
 	case p.excluded(w, change, entries):
 	case w.missing:
 		p.absent(e, w, change, entries)
@@ -316,6 +325,7 @@ func (p *Plan) complete(g *group) {
 		w, v := p.top(name)
 		if v == settled && w.rel == name && !w.missing && w.stat.Ino == g.ino && w.stat.Kind != ipc.KindDir {
 			g.names = append(g.names, name)
+			d.whole = d.whole || tooDeep(name)
 		}
 	}
 	if !p.idx.Complete(g.ino, p.nlink[g.ino]) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"lockstep/ipc"
+	"lockstep/worker/links"
 	"lockstep/worker/queue"
 
 	"golang.org/x/sys/unix"
@@ -148,6 +149,27 @@ func TestPruneBelowNew(t *testing.T) {
 					t.Error("nothing was pruned")
 				}
 			})
+		}
+	}
+}
+
+// What lies below more directories than rsync takes in a list needs a whole pass; a
+// handler is told of it.
+func TestBelowManyDirectories(t *testing.T) {
+	for _, c := range []struct {
+		dirs int
+		tell Telling
+		want bool
+	}{{60, TellNothing, false}, {61, TellNothing, true}, {200, TellNothing, true}, {200, TellPaths, false}} {
+		rel := strings.Repeat("n/", c.dirs) + "f"
+		p := New([]queue.Entry{{Rel: rel, Change: queue.Content}}, Options{Tell: c.tell}, links.New())
+		for need := p.Need(); len(need) > 0; need = p.Need() {
+			for _, r := range need {
+				p.Feed(r, ipc.PathStat{Kind: ipc.KindFile, Nlink: 1, Ino: 7})
+			}
+		}
+		if p.Whole() != c.want {
+			t.Errorf("below %d directories: %v", c.dirs, p.Whole())
 		}
 	}
 }
