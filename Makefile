@@ -79,7 +79,7 @@ test: test-deps build ## unit tests with the race detector, and a small share of
 	LOCKSTEP_SCALE=small $(GO) test -count=1 -timeout 10m -parallel $(BESIDE) -tags faults -v ./test/faults
 	LOCKSTEP_SCALE=small $(GO) test -count=1 -p 1 -parallel $(BESIDE) -timeout 40m -tags e2e ./test/e2e ./test/unit
 
-test-long: test-deps build ## all tests with the full numbers, and how long each part took; LONG="hostile faults" takes some parts (two hours)
+test-long: test-deps build ## all tests with the full numbers, and how long each part took; LONG="hostile faults" takes some parts (two and a half hours)
 	@GO=$(GO) BESIDE=$(BESIDE) scripts/long
 
 escape: test-deps ## an attacker inside each confined program, act by act, against docs/security/escape-matrix.md (root)

@@ -217,11 +217,11 @@ func (r *Relay) copy(to, from *net.TCPConn, spoil Spoiler) {
 		if _, ok := r.pass(); !ok {
 			return
 		}
-		piece := buf[:n]
-		if n > 0 && spoil != nil {
-			piece = spoil(piece)
-		}
 		if n > 0 {
+			piece := buf[:n]
+			if spoil != nil {
+				piece = spoil(piece)
+			}
 			if _, err := to.Write(piece); err != nil {
 				reset(from)
 				return

@@ -26,4 +26,7 @@ func TestCovers(t *testing.T) {
 			t.Errorf("%q: %t", rel, !want)
 		}
 	}
+	if root := map[string]bool{"": true}; !Covers(root, "a/b") || !Covers(root, "") {
+		t.Error("the root is not above all")
+	}
 }
