@@ -38,7 +38,7 @@ func wideTree(t *testing.T, root string, n int) {
 // namesOf is what a reader knows who looked before.
 func namesOf(t *testing.T, root string) *names {
 	t.Helper()
-	n := &names{types: map[string]string{}, doubts: map[string]bool{}}
+	n := newNames()
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if rel := strings.TrimPrefix(strings.TrimPrefix(path, root), "/"); err == nil && rel != "" {
 			n.types[rel] = map[bool]string{true: "dir", false: "file"}[d.IsDir()]

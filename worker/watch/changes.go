@@ -140,12 +140,16 @@ func (r *Root) note(rel string, kind uint8) uint64 {
 // appeared: there is a new name, unless a listing was faster, or over another one.
 func (r *Root) appeared(rel string, kind uint8, over bool) {
 	r.replaced(rel)
-	if !r.announce(rel, kind) {
-		return
+	if !r.announce(rel, kind) && !(over && kind != listing.KindDir) {
+		return // a listing may also have shown what this replaced
 	}
 	if kind == listing.KindDir {
 		r.isNew(rel)
 	}
+	r.created(rel, kind, over)
+}
+
+func (r *Root) created(rel string, kind uint8, over bool) {
 	r.change(tell.Event{Op: tell.Create, Kind: kind, Rel: rel, Over: over, Seq: r.note(rel, kind)})
 }
 
@@ -196,16 +200,15 @@ func (r *Root) arrived(rel string, kind uint8, cookie uint32) {
 			defer r.swapped(r.untold.rel, rel)
 		}
 		r.landed = rel
-		if kind == listing.KindDir && below.Covers(r.doubted, rel) {
-			r.gone(rel, kind) // what it replaces was empty, which not every line before it says
-		}
 		r.appeared(rel, kind, true)
 		return
 	}
 	defer r.swapped(d.rel, rel)
 	r.replaced(rel)
 	if !r.announce(rel, kind) { // a listing was faster, and has told of it as new
-		r.gone(d.rel, d.kind)
+		if r.gone(d.rel, d.kind); kind != listing.KindDir {
+			r.created(rel, kind, true) // or of what it replaced
+		}
 		return
 	}
 	if r.arrivals != nil {

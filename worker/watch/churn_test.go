@@ -40,13 +40,25 @@ type names struct {
 
 func newNames() *names { return &names{types: map[string]string{}, doubts: map[string]bool{}} }
 
+// holds says whether the copy has anything below a path.
+func (n *names) holds(dir string) bool {
+	for at := range n.types {
+		if strings.HasPrefix(at, dir+"/") {
+			return true
+		}
+	}
+	return false
+}
+
 // apply takes one line.
 func (n *names) apply(e change) {
 	kind, there := n.types[e.Path]
 	odd := false
 	switch e.Op {
 	case "create":
-		odd = there && n.strict
+		// What comes with a rename may replace what was there: a file, or an empty
+		// directory; and of what a listing has shown it may be what came.
+		odd = there && (n.strict && e.Type == "dir" || kind != "" && e.Type != "" && (kind == "dir") != (e.Type == "dir") || n.holds(e.Path))
 		subtree.Cut(n.types, e.Path) // what comes from outside may take another one's place
 		n.types[e.Path] = e.Type
 	case "delete":

@@ -111,7 +111,7 @@ func TestReplacedThenRemoved(t *testing.T) {
 }
 
 // A directory loses a name between the halves of its rename, and then another one comes
-// in its place: that the first one has gone is told before, with what it was said to have.
+// in its place, which no line fits: that it is to be looked at is told all the same.
 func TestReplacedAfterItChangedBetweenTheHalves(t *testing.T) {
 	r := newRig(t, 1, inotify())
 	outside := t.TempDir()
@@ -133,5 +133,39 @@ func TestReplacedAfterItChangedBetweenTheHalves(t *testing.T) {
 		return slices.Insert(slices.DeleteFunc(slices.Clone(all), gone), 1, all[i])
 	})
 	r.settle(time.Second)
-	r.want(at, "move b a", "delete b", "create b", "create b/y", "rescan b")
+	r.want(at, "move b a", "create b", "create b/y", "rescan b")
+}
+
+// A listing of a new directory shows a link, and then a file is renamed over that: the
+// listing has announced the name, and that something else came to it is told.
+func TestReplacedAfterItWasListed(t *testing.T) {
+	for name, want := range map[string][]string{"from outside": {"create d/x"}, "from within": {"delete new", "create d/x"}} {
+		t.Run(name, func(t *testing.T) {
+			r, file := newRig(t, 1, inotify()), "new"
+			if name == "from outside" {
+				file = filepath.Join("..", filepath.Base(t.TempDir()), "new")
+			}
+			r.write(file, "")
+			r.start()
+			at := r.want(0)
+			r.mkdir("d")
+			if err := os.Symlink("nowhere", r.path("d/x")); err != nil {
+				t.Fatal(err)
+			}
+			for range 4 { // d is told of, watched, listed, and that is answered
+				if !r.hear() {
+					r.help()
+				}
+			}
+			at = r.want(at, "create d", "create d/x")
+			r.rename(file, "d/x")
+			r.settle(time.Second)
+			r.want(at, want...)
+			n := newNames()
+			for _, line := range r.lines(output.Event) {
+				n.apply(parse(t, line))
+			}
+			n.compare(t, r.tree())
+		})
+	}
 }

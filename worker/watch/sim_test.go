@@ -111,7 +111,9 @@ func (s *sim) event(line []byte) {
 	odd := false
 	switch e.Op {
 	case "create":
-		odd = there
+		// A file that comes with a rename may be told twice: what a listing has shown
+		// may be what it replaced.
+		odd = there && (kind == "dir" || e.Type == "dir")
 		subtree.Cut(s.copy, e.Path) // what is new has nothing in it
 		s.copy[e.Path] = e.Type
 	case "delete":
