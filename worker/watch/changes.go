@@ -146,10 +146,6 @@ func (r *Root) appeared(rel string, kind uint8, over bool) {
 	if kind == listing.KindDir {
 		r.isNew(rel)
 	}
-	r.created(rel, kind, over)
-}
-
-func (r *Root) created(rel string, kind uint8, over bool) {
 	r.change(tell.Event{Op: tell.Create, Kind: kind, Rel: rel, Over: over, Seq: r.note(rel, kind)})
 }
 
@@ -207,7 +203,7 @@ func (r *Root) arrived(rel string, kind uint8, cookie uint32) {
 	r.replaced(rel)
 	if !r.announce(rel, kind) { // a listing was faster, and has told of it as new
 		if r.gone(d.rel, d.kind); kind != listing.KindDir {
-			r.created(rel, kind, true) // or of what it replaced
+			r.change(tell.Event{Op: tell.Create, Kind: kind, Rel: rel, Over: true, Seq: r.note(rel, kind)}) // or of what it replaced
 		}
 		return
 	}

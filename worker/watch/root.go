@@ -13,8 +13,8 @@
 // Invariants: what was told is true in its order: who applies the lines to a
 // copy of the names has what the root had at the last line, unless a line says
 // overflow; then rescan says from when on that is so again, and so it does of a
-// part of which something was not told, once the kernel's queue shows no more of it. Memory is bounded:
-// what the reader does not take ends in an overflow line.
+// part of which something was not told, once the kernel's queue shows no more of it.
+// Memory is bounded: what the reader does not take ends in an overflow line.
 package watch
 
 import (
