@@ -8,6 +8,8 @@
 // not. So a directory that comes to a place below which something was told shortly
 // before is to be looked at, and so is what was moved from there.
 //
+// It also knows what was renamed and is back where it was: see Left.
+//
 // Once all events up to now are heard, no such rename is left: see Step.
 //
 // Trust: part of the worker, untrusted. Names are hostile.
@@ -25,10 +27,12 @@ import (
 // Behind is what was told since all events up to some moment were heard. The zero
 // value is empty.
 type Behind struct {
-	steps  []step
-	asked  bool // a barrier is under way
-	beyond bool // there were too many to keep
-	older  bool // there were, before the barrier
+	steps   []step
+	renames []rename
+	half    half
+	asked   bool // a barrier is under way
+	beyond  bool // there were too many to keep
+	older   bool // there were, before the barrier
 }
 
 // step is a directory in which something was told, or (from is not "") a rename.
@@ -87,15 +91,17 @@ func (b *Behind) Came(rel string) (doubts []string) {
 }
 
 // Step forgets what was told before the last moment up to which all events are
-// heard: barrier has a function called then.
-func (b *Behind) Step(barrier func(f func())) {
-	if b.asked || len(b.steps) == 0 && !b.beyond {
+// heard: barrier has a function called then. doubt is told what is in doubt then.
+func (b *Behind) Step(barrier func(f func()), doubt func(places []string)) {
+	if b.asked || len(b.steps)+len(b.renames) == 0 && b.half.from == "" && !b.beyond {
 		return
 	}
-	n := len(b.steps)
+	n, renames := len(b.steps), len(b.renames)
 	b.asked, b.older, b.beyond = true, b.beyond, false
 	barrier(func() {
+		doubt(b.end())
 		b.asked, b.older = false, false
 		b.steps = slices.Delete(b.steps, 0, n)
+		b.renames = slices.Delete(b.renames, 0, renames)
 	})
 }

@@ -18,3 +18,15 @@ func TestCutAndMove(t *testing.T) {
 		t.Errorf("%v", m)
 	}
 }
+
+func TestCovers(t *testing.T) {
+	m := map[string]bool{"a/b": true}
+	for rel, want := range map[string]bool{"a/b": true, "a/b/c": true, "a": false, "a/bc": false, "": false} {
+		if Covers(m, rel) != want {
+			t.Errorf("%q: %t", rel, !want)
+		}
+	}
+	if root := map[string]bool{"": true}; !Covers(root, "a/b") || !Covers(root, "") {
+		t.Error("the root is not above all")
+	}
+}

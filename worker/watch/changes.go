@@ -9,21 +9,17 @@ import (
 	"lockstep/worker/behind"
 	"lockstep/worker/below"
 	"lockstep/worker/fresh"
+	"lockstep/worker/halves"
 	"lockstep/worker/listing"
 	"lockstep/worker/tell"
 	"lockstep/worker/tree"
 )
 
-// How far the halves of a rename may be apart: in time, as in package track, and
-// in other halves: the kernel queues one behind the other but for what others do at
-// that moment, and each event is compared with all that wait.
-const pairWait, mostLeft = 500 * time.Millisecond, 256
-
 // changes is what is known of names while events come in.
 type changes struct {
 	seq    uint64
 	mounts map[string]bool
-	left   []departure // oldest first
+	left   halves.Waiting
 	fresh  fresh.Dirs
 
 	told    []string          // directories that were just told of
@@ -31,20 +27,11 @@ type changes struct {
 
 	doubtedAt time.Time // since when, the first of it
 
-	last   [2]string // the last rename: from, to
-	untold departure // the last one whose first half was of a name that nobody has heard of
-	landed string    // where the last one ended of whose first half nobody told
+	last   [2]string   // the last rename: from, to
+	untold halves.Half // the last one whose first half was of a name that nobody has heard of
+	landed string      // where the last one ended of whose first half nobody told
 	behind behind.Behind
 	limbo  bool // an event came from a directory that is between the halves of its rename
-}
-
-// departure is the first half of a rename.
-type departure struct {
-	cookie uint32
-	rel    string
-	kind   uint8
-	at     time.Time
-	twice  bool // something came to this name shortly before, perhaps by the same exchange
 }
 
 const exchanged = "renamed back, or exchanged"
@@ -96,8 +83,8 @@ func (r *Root) named(dir, name string, e monitor.Event) {
 	}
 	if excluded, _ := r.rules.Self(rel, isDir); excluded || isDir && r.mounts[rel] || r.fresh.Unheard(dir) {
 		// A rename to a name that is not told of: it has left.
-		if d, ok := r.take(e.Cookie); ok && e.Mask.Has(monitor.MovedTo) {
-			r.gone(d.rel, d.kind)
+		if d, ok := r.left.Take(e.Cookie); ok && e.Mask.Has(monitor.MovedTo) {
+			r.gone(d.Rel, d.Kind)
 		}
 		return
 	}
@@ -166,24 +153,30 @@ func (r *Root) gone(rel string, kind uint8) {
 
 // departed: the first half of a rename. If no second one comes, it has left.
 func (r *Root) departed(rel string, kind uint8, cookie uint32) {
+	if r.arrivals != nil {
+		r.hidden(r.behind.Left(rel, cookie))
+	}
 	r.replaced(rel)
 	if r.fresh.Silent(rel) {
 		r.fresh.Withdraw(rel)
-		r.untold = departure{cookie: cookie, rel: rel} // nobody has heard of it
+		r.untold = halves.Half{Cookie: cookie, Rel: rel} // nobody has heard of it
 		return
 	}
 	if kind != listing.KindDir {
 		kind = r.types.Known(rel)
 	}
-	if len(r.left) == mostLeft {
-		r.giveUp()
+	if len(r.left) == halves.Most {
+		r.alone(r.left.Oldest())
 	}
-	r.left = append(r.left, departure{cookie: cookie, rel: rel, kind: kind, at: r.host.Now(), twice: rel == r.landed})
+	r.left = append(r.left, halves.Half{Cookie: cookie, Rel: rel, Kind: kind, At: r.host.Now(), Twice: rel == r.landed})
 }
 
 // arrived: the second half, or something from outside.
 func (r *Root) arrived(rel string, kind uint8, cookie uint32) {
-	d, paired := r.take(cookie)
+	d, paired := r.left.Take(cookie)
+	if r.arrivals != nil {
+		defer r.hidden(r.behind.Arrived(rel, cookie))
+	}
 	if kind == listing.KindDir {
 		defer func() {
 			for _, at := range r.behind.Came(rel) {
@@ -192,33 +185,36 @@ func (r *Root) arrived(rel string, kind uint8, cookie uint32) {
 		}()
 	}
 	if !paired {
-		if cookie != 0 && cookie == r.untold.cookie {
-			defer r.swapped(r.untold.rel, rel)
+		if cookie != 0 && cookie == r.untold.Cookie {
+			defer r.swapped(r.untold.Rel, rel)
 		}
 		r.landed = rel
 		r.appeared(rel, kind, true)
 		return
 	}
-	defer r.swapped(d.rel, rel)
+	defer r.swapped(d.Rel, rel)
+	if below.Covers(r.doubted, d.Rel) {
+		defer r.doubt(rel, "where it was before is in doubt")
+	}
 	r.replaced(rel)
 	if !r.announce(rel, kind) { // a listing was faster, and has told of it as new
-		if r.gone(d.rel, d.kind); kind != listing.KindDir {
+		if r.gone(d.Rel, d.Kind); kind != listing.KindDir {
 			r.change(tell.Event{Op: tell.Create, Kind: kind, Rel: rel, Over: true, Seq: r.note(rel, kind)}) // or of what it replaced
 		}
 		return
 	}
 	if r.arrivals != nil {
-		r.behind.Moved(rel, d.rel)
+		r.behind.Moved(rel, d.Rel)
 	}
-	r.fresh.Withdraw(d.rel)
-	r.note(d.rel, kind)
+	r.fresh.Withdraw(d.Rel)
+	r.note(d.Rel, kind)
 	seq := r.note(rel, kind)
-	r.types.Learn(rel, d.kind)
+	r.types.Learn(rel, d.Kind)
 	if kind == listing.KindDir {
 		r.forgetBelow(rel)
-		r.moveBelow(d.rel, rel)
+		r.moveBelow(d.Rel, rel)
 	}
-	r.change(tell.Event{Op: tell.Move, Kind: d.kind, Rel: rel, From: d.rel, Seq: seq})
+	r.change(tell.Event{Op: tell.Move, Kind: d.Kind, Rel: rel, From: d.Rel, Seq: seq})
 	if r.limbo && kind == listing.KindDir {
 		r.limbo = len(r.left) > 0 // which of them it was is not known
 		r.doubt(rel, "it was changed while it was renamed")
@@ -235,6 +231,13 @@ func (r *Root) swapped(from, to string) {
 	r.last = [2]string{from, to}
 }
 
+// hidden has looked at what may have been renamed once more than is told.
+func (r *Root) hidden(places []string) {
+	for _, rel := range places {
+		r.doubt(rel, exchanged)
+	}
+}
+
 // touched: what has a name has changed.
 func (r *Root) touched(o tell.Op, rel string, kind uint8) {
 	if r.fresh.Unknown(rel) {
@@ -246,57 +249,35 @@ func (r *Root) touched(o tell.Op, rel string, kind uint8) {
 	r.change(tell.Event{Op: o, Kind: kind, Rel: rel})
 }
 
-// take finds the first half of a rename.
-func (r *Root) take(cookie uint32) (d departure, ok bool) {
-	for i := len(r.left) - 1; i >= 0 && cookie != 0; i-- {
-		if d = r.left[i]; d.cookie == cookie {
-			r.left = append(r.left[:i], r.left[i+1:]...)
-			return d, true
-		}
-	}
-	return departure{}, false
-}
-
 // alone is a first half without a second one: it has left. But if two names are
 // exchanged, and of one nobody tells, then what came to this name came first, and
 // is still there.
-func (r *Root) alone(d departure) {
-	r.gone(d.rel, d.kind)
-	if d.twice {
-		r.doubt(d.rel, exchanged)
+func (r *Root) alone(d halves.Half) {
+	r.gone(d.Rel, d.Kind)
+	if d.Twice {
+		r.doubt(d.Rel, exchanged)
 	}
 }
 
 // replaced ends the wait for second halves at a name that is used again, and
 // below one that comes or goes.
 func (r *Root) replaced(rel string) {
-	for i := 0; i < len(r.left); i++ {
-		if d := r.left[i]; below.Within(rel, d.rel) || below.Within(d.rel, rel) {
-			r.left = append(r.left[:i], r.left[i+1:]...)
-			r.alone(d)
-			i = -1
-		}
+	for d, ok := r.left.TakeAt(rel); ok; d, ok = r.left.TakeAt(rel) {
+		r.alone(d)
 	}
 }
 
 // expire ends the wait for second halves that have not come in time.
 func (r *Root) expire(now time.Time) {
-	for len(r.left) > 0 && now.Sub(r.left[0].at) >= pairWait {
-		r.giveUp()
+	for r.left.Due(now) {
+		r.alone(r.left.Oldest())
 	}
-}
-
-// giveUp ends the wait for the second half that is waited for longest.
-func (r *Root) giveUp() {
-	d := r.left[0]
-	r.left = r.left[1:]
-	r.alone(d)
 }
 
 // flush tells all that waits for something else to come.
 func (r *Root) flush() {
 	for len(r.left) > 0 {
-		r.giveUp()
+		r.alone(r.left.Oldest())
 	}
 	r.settle.Flush()
 }

@@ -54,10 +54,11 @@ func (r *Root) met(rel string, kind uint8) {
 func (r *Root) forgetBelow(rel string) {
 	below.Cut(r.fresh, rel)
 	below.Cut(r.failed, rel)
-	below.Cut(r.doubted, rel)
-	if r.arrivals != nil {
+	if r.arrivals != nil { // its end may be older than what is in doubt
 		r.arrivals.Forget(rel)
+		return
 	}
+	below.Cut(r.doubted, rel)
 }
 
 // moveBelow gives a directory another path, with all that is below it.

@@ -12,6 +12,7 @@ import (
 
 	"lockstep/ipc/output"
 	"lockstep/monitor"
+	"lockstep/worker/halves"
 )
 
 // shuffle has what is in the kernel's queue come in another order, in which it can
@@ -68,10 +69,10 @@ func TestManyLeave(t *testing.T) {
 	at := r.want(0)
 	wd := r.root.track.Tree().WD(r.root.track.Tree().Root())
 	var want []string
-	for i := range 4 * mostLeft {
+	for i := range 4 * halves.Most {
 		name := fmt.Sprint(i)
 		r.root.Event(monitor.Event{WD: wd, Mask: monitor.MovedFrom, Cookie: uint32(i + 1), Name: []byte(name)})
-		if n := len(r.root.left); n > mostLeft {
+		if n := len(r.root.left); n > halves.Most {
 			t.Fatalf("%d are waited for", n)
 		}
 		want = append(want, "delete "+name)

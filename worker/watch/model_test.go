@@ -55,18 +55,20 @@ type model struct {
 	marking       bool
 	left          int // to be read before the mark is answered
 	merged        int
-	plain         bool // nothing is moved over what has that name: of half a rename that is told as new
+	undo          func() // moves back what was moved last
+	plain         bool   // nothing is moved over what has that name: of half a rename that is told as new
 }
 
 func newModel(next func(int) int) *model {
 	return &model{next: next, root: newDir(), outside: newDir(), known: map[*inode]string{}}
 }
 
-// happens queues an event, or merges it with one of the same names and thing.
+// happens queues an event, or merges it with one of the same names and thing: a rename
+// as well, when the same one was undone meanwhile.
 func (m *model) happens(h happening) {
-	for i := len(m.queue) - 1; i >= 0 && h.to == nil; i-- {
+	for i := len(m.queue) - 1; i >= 0; i-- {
 		q := &m.queue[i]
-		if q.to == nil && q.dir == h.dir && q.name == h.name && q.what == h.what {
+		if q.to == h.to && q.as == h.as && q.dir == h.dir && q.name == h.name && q.what == h.what {
 			q.mask |= h.mask
 			m.merged++
 			return
@@ -232,6 +234,8 @@ func (m *model) change(renames bool) {
 	dir, name := m.pick(top), m.someName()
 	there := dir.kids[name]
 	switch what := m.next(100); {
+	case m.undo != nil && !m.plain && what%6 == 0: // what moves to and fro is one event, or two
+		m.undo()
 	case what < 45 && there == nil:
 		kid := &inode{}
 		if what < 22 {
@@ -271,6 +275,11 @@ func (m *model) rename(n, to *inode, as string) {
 		return
 	}
 	h := happening{dir: n.up, name: n.name, to: to, as: as, what: n}
+	m.undo = func() {
+		if n.up == to && to.kids[as] == n {
+			m.rename(n, h.dir, h.name)
+		}
+	}
 	if over != nil {
 		over.up = nil
 	}

@@ -155,7 +155,7 @@ func (r *Root) Advance() {
 		}
 	}
 	r.stepFresh()
-	r.behind.Step(r.host.Barrier)
+	r.behind.Step(r.host.Barrier, r.hidden)
 	if r.host.Draining() {
 		r.flush()
 	}
@@ -335,9 +335,7 @@ func (r *Root) Next() time.Time {
 		next = deliver.Earlier(next, r.poll.Next())
 	}
 	next = deliver.Earlier(next, r.settle.Next())
-	if len(r.left) > 0 {
-		next = deliver.Earlier(next, r.left[0].at.Add(pairWait))
-	}
+	next = deliver.Earlier(next, r.left.Next())
 	if !r.since.IsZero() && !r.waiting {
 		next = deliver.Earlier(next, r.since.Add(impatience))
 	}
