@@ -107,7 +107,9 @@ func (r *Root) stepFresh() {
 			return
 		}
 		for _, rel := range slices.Sorted(maps.Keys(r.doubted)) {
-			r.rescan(rel, r.doubted[rel])
+			if up := max(strings.LastIndexByte(rel, '/'), 0); rel == "" || !below.Covers(r.doubted, rel[:up]) {
+				r.rescan(rel, r.doubted[rel])
+			}
 		}
 		clear(r.doubted)
 	})
