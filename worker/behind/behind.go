@@ -28,7 +28,7 @@ import (
 // value is empty.
 type Behind struct {
 	steps   []step
-	renames []rename
+	renames renames
 	half    half
 	asked   bool // a barrier is under way
 	beyond  bool // there were too many to keep
@@ -93,15 +93,15 @@ func (b *Behind) Came(rel string) (doubts []string) {
 // Step forgets what was told before the last moment up to which all events are
 // heard: barrier has a function called then. doubt is told what is in doubt then.
 func (b *Behind) Step(barrier func(f func()), doubt func(places []string)) {
-	if b.asked || len(b.steps)+len(b.renames) == 0 && b.half.from == "" && !b.beyond {
+	if b.asked || len(b.steps)+len(b.renames.all) == 0 && b.half.from == "" && !b.beyond {
 		return
 	}
-	n, renames := len(b.steps), len(b.renames)
+	n, renames := len(b.steps), len(b.renames.all)
 	b.asked, b.older, b.beyond = true, b.beyond, false
 	barrier(func() {
 		doubt(b.end())
 		b.asked, b.older = false, false
 		b.steps = slices.Delete(b.steps, 0, n)
-		b.renames = slices.Delete(b.renames, 0, renames)
+		b.renames.forget(renames)
 	})
 }

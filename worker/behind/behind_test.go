@@ -81,47 +81,53 @@ func TestBack(t *testing.T) {
 		{"p !x, heard, heard, !x p", ""},
 		{"many, a b", " "},
 	} {
-		var b Behind
-		var heard []func()
-		var got []string
-		doubt := func(places []string) { got = append(got, places...) }
-		ask := func() { b.Step(func(f func()) { heard = append(heard, f) }, doubt) }
-		acts := strings.Split(c.acts, ", ")
-		for i, act := range acts {
-			switch w := strings.Fields(act); {
-			case act == "ask":
-				ask()
-			case act == "heard":
-				if len(heard) == 0 {
-					ask()
-				}
-				for _, f := range heard {
-					f()
-				}
-				heard = nil
-			case act == "many":
-				for i := range maxSteps + 1 {
-					doubt(b.Arrived(fmt.Sprint(i), 0))
-				}
-			default:
-				if w[0][0] != '!' {
-					doubt(b.Left(w[0], uint32(i+1)))
-				}
-				if w[1][0] != '!' {
-					doubt(b.Arrived(w[1], uint32(i+1)))
-				}
+		for _, dir := range []bool{true, false} {
+			got := backs(c.acts, dir)
+			want := strings.Fields(c.want)
+			if c.want == " " {
+				want = []string{""}
+			}
+			if (dir || !strings.Contains(c.acts, "/")) && !slices.Equal(got, want) { // below a file there is nothing
+				t.Errorf("%s (directories: %t): in doubt %q, want %q", c.acts, dir, got, want)
 			}
 		}
-		if acts[len(acts)-1] != "heard" {
-			doubt(b.end())
-		}
-		want := strings.Fields(c.want)
-		if c.want == " " {
-			want = []string{""}
-		}
-		slices.Sort(got)
-		if got = slices.Compact(got); !slices.Equal(got, want) {
-			t.Errorf("%s: in doubt %q, want %q", c.acts, got, want)
+	}
+}
+
+// backs does what acts say, and returns what is in doubt then.
+func backs(acts string, dir bool) (got []string) {
+	var b Behind
+	var heard []func()
+	doubt := func(places []string) { got = append(got, places...) }
+	ask := func() { b.Step(func(f func()) { heard = append(heard, f) }, doubt) }
+	for i, act := range strings.Split(acts, ", ") {
+		switch w := strings.Fields(act); {
+		case act == "ask":
+			ask()
+		case act == "heard":
+			if len(heard) == 0 {
+				ask()
+			}
+			for _, f := range heard {
+				f()
+			}
+			heard = nil
+		case act == "many":
+			for i := range maxSteps + 1 {
+				doubt(b.Arrived(fmt.Sprint(i), 0, dir))
+			}
+		default:
+			if w[0][0] != '!' {
+				doubt(b.Left(w[0], uint32(i+1), dir))
+			}
+			if w[1][0] != '!' {
+				doubt(b.Arrived(w[1], uint32(i+1), dir))
+			}
 		}
 	}
+	if !strings.HasSuffix(acts, "heard") {
+		doubt(b.end())
+	}
+	slices.Sort(got)
+	return slices.Compact(got)
 }

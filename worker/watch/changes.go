@@ -154,7 +154,7 @@ func (r *Root) gone(rel string, kind uint8) {
 // departed: the first half of a rename. If no second one comes, it has left.
 func (r *Root) departed(rel string, kind uint8, cookie uint32) {
 	if r.arrivals != nil {
-		r.hidden(r.behind.Left(rel, cookie))
+		r.hidden(r.behind.Left(rel, cookie, kind == listing.KindDir))
 	}
 	r.replaced(rel)
 	if r.fresh.Silent(rel) {
@@ -175,7 +175,7 @@ func (r *Root) departed(rel string, kind uint8, cookie uint32) {
 func (r *Root) arrived(rel string, kind uint8, cookie uint32) {
 	d, paired := r.left.Take(cookie)
 	if r.arrivals != nil {
-		defer r.hidden(r.behind.Arrived(rel, cookie))
+		defer r.hidden(r.behind.Arrived(rel, cookie, kind == listing.KindDir))
 	}
 	if kind == listing.KindDir {
 		defer func() {
